@@ -1,0 +1,81 @@
+// Issuer: a CA account we can order from. The order machine (order/) drives it; one implementation per kind of CA. Each
+// function is one visible outside action or a read; none of them waits or retries (badNonce and a lost account excepted, which
+// a CA's protocol heals within the same attempt): waiting and retrying are decided by renewal/.
+//
+// Thread-safe: several orders run at once on one Issuer.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evercert/plan.h"
+#include "evercert/result.h"
+
+namespace evercert {
+
+// What is wanted, complete before anything is sent: key and request exist and are on disk.
+struct Wanted {
+  std::string certificate;
+  std::vector<Identifier> identifiers;
+  KeySpec key;
+  Bytes request;          // PKCS#10, DER
+  std::string reference;  // our own, unique per order: sent along where the CA has a field for it
+};
+
+// The CA's view of an order, in RFC 8555's words, plus people.
+enum class IssuerOrderStatus { pending, ready, processing, valid, invalid, waiting_for_people };
+const char* to_string(IssuerOrderStatus status);
+
+struct IssuerOrder {
+  std::string reference;  // the CA's: an order URL or number
+  IssuerOrderStatus status = IssuerOrderStatus::pending;
+  std::string detail;                               // JSON text private to the issuer, kept in the order record as it is
+  std::optional<std::chrono::seconds> retry_after;  // when to ask again, if the CA said so
+  std::optional<Error> problem;                     // why it is invalid, or what people must do
+};
+
+// One proof of control that is still open.
+struct Challenge {
+  ChallengeKind kind = ChallengeKind::http_01;
+  Identifier identifier;
+  std::string token;
+  std::string answer;    // http-01: the key authorization
+  std::string location;  // private to the issuer: how to say that it is ready
+};
+
+struct IssuedCertificate {
+  Bytes leaf;                // DER
+  std::vector<Bytes> chain;  // DER, leaf's issuer first, without the root
+};
+
+class Issuer {
+ public:
+  virtual ~Issuer() = default;
+  [[nodiscard]] virtual const IssuerSpec& spec() const = 0;
+
+  // Places an order. Never called again for the same reference without find() first.
+  virtual Result<IssuerOrder> place(const Wanted& wanted) = 0;
+  // Looks for an order that an interrupted place() may have left at the CA; `known` are CA references that are not it.
+  virtual Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) = 0;
+  // The open challenges of a pending order (those of authorizations that are valid already are left out).
+  virtual Result<std::vector<Challenge>> challenges(IssuerOrder& order) = 0;
+  // Tells the CA that one challenge can be validated.
+  virtual Result<Done> respond(const IssuerOrder& order, const Challenge& challenge) = 0;
+  // Asks for the order's present state. An invalid order carries its problem (challenge_failed with the names, or
+  // issuer_refused). A reference the CA does not know: issuer_refused.
+  virtual Result<IssuerOrder> refresh(const IssuerOrder& order) = 0;
+  // Hands in the request of a ready order.
+  virtual Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) = 0;
+  // Downloads the certificate of a valid order; picks the preferred chain.
+  virtual Result<IssuedCertificate> collect(const IssuerOrder& order) = 0;
+  // Gives up an order that will not be finished: its open authorizations are deactivated where the CA allows it.
+  virtual Result<Done> abandon(const IssuerOrder& order) = 0;
+  // RFC 5280 section 5.3.1 reason code. `certificate_key` (PKCS#8 DER) signs when given, else the account.
+  virtual Result<Done> revoke(BytesView leaf, int reason, const Secret* certificate_key) = 0;
+};
+
+}  // namespace evercert

@@ -1,0 +1,55 @@
+// HTTP for talking to CAs: one request, one answer, deadlines on everything.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evercert/plan.h"
+#include "evercert/result.h"
+
+namespace evercert {
+
+struct HttpRequest {
+  std::string method = "GET";
+  std::string uri;
+  std::string content_type;  // with a body
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+struct HttpResponse {
+  int status = 0;
+  std::string body;
+  // The first header of that name, case-insensitive; empty when absent.
+  [[nodiscard]] std::string header(std::string_view name) const;
+  // All values of a header, in order (Link may come several times).
+  [[nodiscard]] std::vector<std::string> headers(std::string_view name) const;
+  std::vector<std::pair<std::string, std::string>> fields;
+};
+
+// Thread-safe: connections are pooled and kept alive.
+class HttpClient {
+ public:
+  virtual ~HttpClient() = default;
+  // Errors: connection (unreachable, TLS, time-out, answer over 1 MiB, redirect to plain http). Any HTTP status is an answer.
+  virtual Result<HttpResponse> send(const HttpRequest& request) = 0;
+};
+
+struct HttpSettings {
+  Secret trusted_certificates_pem;  // empty: the system's
+  bool verify = true;
+  Proxy proxy;
+  std::string user_agent;
+  std::chrono::seconds connect_timeout{10};
+  std::chrono::seconds total_timeout{30};
+};
+std::unique_ptr<HttpClient> make_http_client(HttpSettings settings);
+
+// Retry-After (RFC 9110 section 10.2.3): seconds or a date, relative to `now`. nullopt when absent or unreadable.
+std::optional<std::chrono::seconds> retry_after_of(const HttpResponse& response, std::chrono::system_clock::time_point now);
+
+}  // namespace evercert

@@ -1,0 +1,92 @@
+// The one status structure and its three faces. The agent's loop fills it; the shape of the JSON is fixed (docs/reference).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace evercert {
+
+using Time = std::chrono::system_clock::time_point;
+
+// waiting ordering served issued_not_served failing expired action_required held
+enum class CertificateState { waiting, ordering, served, issued_not_served, failing, expired, action_required, held };
+const char* to_string(CertificateState state);
+
+struct StatusProblem {
+  std::string kind;  // to_string(ErrorKind)
+  std::string message;
+  Time since;
+  std::string remedy;  // what a person can do; one fixed sentence per kind
+};
+
+struct CertificateStatus {
+  std::string name;
+  std::vector<std::string> identifiers;
+  std::string issuer;  // of the generation served, else the one that is asked
+  CertificateState state = CertificateState::waiting;
+  std::uint64_t generation = 0;
+  std::string serial;  // hexadecimal, lower case, of the first key's leaf
+  std::optional<Time> not_before;
+  std::optional<Time> not_after;  // the earliest of all keys
+  std::vector<std::string> keys;  // "ecdsa:256"
+  struct Served {
+    std::uint64_t generation = 0;
+    Time since;
+    std::string listener;
+  };
+  std::optional<Served> served;
+  struct Next {
+    Time at;
+    std::string why;  // "two thirds of its life are over", "retry 3 after: …"
+  };
+  std::optional<Next> next;
+  std::string now;  // what is being done this moment, or empty
+  std::optional<StatusProblem> problem;
+};
+
+struct OrderStatusLine {
+  std::string certificate;
+  std::string key;
+  std::string issuer;
+  std::string state;  // of the order machine
+  std::string reference;
+  Time since;
+};
+
+struct Counters {                                                      // since the agent started
+  std::vector<std::pair<std::string, std::uint64_t>> issuer_requests;  // key: issuer NUL status class ("2xx")
+  std::vector<std::pair<std::string, std::uint64_t>> orders;           // key: issuer NUL result ("issued", "failed")
+  std::vector<std::pair<std::string, std::uint64_t>> challenges;       // key: kind NUL result
+};
+
+struct StatusReport {
+  std::string server;   // "nginx/1.22.1", or "none"
+  std::string version;  // evercert's
+  Time generated_at;
+  struct Agent {
+    std::string state;  // "leader" or "follower"
+    int pid = 0;
+    Time since;
+    std::vector<std::string> followers;  // servers whose plans the leader also works
+  } agent;
+  std::vector<CertificateStatus> certificates;
+  std::vector<OrderStatusLine> orders;
+  Counters counters;
+  Time last_run;
+};
+
+std::string render_json(const StatusReport& report);
+std::string render_metrics(const StatusReport& report);  // Prometheus text format 0.0.4
+std::string render_html(const StatusReport& report);
+
+// The remedy for an error kind, one sentence.
+std::string remedy_for(const std::string& kind);
+
+// RFC 3339 in UTC, seconds. The form of every time we write.
+std::string to_rfc3339(Time time);
+
+}  // namespace evercert

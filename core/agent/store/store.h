@@ -1,0 +1,79 @@
+// Store: where the agent keeps what must not be lost. Objects by key, written whole or not at all. One implementation for now
+// (file_store.h, state_path/state); a fleet's shared store is the second, hence conditions, guard and fence.
+//
+// Keys are paths of [a-z0-9._-] components separated by "/": certificates/<name>/<generation>.bundle, accounts/<id>.account,
+// orders/<name>.<key>.order, challenges/<kind>.<token>.answer. Values are at most 256 KiB.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "evercert/result.h"
+#include "evercert/secret.h"
+
+namespace evercert {
+
+struct StoredObject {
+  Bytes value;
+  std::uint64_t revision = 0;  // opaque; changes with each change of the key
+};
+
+enum class Durability {
+  process,  // survives kill -9 of us at any instant
+  power,    // and a power cut: file and directory are fsynced
+};
+
+// Exclusive right to a name while held; freed when destroyed or when the process dies.
+class StoreLock {
+ public:
+  virtual ~StoreLock() = default;
+  [[nodiscard]] virtual std::uint64_t fence() const = 0;  // rises with each holder
+  [[nodiscard]] virtual bool lost() const = 0;            // a holder that lost its lock must not publish
+};
+
+// A subscription; ends when destroyed.
+class StoreWatch {
+ public:
+  virtual ~StoreWatch() = default;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  virtual Result<std::optional<StoredObject>> get(const std::string& key) = 0;
+  // Keys below a prefix that ends in "/", unsorted.
+  virtual Result<std::vector<std::string>> list(const std::string& prefix) = 0;
+
+  struct Condition {
+    enum class Kind { any, absent, revision } kind = Kind::any;
+    std::uint64_t revision = 0;
+  };
+  struct PutOptions {
+    Condition condition{};
+    Durability durability = Durability::power;
+    const StoreLock* guard = nullptr;  // refuse when this lock is no longer ours
+  };
+  // Atomic. Errors: storage (full, read-only, guard lost, condition not met: the message says which); nothing has changed then.
+  virtual Result<std::uint64_t> put(const std::string& key, BytesView value, const PutOptions& options) = 0;
+  // Idempotent: an absent key is no error.
+  virtual Result<Done> erase(const std::string& key) = 0;
+  // Moves a damaged or foreign object out of the way, to quarantine/, keeping its bytes. Returns where it went.
+  virtual Result<std::string> quarantine(const std::string& key) = 0;
+
+  // A null pointer: another process holds it still after `wait`.
+  virtual Result<std::unique_ptr<StoreLock>> lock(const std::string& name, std::chrono::milliseconds wait,
+                                                  std::stop_token stop) = 0;
+
+  // Calls `changed` with a key for every change below `prefix` made by anybody, at least once, from a thread of the store;
+  // with the prefix itself when history was lost and the caller must list again. Until the returned object goes.
+  virtual Result<std::unique_ptr<StoreWatch>> watch(const std::string& prefix,
+                                                    std::function<void(const std::string& key)> changed) = 0;
+};
+
+}  // namespace evercert

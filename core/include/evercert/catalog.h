@@ -1,0 +1,77 @@
+// The catalog: the reading side in a process that serves. Names to certificates, certificates to parsed objects, one atomic
+// load to know that what is in memory is current. No network, no directory scan, no lock held across a parse.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "evercert/board.h"
+#include "evercert/log.h"
+#include "evercert/state.h"
+
+namespace evercert {
+
+// Server name → something small (a CertificateSlot). One per server block or virtual host: exact, then wildcard (one label,
+// RFC 6125 section 6.4.3), then the first one added as default. Case and a trailing dot do not matter.
+class NameIndex {
+ public:
+  void add(const Identifier& identifier, CertificateSlot slot);
+  // `server_name` empty: the client sent none. nullopt only when the index is empty.
+  [[nodiscard]] std::optional<CertificateSlot> find(std::string_view server_name) const;
+  [[nodiscard]] bool empty() const { return !first_; }
+
+ private:
+  std::unordered_map<std::string, CertificateSlot> exact_;
+  std::unordered_map<std::string, CertificateSlot> wildcard_;  // key without "*."
+  std::optional<CertificateSlot> first_;
+};
+
+// One generation of one certificate, parsed; immutable, shared by all connections that use it.
+class ServedCertificate {
+ public:
+  virtual ~ServedCertificate() = default;
+  [[nodiscard]] virtual std::uint64_t generation() const = 0;
+  // Puts all leaf, chain, key sets into a connection, after removing what is there (certificate callback). False: OpenSSL
+  // refused; its error queue is clean.
+  virtual bool apply(SSL* connection) const = 0;
+  // 32 bytes that differ between certificates by name, for SSL_set_session_id_context.
+  [[nodiscard]] virtual std::string pem_chain() const = 0;  // of the first key: leaf and chain as PEM, no key
+};
+
+class Catalog {
+ public:
+  // `capacity`: parsed certificates kept; the least recently used go first. `report` may be null.
+  Catalog(Board board, StateReader state, SealKey serving, std::unique_ptr<ReportPage> report, std::size_t capacity,
+          Logger& log);
+  ~Catalog();
+
+  // Tells the catalog which certificate lives in a slot (names are not on the board).
+  void know(CertificateSlot slot, const std::string& certificate);
+  // True when some generation can be served. One atomic load.
+  [[nodiscard]] bool has(CertificateSlot slot) const;
+  // The current generation; on any load error the one in memory, else the previous one on disk, else null. Thread-safe.
+  // A generation that failed to load is tried again after a second, not at each handshake.
+  [[nodiscard]] std::shared_ptr<const ServedCertificate> find(CertificateSlot slot);
+
+  [[nodiscard]] const Board& board() const;
+  // Looks up an open challenge and reports the hit; `wake` is the eventfd of the agent, or -1.
+  [[nodiscard]] std::optional<std::string> answer(ChallengeKind kind, std::string_view token, int wake);
+
+ private:
+  class Content;
+  std::unique_ptr<Content> content_;
+};
+
+// A self-signed certificate (P-256, one week, kept in memory) for a name that has none yet.
+Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::string& certificate,
+                                                                  const std::vector<Identifier>& names);
+
+}  // namespace evercert

@@ -1,0 +1,84 @@
+// Starting and supervising the agent's program from a server. Knows processes and descriptors, no server and no event loop:
+// the server watches one descriptor and calls back.
+//
+// Life: the starter makes one Instance (it outlives reloads) and one Cycle per configuration. A helper process of the server
+// (nginx's manager, Apache's parent, HAProxy's worker) owns a Supervisor.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "evercert/board.h"
+#include "evercert/log.h"
+#include "evercert/plan.h"
+#include "evercert/state.h"
+
+namespace evercert {
+
+// What outlives reloads.
+struct Instance {
+  std::string id;  // random; two agents with the same id belong to the same server: the newer one takes over
+  Descriptor board;
+  Descriptor board_read_only;
+  Descriptor report;
+  Descriptor wake;  // eventfd: a worker saw something
+  static Result<std::shared_ptr<Instance>> create();
+};
+
+// What one configuration hands to the agent; both memory files are sealed against any change. Workers close them.
+struct Cycle {
+  Descriptor plan;     // JSON as in evercert.json
+  Descriptor secrets;  // JSON: seal keys and the files that only the starter could read
+  static Result<Cycle> create(const Settings& settings, const SealKeys& keys, const DiskFiles& files);
+};
+
+// The agent's side of the same: what it finds in its two memory files.
+struct CarriedSecrets {
+  SealKeys keys;
+  std::map<std::string, Secret> files;
+};
+Result<CarriedSecrets> read_secrets(int descriptor);
+Result<Secret> read_memory_file(int descriptor);
+
+// Messages on the socketpair (SOCK_SEQPACKET), one JSON object each. Agent to starter: {"ready":1} once it is not dumpable,
+// {"log":LEVEL,"line":TEXT}. Starter to agent: one byte with the descriptors board, report, wake, plan, secrets (SCM_RIGHTS)
+// and {"instance":ID}; end of file: the server is gone.
+class Supervisor {
+ public:
+  struct Program {
+    std::string path;                  // absolute; the argument vector is fixed: evercert run --descriptor 3
+    std::optional<uid_t> become = {};  // drop to this user before exec (when privileged)
+    gid_t become_group = 0;
+  };
+  // Neither `instance` nor `cycle` may go before the supervisor. Nothing is started yet.
+  Supervisor(Program program, const Instance& instance, const Cycle& cycle, Logger& log);
+  ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  // Forks and executes the program. Afterwards descriptor() is to be watched for input.
+  Result<Done> start();
+  [[nodiscard]] int descriptor() const;
+  [[nodiscard]] pid_t pid() const;
+
+  enum class State { running, gone };
+  // To be called when descriptor() is readable or closed; reads without blocking, logs, delivers descriptors. `gone`:
+  // descriptor() is closed; call start() again after restart_delay(). An exec that failed is told apart from a crash.
+  State on_readable();
+  // Back-off: 50 ms after the first loss, doubling to 60 s, back to 50 ms once an agent has lived for a minute.
+  [[nodiscard]] std::chrono::milliseconds restart_delay() const;
+
+ private:
+  class Content;
+  std::unique_ptr<Content> content_;
+};
+
+// Keeps this process's memory and descriptors from others of the same user. First thing in every worker and helper.
+Result<Done> make_undumpable();
+
+}  // namespace evercert

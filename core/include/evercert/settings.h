@@ -1,0 +1,74 @@
+// Settings: what the operator wrote, word for word, with its place. Front ends (nginx directives, evercert.json, …) fill it
+// through set(); only check() (plan.h) turns it into something the rest may use.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "evercert/result.h"
+
+namespace evercert {
+
+// Where a setting stands in the operator's own file. JSON files count lines, too.
+struct Place {
+  std::string file;
+  unsigned line = 0;
+  [[nodiscard]] std::string text() const;  // "FILE:LINE", or "FILE" when the line is unknown
+};
+
+enum class Scope { global, issuer, certificate };
+
+// How the words of an option are to be read; check() does the reading.
+enum class ValueKind { flag, switch_on_off, word, words, path, secret_file, uri, duration, number };
+
+// One row of the option table: the only place where an option has a name, a meaning and a default.
+struct Option {
+  std::string_view name;  // as in evercert.json and, inside a block, in nginx; global and certificate options get the prefix
+                          // evercert_ in nginx and Evercert… in Apache
+  Scope scope;
+  ValueKind kind;
+  unsigned min_words;
+  unsigned max_words;         // 0: no limit
+  bool repeatable;            // may stand several times in one section; the words add up
+  std::string_view syntax;    // for the reference page: "alg[:size] | file"
+  std::string_view fallback;  // the default, as text, or empty
+  std::string_view help;      // one or two sentences
+};
+
+std::span<const Option> options();
+const Option* find_option(Scope scope, std::string_view name);
+// The known option nearest to a mistyped one, or nullptr when nothing is near.
+const Option* nearest_option(Scope scope, std::string_view name);
+
+struct Setting {
+  const Option* option = nullptr;
+  std::vector<std::string> words;
+  Place place;
+};
+
+// One block: the global one, an issuer or a certificate.
+struct Section {
+  std::string name;  // issuer: its name; certificate: the name= given, else empty (then named after its first identifier)
+  Place place;       // the block's first line
+  std::vector<Setting> settings;
+};
+
+struct Settings {
+  Section global;
+  std::vector<Section> issuers;
+  std::vector<Section> certificates;
+};
+
+// Adds one setting to a section. Errors (configuration): unknown option with the nearest known one, too few or too many
+// words, given twice though not repeatable. The message does not repeat the place.
+Result<Done> set(Section& section, Scope scope, std::string_view option, std::span<const std::string> words,
+                 const Place& place);
+
+// Reads an evercert.json (comments allowed) into `settings`, after what is there already. Errors name file and line.
+Result<Done> read_settings_file(Settings& settings, const std::string& path);
+Result<Done> read_settings_text(Settings& settings, std::string_view json, const std::string& file);
+
+}  // namespace evercert

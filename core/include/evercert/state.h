@@ -1,0 +1,66 @@
+// The state directory as a server's starter and its workers see it: the seal key (read by the privileged starter only) and
+// the bundles below state_path/state (read by everybody who serves).
+//
+// Layout, owners and modes: docs/reference/state-directory.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evercert/board.h"
+#include "evercert/log.h"
+#include "evercert/plan.h"
+#include "evercert/result.h"
+#include "evercert/secret.h"
+
+namespace evercert {
+
+// A key that seals files of one kind: derived from state_path/seal.key by HKDF-SHA-256 (RFC 5869).
+struct SealKey {
+  std::string id;  // 16 hex digits, the same for both keys of one seal.key: tells which key a file was sealed with
+  Secret key;      // 32 bytes
+};
+struct SealKeys {
+  SealKey serving;  // bundles
+  SealKey agent;    // account keys, orders, challenge answers
+};
+
+// Creates state_path and state_path/state when missing (empty, modes as documented), nothing else. Allowed under
+// configuration checks. `owner`/`group`: of the agent and of the server; ignored when not privileged.
+Result<Done> prepare_state_directories(const std::string& state_path, std::uint32_t owner, std::uint32_t group);
+
+// Reads state_path/seal.key, making it (0600, random, fsynced) at the first real start. Errors: storage.
+Result<SealKeys> seal_keys(const std::string& state_path);
+// The same without making one: NotFound is an empty optional.
+Result<std::optional<SealKeys>> existing_seal_keys(const std::string& state_path);
+
+// Read access to state_path/state, below a directory descriptor, following no links.
+class StateReader {
+ public:
+  static Result<StateReader> open(const std::string& state_path);
+
+  // Contents of a file by its path below state/ ("certificates/www.example.com/3.bundle"). nullopt: no such file.
+  [[nodiscard]] Result<std::optional<Bytes>> read(const std::string& path) const;
+  // Names in a directory below state/, unsorted; empty when the directory does not exist.
+  [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const;
+  [[nodiscard]] int descriptor() const { return directory_.get(); }
+
+ private:
+  explicit StateReader(Descriptor directory) : directory_(std::move(directory)) {}
+  Descriptor directory_;
+};
+
+// The directory name of a certificate: its name with "*" written "_wildcard_".
+std::string file_name_of(std::string_view certificate);
+
+// Generations of a certificate on disk, newest first. Looks at names only.
+Result<std::vector<std::uint64_t>> generations_of(const StateReader& state, std::string_view certificate);
+
+// Writes to `board` the newest generation of each certificate that opens and verifies, so that the first handshake is right
+// without any agent; damaged ones are passed over (their previous generation is used) and logged.
+void fill_board(Board& board, const StateReader& state, const SealKey& serving, const Plan& plan, Logger& log);
+
+}  // namespace evercert

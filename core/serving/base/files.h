@@ -1,0 +1,43 @@
+// Files, carefully: whole reads with a limit, whole-or-nothing writes, nothing followed that could be a trap.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "evercert/board.h"
+#include "evercert/result.h"
+#include "evercert/secret.h"
+
+namespace evercert {
+
+// Error of a failed system call: "what: reason of errno".
+Error system_error(ErrorKind kind, const std::string& what, int code);
+
+// The whole file, at most `limit` bytes (a larger one is an error). nullopt: it does not exist.
+// `directory`: a descriptor or AT_FDCWD; below a directory descriptor no link is followed, not even in the middle.
+Result<std::optional<Bytes>> read_file(int directory, const std::string& path, std::size_t limit);
+
+struct WriteOptions {
+  unsigned mode = 0640;
+  bool durable = true;  // fsync file and directory
+  std::optional<std::uint32_t> group;
+};
+// Writes beside, then renames: readers see the old or the new whole file. The temporary name is ".<name>.XXXXXX". A short
+// write, a full disk, a failing close leave the old file and no temporary one. The directory must exist.
+Result<Done> write_file(int directory, const std::string& path, BytesView content, const WriteOptions& options);
+
+// All bytes of a descriptor from its start (memory files), at most `limit`.
+Result<Bytes> read_descriptor(int descriptor, std::size_t limit);
+
+Bytes random_bytes(std::size_t count);
+std::string to_hex(BytesView bytes);
+Bytes sha256(BytesView bytes);
+std::string to_base64url(BytesView bytes);  // RFC 4648 section 5, without padding
+// Refuses padding, other alphabets, trailing bits that are not zero.
+Result<Bytes> from_base64url(std::string_view text);
+std::string to_base64(BytesView bytes);
+Result<Bytes> from_base64(std::string_view text);
+
+}  // namespace evercert

@@ -1,0 +1,29 @@
+// Reading JSON that others wrote, without exceptions reaching the caller: "member x as y, or a sentence that names the path".
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "evercert/result.h"
+
+namespace evercert {
+
+using Json = nlohmann::json;
+
+// `what` names the document in the error ("the directory of https://…").
+Result<Json> parse_json(std::string_view text, const std::string& what);
+
+// Each reads one member of an object; errors name document and member. The _or forms: absent or null gives the fallback,
+// but a wrong type is still an error.
+Result<std::string> json_text(const Json& object, std::string_view member, const std::string& what);
+Result<std::optional<std::string>> json_optional_text(const Json& object, std::string_view member, const std::string& what);
+Result<std::vector<std::string>> json_texts(const Json& object, std::string_view member, const std::string& what);
+Result<std::int64_t> json_number(const Json& object, std::string_view member, const std::string& what);
+
+// Never throws: bytes that are not UTF-8 are replaced.
+std::string dump_json(const Json& value);
+
+}  // namespace evercert
