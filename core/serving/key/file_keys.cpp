@@ -38,9 +38,8 @@ class FileKeys : public KeyProvider {
 
   Result<PrivateKey> open(const Secret& bytes, const std::string& reference) override {
     if (bytes.empty()) {
-      return Error{ErrorKind::key_provider, reference.empty()
-                                                ? "a private key cannot be opened: there are no bytes"
-                                                : "the private key \"" + reference + "\" does not lie in a file"};
+      return Error{ErrorKind::key_provider, reference.empty() ? "a private key cannot be opened: there are no bytes"
+                                                              : "the private key \"" + reference + "\" does not lie in a file"};
     }
     const std::uint8_t* at = bytes.view().data();
     KeyHandle key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(bytes.view().size())));

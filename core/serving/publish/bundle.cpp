@@ -134,7 +134,8 @@ Result<Done> read_identifiers(const Json& json, Bundle& bundle, const std::strin
 Result<Done> read_facts(const Json& json, Bundle& bundle, const std::string& what) {
   const auto name = json_text(json, "name", what);
   if (!name) return name.error();
-  if (*name != bundle.name) return Error{ErrorKind::storage, what + " is damaged: it says that it belongs to \"" + *name + "\""};
+  if (*name != bundle.name)
+    return Error{ErrorKind::storage, what + " is damaged: it says that it belongs to \"" + *name + "\""};
   auto issuer = json_text(json, "issuer", what);
   if (!issuer) return issuer.error();
   bundle.issuer = std::move(*issuer);

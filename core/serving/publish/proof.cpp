@@ -85,7 +85,8 @@ Result<Done> check_names(const LeafFacts& facts, const Bundle& bundle) {
 
 Result<Done> check_dates(const LeafFacts& facts, TimePoint now) {
   if (facts.not_before > now + clock_tolerance) {
-    return Error{ErrorKind::storage, "the certificate is not valid yet: its start lies in the future, or this machine's clock is slow"};
+    return Error{ErrorKind::storage,
+                 "the certificate is not valid yet: its start lies in the future, or this machine's clock is slow"};
   }
   if (facts.not_after <= facts.not_before) return Error{ErrorKind::storage, "the certificate ends before it begins"};
   return Done{};
@@ -139,7 +140,8 @@ Result<Done> check_chain(const BundlePair& pair, X509* leaf) {
     const std::string place = "certificate " + std::to_string(at + 1) + " of the chain";
     if (!issuer) return issuer.error().with_prefix(place);
     EVP_PKEY* const key = X509_get0_pubkey(issuer->get());
-    if (X509_check_issued(issuer->get(), subject.get()) != X509_V_OK || key == nullptr || X509_verify(subject.get(), key) != 1) {
+    if (X509_check_issued(issuer->get(), subject.get()) != X509_V_OK || key == nullptr ||
+        X509_verify(subject.get(), key) != 1) {
       return Error{ErrorKind::storage, "the chain does not link up: " + place + " did not issue the one before it"};
     }
     subject = std::move(*issuer);

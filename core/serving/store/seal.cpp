@@ -45,8 +45,7 @@ Bytes header_of(const std::string& key_id, const SealLabel& label) {
 
 bool usable(const SealKey& key) {
   return key.key.view().size() == key_size && key.id.size() == 2 * key_id_size &&
-         std::all_of(key.id.begin(), key.id.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+         std::all_of(key.id.begin(), key.id.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 int size_of(std::size_t size) {
@@ -130,8 +129,9 @@ Error seal_error(SealFault fault, const std::string& what) {
               what + " was written by a newer release of evercert and is left alone: install that release again"};
     case SealFault::locked:
       return {ErrorKind::action_required,
-              what + " is locked: it was sealed under another seal.key; put that file back beside the state directory, or "
-                     "move the locked file away to have it made anew"};
+              what +
+                  " is locked: it was sealed under another seal.key; put that file back beside the state directory, or "
+                  "move the locked file away to have it made anew"};
     case SealFault::damaged:
       break;
   }

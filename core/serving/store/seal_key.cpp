@@ -64,9 +64,10 @@ Secret seal_key_text(const Secret& root) {
 Result<Secret> read_seal_key_text(BytesView text, const std::string& path) {
   std::string_view line(reinterpret_cast<const char*>(text.data()), text.size());
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
-  const Error damaged{ErrorKind::storage, "\"" + path +
-                                              "\" is damaged: it does not hold a seal key; restore it from a backup, without it no "
-                                              "certificate key on disk can be opened"};
+  const Error damaged{ErrorKind::storage,
+                      "\"" + path +
+                          "\" is damaged: it does not hold a seal key; restore it from a backup, without it no "
+                          "certificate key on disk can be opened"};
   if (!line.starts_with("evercert-seal-key ")) return damaged;
   if (!line.starts_with(first_words)) {
     return Error{ErrorKind::action_required,

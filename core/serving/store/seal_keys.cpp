@@ -8,7 +8,7 @@
 
 #include "evercert/state.h"
 #include "serving/base/files.h"
-#include "serving/store/beneath.h"
+#include "serving/store/directory.h"
 #include "serving/store/seal_key.h"
 
 namespace evercert {
@@ -67,7 +67,9 @@ Result<Done> check_key_file(int directory, int file, const std::string& path) {
   if (fstat(directory, &above) != 0 || fstat(file, &status) != 0) {
     return system_error(ErrorKind::storage, "\"" + path + "\" cannot be examined", errno);
   }
-  const auto refused = [&path](const std::string& why) { return Error{ErrorKind::storage, "\"" + path + "\" is refused: " + why}; };
+  const auto refused = [&path](const std::string& why) {
+    return Error{ErrorKind::storage, "\"" + path + "\" is refused: " + why};
+  };
   if (!S_ISREG(status.st_mode)) return refused("it is not a regular file");
   if (status.st_uid != 0 && status.st_uid != geteuid() && status.st_uid != above.st_uid) {
     return refused("it belongs to user " + std::to_string(status.st_uid) + "; make it belong to the owner of its directory");
@@ -80,11 +82,12 @@ Result<Done> check_key_file(int directory, int file, const std::string& path) {
 }
 
 Result<std::optional<SealKeys>> read_key_file(int directory, const std::string& path) {
-  auto opened = open_beneath(directory, key_file, O_RDONLY);
-  if (!opened) return opened.error().with_prefix("\"" + path + "\"");
-  if (!*opened) return std::optional<SealKeys>();
-  if (const auto checked = check_key_file(directory, (*opened)->get(), path); !checked) return checked.error();
-  auto text = read_descriptor((*opened)->get(), largest_key_file);
+  // Not blocking: somebody may have left a pipe under this name.
+  const Descriptor file(open_beneath(directory, key_file, O_RDONLY | O_NONBLOCK));
+  if (!file.valid() && errno == ENOENT) return std::optional<SealKeys>();
+  if (!file.valid()) return system_error(ErrorKind::storage, "\"" + path + "\" cannot be opened", errno);
+  if (const auto checked = check_key_file(directory, file.get(), path); !checked) return checked.error();
+  auto text = read_descriptor(file.get(), largest_key_file);
   if (!text) return text.error().with_prefix("\"" + path + "\" cannot be read");
   const Secret owned(std::move(*text));
   auto root = read_seal_key_text(owned.view(), path);
@@ -95,10 +98,7 @@ Result<std::optional<SealKeys>> read_key_file(int directory, const std::string& 
 }
 
 Result<bool> is_empty(int directory) {
-  auto again = open_beneath(directory, "", O_RDONLY | O_DIRECTORY);
-  if (!again) return again.error();
-  if (!*again) return true;
-  auto entries = entries_of(std::move(**again));
+  auto entries = entries_of(Descriptor(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
   if (!entries) return entries.error();
   return entries->empty();
 }

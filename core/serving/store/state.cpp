@@ -9,7 +9,7 @@
 #include <functional>
 
 #include "serving/base/files.h"
-#include "serving/store/beneath.h"
+#include "serving/store/directory.h"
 
 namespace evercert {
 namespace {
@@ -43,15 +43,15 @@ Result<StateReader> StateReader::open(const std::string& state_path) {
 }
 
 Result<std::optional<Bytes>> StateReader::read(const std::string& path) const {
-  return read_beneath(directory_.get(), path, largest_file);
+  return read_file(directory_.get(), path, largest_file);
 }
 
 Result<std::vector<std::string>> StateReader::list(const std::string& path) const {
-  auto opened = open_beneath(directory_.get(), path, O_RDONLY | O_DIRECTORY);
-  if (!opened) return opened.error();
   std::vector<std::string> names;
-  if (!*opened) return names;
-  auto entries = entries_of(std::move(**opened));
+  Descriptor directory(open_beneath(directory_.get(), path, O_RDONLY | O_DIRECTORY));
+  if (!directory.valid() && errno == ENOENT) return names;
+  if (!directory.valid()) return system_error(ErrorKind::storage, "cannot open the directory " + path, errno);
+  auto entries = entries_of(std::move(directory));
   if (!entries) return entries.error();
   for (DirectoryEntry& entry : *entries) names.push_back(std::move(entry.name));
   return names;
