@@ -46,6 +46,7 @@ using CipherContextHandle = std::unique_ptr<EVP_CIPHER_CTX, Releaser<EVP_CIPHER_
 using BioHandle = std::unique_ptr<BIO, Releaser<BIO_free_all>>;
 using BigNumberHandle = std::unique_ptr<BIGNUM, Releaser<BN_free>>;
 using SignatureHandle = std::unique_ptr<ECDSA_SIG, Releaser<ECDSA_SIG_free>>;
+using GeneralNameHandle = std::unique_ptr<GENERAL_NAME, Releaser<GENERAL_NAME_free>>;
 using NamesHandle = std::unique_ptr<GENERAL_NAMES, Releaser<release_names>>;
 using ExtensionsHandle = std::unique_ptr<STACK_OF(X509_EXTENSION), Releaser<release_extensions>>;
 using ExtensionHandle = std::unique_ptr<X509_EXTENSION, Releaser<X509_EXTENSION_free>>;
