@@ -98,6 +98,10 @@ Result<Done> ControlConnection::send(const Json& message) {
   return Done{};
 }
 
+bool ControlConnection::ready(std::chrono::milliseconds timeout) const {
+  return buffer_.find('\n') != std::string::npos || wait_for(socket_.get(), POLLIN, std::chrono::steady_clock::now() + timeout);
+}
+
 Result<std::optional<Json>> ControlConnection::receive(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   std::size_t searched = 0;
