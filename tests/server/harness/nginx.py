@@ -112,6 +112,8 @@ class Nginx:
         if wait:
             wait_for(lambda: self.process.poll() is not None or self._listens(), "nginx to listen", timeout, seen=self.log)
             assert self.process.poll() is None, "nginx did not start:\n" + self.log() + self.process.stderr.read().decode()
+            if not self.parts["processes_off"] and not prefix:
+                self.wait_workers()
         return self
 
     def _listens(self):
