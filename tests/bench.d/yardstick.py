@@ -103,10 +103,10 @@ class Connection:
     def poll(self, uri, while_status):
         pause = 0.004
         while True:
+            time.sleep(pause)  # the server needs a moment; asking at once is one request more
             order = json.loads(self.post(uri, None)[1])
             if order["status"] not in while_status:
                 return order
-            time.sleep(pause)
             pause = min(pause * 2, 1)
 
     def obtain(self, name):
