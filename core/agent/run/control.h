@@ -38,6 +38,8 @@ class ControlConnection {
   Result<Done> send(const nlohmann::json& message);
   // The next message; nullopt at end of file. connection: nothing came before the deadline.
   Result<std::optional<nlohmann::json>> receive(std::chrono::milliseconds timeout);
+  // Whether receive() would return at once, or will before the timeout.
+  [[nodiscard]] bool ready(std::chrono::milliseconds timeout) const;
   [[nodiscard]] int descriptor() const { return socket_.get(); }
 
   explicit ControlConnection(Descriptor socket) : socket_(std::move(socket)) {}

@@ -15,6 +15,10 @@ namespace evercert {
 // Error of a failed system call: "what: reason of errno".
 Error system_error(ErrorKind kind, const std::string& what, int code);
 
+// Opens below a directory descriptor following no link, not even in the middle, and never above it; AT_FDCWD: as open(2).
+// -1 and errno on failure; the descriptor closes on exec.
+int open_beneath(int directory, const std::string& path, int flags);
+
 // The whole file, at most `limit` bytes (a larger one is an error). nullopt: it does not exist.
 // `directory`: a descriptor or AT_FDCWD; below a directory descriptor no link is followed, not even in the middle.
 Result<std::optional<Bytes>> read_file(int directory, const std::string& path, std::size_t limit);

@@ -1,0 +1,81 @@
+#include "agent/observe/event_json.h"
+
+#include <charconv>
+#include <cstdio>
+
+#include "agent/observe/status_report.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+
+bool counts(std::string_view field) {
+  return field == "generation" || field == "milliseconds" || field == "seconds" || field == "attempt";
+}
+
+Json field_value(const std::string& name, const std::string& text) {
+  if (counts(name)) {
+    std::uint64_t number = 0;
+    const char* end = text.data() + text.size();
+    const auto [stopped, fault] = std::from_chars(text.data(), end, number);
+    if (fault == std::errc{} && stopped == end) {
+      return number;
+    }
+    char* rest = nullptr;
+    const double fraction = std::strtod(text.c_str(), &rest);
+    if (!text.empty() && rest == text.c_str() + text.size()) {
+      return fraction;
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+const char* to_string(LogLevel level) {
+  switch (level) {
+    case LogLevel::error:
+      return "error";
+    case LogLevel::warn:
+      return "warn";
+    case LogLevel::notice:
+      return "notice";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::debug:
+      return "debug";
+  }
+  return "info";
+}
+
+std::string to_rfc3339_milliseconds(std::chrono::system_clock::time_point time) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+  const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(time - whole).count();
+  std::string text = to_rfc3339(whole);
+  text.pop_back();
+  char fraction[8];
+  std::snprintf(fraction, sizeof fraction, ".%03uZ", static_cast<unsigned>(rest) % 1000U);
+  return text + fraction;
+}
+
+Json event_json(const Event& event) {
+  Json object = Json::object();
+  for (const auto& [name, text] : event.fields) {
+    object[name] = field_value(name, text);
+  }
+  object["name"] = event.name;
+  object["at"] = to_rfc3339_milliseconds(event.at);
+  object["level"] = to_string(event.level);
+  object["sentence"] = event.sentence;
+  object.erase("certificate");
+  object.erase("issuer");
+  if (!event.certificate.empty()) {
+    object["certificate"] = event.certificate;
+  }
+  if (!event.issuer.empty()) {
+    object["issuer"] = event.issuer;
+  }
+  return object;
+}
+
+}  // namespace evercert

@@ -1,0 +1,82 @@
+#include "agent/observe/event_log.h"
+
+#include <cstdio>
+
+namespace evercert {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto quiet_time = 1h;
+constexpr std::size_t most_remembered = 4096;
+
+void append_escaped(std::string& line, std::string_view text, bool quoted) {
+  for (const char letter : text) {
+    const auto byte = static_cast<unsigned char>(letter);
+    if (byte < 0x20 || byte == 0x7f) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      line += escape;
+    } else {
+      if (quoted && (letter == '"' || letter == '\\')) {
+        line += '\\';
+      }
+      line += letter;
+    }
+  }
+}
+
+void append_field(std::string& line, std::string_view name, std::string_view value) {
+  if (value.empty()) {
+    return;
+  }
+  line += line.ends_with('"') ? " " : ", ";
+  line += name;
+  line += "=\"";
+  append_escaped(line, value, true);
+  line += '"';
+}
+
+}  // namespace
+
+std::string log_line(const Event& event) {
+  std::string fields;
+  append_field(fields, "certificate", event.certificate);
+  append_field(fields, "issuer", event.issuer);
+  for (const auto& [name, value] : event.fields) {
+    if (name == "order") {
+      append_field(fields, name, value);
+    }
+  }
+  std::string line;
+  append_escaped(line, event.sentence.empty() ? event.name : event.sentence, false);
+  return line + fields;
+}
+
+void EventLog::record(const Event& event) {
+  if (event.level != LogLevel::error && event.level != LogLevel::warn) {
+    log_->write(event.level, log_line(event));
+    return;
+  }
+  if (seen_.size() >= most_remembered) {
+    std::erase_if(seen_, [&](const auto& entry) { return event.at - entry.second.written >= quiet_time; });
+  }
+  if (seen_.size() >= most_remembered) {
+    seen_.clear();
+  }
+  const std::string key = event.certificate + '\0' + event.name + '\0' + event.sentence;
+  const auto [entry, is_new] = seen_.try_emplace(key, Repetition{event.at, 0});
+  Repetition& repetition = entry->second;
+  if (!is_new && event.at - repetition.written < quiet_time && event.at >= repetition.written) {
+    ++repetition.held_back;
+    return;
+  }
+  Event told = event;
+  if (repetition.held_back > 0) {
+    told.sentence += " (" + std::to_string(repetition.held_back) + " more times since this was last written)";
+  }
+  log_->write(event.level, log_line(told));
+  repetition = {event.at, 0};
+}
+
+}  // namespace evercert

@@ -1,0 +1,57 @@
+// renew and revoke: only the agent talks to a CA, so these need one.
+#include <istream>
+#include <ostream>
+
+#include "cli/commands.h"
+#include "cli/conversation.h"
+#include "cli/terminal.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+
+int ask(const Request& request, const Json& message, Surroundings& surroundings) {
+  Result<std::string> state_path = state_path_of(request);
+  if (!state_path) {
+    return fail(state_path.error(), surroundings);
+  }
+  Result<ControlConnection> agent = ControlConnection::open(*state_path);
+  if (!agent) {
+    return nobody_answers(*state_path, agent.error(), surroundings);
+  }
+  return conclude(converse(*agent, message, surroundings), request, surroundings);
+}
+
+}  // namespace
+
+int ask_renew(const Request& request, Surroundings& surroundings) {
+  if (request.name.empty() && !request.all) {
+    surroundings.err << "evercert renew: name a certificate, or say --all\n";
+    return exit_usage;
+  }
+  Json message{{"verb", "renew"}, {"force", request.force}};
+  if (request.all) {
+    message["all"] = true;
+  } else {
+    message["name"] = request.name;
+  }
+  return ask(request, message, surroundings);
+}
+
+int ask_revoke(const Request& request, Surroundings& surroundings) {
+  if (!request.yes) {
+    surroundings.err << "Revoking cannot be undone: clients will refuse the certificate \"" << printable(request.name)
+                     << "\" that is served now.\nType its name to go on: " << std::flush;
+    std::string typed;
+    std::getline(surroundings.in, typed);
+    if (typed != request.name) {
+      surroundings.err << "\nnot confirmed, nothing was revoked (--yes does not ask)\n";
+      return exit_failed;
+    }
+  }
+  Json message{{"verb", "revoke"}, {"name", request.name}};
+  message["reason"] = request.reason.empty() ? "unspecified" : request.reason;
+  return ask(request, message, surroundings);
+}
+
+}  // namespace evercert

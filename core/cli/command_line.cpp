@@ -1,0 +1,203 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <limits>
+#include <ostream>
+
+#include "cli/commands.h"
+
+namespace evercert {
+namespace {
+
+struct Verb {
+  const char* name;
+  int (*command)(const Request&, Surroundings&);
+};
+
+int run_agent(const Request& request, Surroundings& surroundings) {
+  if (request.descriptor < 0 && request.config.empty()) {
+    surroundings.err << "evercert run: give --config FILE, the configuration to work on\n";
+    return exit_usage;
+  }
+  return surroundings.run({request.descriptor, request.config, request.state_path});
+}
+
+constexpr Verb verbs[] = {
+    {"status", print_status},   {"list", print_list},   {"show", print_certificate},     {"renew", ask_renew},
+    {"rollback", roll_back},    {"revoke", ask_revoke}, {"import", import_certificates}, {"run", run_agent},
+    {"version", print_version},
+};
+
+void add_place(CLI::App& command, Request& request) {
+  auto* state = command.add_option("--state", request.state_path, "The state directory (state_path)")->type_name("DIR");
+  command.add_option("--config", request.config, "Read the state_path from this evercert.json")
+      ->type_name("FILE")
+      ->excludes(state);
+}
+
+void add_json(CLI::App& command, Request& request) {
+  command.add_flag("--json", request.json, "Print JSON");
+}
+
+void add_reading_verbs(CLI::App& app, Request& request) {
+  CLI::App* status = app.add_subcommand("status", "What is served, until when, and what happens next");
+  status->add_option("name", request.name, "Only this certificate")->type_name("NAME");
+  status->footer(
+      "Examples:\n  evercert status\n  evercert status www.example.com --json\n"
+      "Ends with 0 when it could be read, whatever it says.");
+  CLI::App* list = app.add_subcommand("list", "The names of all certificates, one a line");
+  list->footer("Examples:\n  evercert list\n  evercert list --config /etc/evercert/evercert.json");
+  CLI::App* show = app.add_subcommand("show", "One certificate: its keys, its last problem, its last events");
+  show->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
+  show->footer("Examples:\n  evercert show www.example.com\n  evercert show www.example.com --json | jq .events");
+  for (CLI::App* command : {status, list, show}) {
+    add_place(*command, request);
+    add_json(*command, request);
+  }
+}
+
+void add_changing_verbs(CLI::App& app, Request& request) {
+  CLI::App* renew = app.add_subcommand("renew", "Orders anew, and returns when the server presents it");
+  auto* name = renew->add_option("name", request.name, "The certificate")->type_name("NAME");
+  renew->add_flag("--all", request.all, "All certificates")->excludes(name);
+  renew->add_flag("--force", request.force, "Although nothing is due, and against the guards that keep a CA's limits");
+  renew->footer("Examples:\n  evercert renew www.example.com\n  evercert renew --all --force");
+
+  CLI::App* rollback = app.add_subcommand("rollback", "Serves an earlier generation again");
+  rollback->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
+  rollback->add_option("--to", request.to, "The generation to return to; without it the one before")->type_name("N");
+  rollback->footer("Examples:\n  evercert rollback www.example.com\n  evercert rollback www.example.com --to 3");
+
+  CLI::App* revoke = app.add_subcommand("revoke", "Tells the CA that a certificate must not be trusted any more");
+  revoke->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
+  revoke->add_option("--reason", request.reason, "Why")
+      ->type_name("REASON")
+      ->check(CLI::IsMember({"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"}));
+  revoke->add_flag("--yes", request.yes, "Do not ask");
+  revoke->footer(
+      "Examples:\n  evercert revoke www.example.com --reason superseded\n"
+      "  evercert revoke www.example.com --reason keyCompromise --yes");
+
+  CLI::App* import = app.add_subcommand("import", "Adopts certificates that certbot or nginx's own ACME module obtained");
+  import->add_option("kind", request.source_kind, "certbot or nginx-acme")
+      ->type_name("KIND")
+      ->required()
+      ->check(CLI::IsMember({"certbot", "nginx-acme"}));
+  import->add_option("path", request.source_path, "certbot's folder (/etc/letsencrypt), or the issuer's state_path")
+      ->type_name("PATH")
+      ->required();
+  import->add_option("names", request.names, "Only these")->type_name("NAME");
+  import->add_option("--name", request.name, "Adopt under this name (when there is only one)")->type_name("NAME");
+  import->add_option("--user", request.user, "The server's user, when the state directory does not exist yet")
+      ->type_name("USER");
+  import->footer(
+      "Examples:\n  evercert import certbot /etc/letsencrypt\n"
+      "  evercert import nginx-acme /var/cache/nginx/acme_example www.example.com");
+  for (CLI::App* command : {renew, rollback, revoke, import}) {
+    add_place(*command, request);
+    add_json(*command, request);
+  }
+}
+
+void add_other_verbs(CLI::App& app, Request& request) {
+  CLI::App* run = app.add_subcommand("run", "The agent itself, without a server of its own");
+  run->add_option("--config", request.config, "The configuration")->type_name("FILE");
+  run->add_option("--state", request.state_path, "Instead of the configuration's state_path")->type_name("DIR");
+  // What a server's module starts the agent with.
+  run->add_option("--descriptor", request.descriptor)->group("");
+  run->footer(
+      "Examples:\n  evercert run --config /etc/evercert/evercert.json\n"
+      "  evercert run --config evercert.json --state /var/lib/evercert");
+  CLI::App* version = app.add_subcommand("version", "Which evercert and which OpenSSL this is");
+  add_json(*version, request);
+  version->footer("Examples:\n  evercert version\n  evercert version --json");
+}
+
+// CLI11 only says that something was left over; a mistyped verb deserves the word that was meant.
+std::optional<std::string> unknown_verb(const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0].starts_with("-")) {
+    return std::nullopt;
+  }
+  std::vector<std::string> known;
+  for (const Verb& verb : verbs) {
+    known.emplace_back(verb.name);
+  }
+  if (std::find(known.begin(), known.end(), arguments[0]) != known.end()) {
+    return std::nullopt;
+  }
+  const std::string near = nearest_word(arguments[0], known);
+  return "evercert has no command \"" + arguments[0] + "\"" +
+         (near.empty() ? "; evercert --help lists them" : ", did you mean \"" + near + "\"?");
+}
+
+int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surroundings) {
+  if (const std::optional<std::string> sentence = unknown_verb(arguments)) {
+    surroundings.err << *sentence << "\n";
+    return exit_usage;
+  }
+  Request request;
+  CLI::App app("Certificates that order, renew and swap themselves inside the web server you already run.", "evercert");
+  app.require_subcommand(1);
+  app.footer(
+      "Ends with 0 done or nothing to do, 1 failed, 2 usage, 3 configuration refused, 4 a person is needed, 5 no agent "
+      "answers.\nExamples:\n  evercert status\n  evercert renew www.example.com");
+  add_reading_verbs(app, request);
+  add_changing_verbs(app, request);
+  add_other_verbs(app, request);
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(std::move(reversed));
+  } catch (const CLI::ParseError& refusal) {
+    const bool help = refusal.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    app.exit(refusal, surroundings.out, surroundings.err);
+    return help ? exit_done : exit_usage;
+  }
+  request.verb = app.get_subcommands().front()->get_name();
+  const auto* verb =
+      std::find_if(std::begin(verbs), std::end(verbs), [&](const Verb& one) { return request.verb == one.name; });
+  return verb->command(request, surroundings);
+}
+
+}  // namespace
+
+std::string nearest_word(const std::string& word, const std::vector<std::string>& known) {
+  // Levenshtein's distance with exchanged neighbours counted once (optimal string alignment).
+  const auto distance = [&](const std::string& other) {
+    std::vector<std::vector<std::size_t>> steps(word.size() + 1, std::vector<std::size_t>(other.size() + 1));
+    for (std::size_t row = 0; row <= word.size(); ++row) {
+      for (std::size_t column = 0; column <= other.size(); ++column) {
+        if (row == 0 || column == 0) {
+          steps[row][column] = row + column;
+          continue;
+        }
+        const std::size_t change = word[row - 1] == other[column - 1] ? 0 : 1;
+        std::size_t best =
+            std::min({steps[row - 1][column] + 1, steps[row][column - 1] + 1, steps[row - 1][column - 1] + change});
+        if (row > 1 && column > 1 && word[row - 1] == other[column - 2] && word[row - 2] == other[column - 1]) {
+          best = std::min(best, steps[row - 2][column - 2] + 1);
+        }
+        steps[row][column] = best;
+      }
+    }
+    return steps[word.size()][other.size()];
+  };
+  std::string nearest;
+  std::size_t smallest = std::numeric_limits<std::size_t>::max();
+  for (const std::string& other : known) {
+    const std::size_t far = distance(other);
+    if (far < smallest && far <= std::max<std::size_t>(1, other.size() / 3)) {
+      smallest = far;
+      nearest = other;
+    }
+  }
+  return nearest;
+}
+
+int run_command_line(const std::vector<std::string>& arguments, Surroundings& surroundings) {
+  return at_boundary(
+      static_cast<int>(exit_failed), [&] { return parse_and_run(arguments, surroundings); },
+      [&](const std::string& what) { surroundings.err << "evercert: " << what << "\n"; });
+}
+
+}  // namespace evercert

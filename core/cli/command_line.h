@@ -1,0 +1,62 @@
+// The command line of `evercert`: words become a Request, a Request becomes one command. Everything it touches of the outside
+// (streams, terminal, the agent's loop) is lent by main, so that tests run whole command lines inside their own process.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace evercert {
+
+// The exit codes are part of the interface; scripts rely on them.
+enum ExitCode : int {
+  exit_done = 0,           // done, or nothing to do
+  exit_failed = 1,         //
+  exit_usage = 2,          // the words make no command
+  exit_configuration = 3,  // the configuration was refused
+  exit_people = 4,         // a person is needed
+  exit_unreachable = 5,    // no agent answers
+};
+
+struct RunRequest {
+  int descriptor = -1;
+  std::string config_file;
+  std::string state_path;
+};
+
+struct Surroundings {
+  std::istream& in;
+  std::ostream& out;  // results
+  std::ostream& err;  // everything else
+  bool colours = false;
+  std::function<int(const RunRequest&)> run;
+};
+
+struct Request {
+  std::string verb;
+  std::string state_path;  // --state
+  std::string config;      // --config
+  bool json = false;
+  std::string name;
+  std::vector<std::string> names;  // import: only these
+  bool all = false;
+  bool force = false;
+  bool yes = false;
+  std::optional<std::uint64_t> to;
+  std::string reason;
+  std::string source_kind;  // import: certbot or nginx-acme
+  std::string source_path;
+  std::string user;  // import into a state directory that does not exist yet
+  int descriptor = -1;
+};
+
+// Runs one command line (without the program's name). Never throws.
+int run_command_line(const std::vector<std::string>& arguments, Surroundings& surroundings);
+
+// The word of `known` nearest to a mistyped one, or empty when none is near.
+std::string nearest_word(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace evercert

@@ -1,0 +1,30 @@
+// The commands behind the verbs. Each prints its results on Surroundings::out, all else on Surroundings::err, and returns an
+// ExitCode.
+#pragma once
+
+#include "cli/command_line.h"
+#include "evercert/result.h"
+
+namespace evercert {
+
+// Reading: the status page as the agent last wrote it, with the mark of its silence.
+int print_status(const Request& request, Surroundings& surroundings);
+int print_list(const Request& request, Surroundings& surroundings);
+int print_certificate(const Request& request, Surroundings& surroundings);
+int print_version(const Request& request, Surroundings& surroundings);
+
+// Asking the agent.
+int ask_renew(const Request& request, Surroundings& surroundings);
+int ask_revoke(const Request& request, Surroundings& surroundings);
+
+// Changing: through the agent when one leads, else by taking its place for a moment.
+int roll_back(const Request& request, Surroundings& surroundings);
+int import_certificates(const Request& request, Surroundings& surroundings);
+
+// --state, else the state_path of --config, else the default. Errors: configuration.
+Result<std::string> state_path_of(const Request& request);
+
+// Says why on `err` and gives the exit code for an error's kind.
+int fail(const Error& error, Surroundings& surroundings);
+
+}  // namespace evercert

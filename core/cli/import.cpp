@@ -1,0 +1,260 @@
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ostream>
+
+#include "agent/observe/status_report.h"
+#include "cli/commands.h"
+#include "cli/conversation.h"
+#include "cli/import_sources.h"
+#include "cli/pairs.h"
+#include "cli/stand_in.h"
+#include "cli/terminal.h"
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+
+struct Verdict {
+  std::string label;
+  std::string name;
+  std::string word;  // adopted, skipped, refused
+  std::string why;
+};
+
+// Where certificates go: to the agent that leads, or into the store as its stand-in.
+class Adopter {
+ public:
+  Adopter(std::string state_path, Surroundings& surroundings)
+      : state_path_(std::move(state_path)), surroundings_(surroundings) {}
+
+  // Everything that only root can do happens here.
+  Result<Done> prepare(const std::string& user);
+  Verdict adopt(const Found& found, const std::string& name);
+
+ private:
+  [[nodiscard]] Result<std::optional<std::string>> reason_to_skip(const std::string& name, const LeafFacts& facts) const;
+  [[nodiscard]] Verdict hand_to_agent(Verdict verdict, const BundlePair& pair);
+
+  std::string state_path_;
+  Surroundings& surroundings_;
+  std::optional<SealKeys> keys_;
+  std::optional<StandIn> stand_in_;
+};
+
+Result<Done> Adopter::prepare(const std::string& user) {
+  if (ControlConnection::open(state_path_)) {
+    // A wish only: without the key the agent itself finds out what is newer.
+    if (Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path_)) {
+      keys_ = std::move(*keys);
+    }
+    return Done{};
+  }
+  struct stat facts {};
+  if (::stat((state_path_ + "/state").c_str(), &facts) != 0) {
+    if (user.empty()) {
+      return Error{ErrorKind::configuration, "there is no " + state_path_ +
+                                                 "/state yet: start the server with evercert once, "
+                                                 "or give --user with the user that it runs as"};
+    }
+    const passwd* entry = ::getpwnam(user.c_str());
+    if (entry == nullptr) {
+      return Error{ErrorKind::configuration, "there is no user \"" + user + "\""};
+    }
+    if (Result<Done> made = prepare_state_directories(state_path_, entry->pw_uid, entry->pw_gid); !made) {
+      return made;
+    }
+  }
+  Result<SealKeys> keys = seal_keys(state_path_);
+  if (!keys) {
+    return keys.error();
+  }
+  keys_ = *keys;
+  Result<StandIn> stand_in = StandIn::take_place(state_path_, *keys);
+  if (!stand_in) {
+    return stand_in.error();
+  }
+  stand_in_ = std::move(*stand_in);
+  return Done{};
+}
+
+Result<std::optional<std::string>> Adopter::reason_to_skip(const std::string& name, const LeafFacts& facts) const {
+  if (facts.not_after <= std::chrono::system_clock::now()) {
+    return std::optional<std::string>("it expired at " + to_rfc3339(facts.not_after));
+  }
+  if (!keys_) {
+    return std::optional<std::string>();
+  }
+  Result<StateReader> state = StateReader::open(state_path_);
+  if (!state) {
+    return state.error();
+  }
+  Result<std::optional<Bundle>> present = newest_bundle(*state, keys_->serving, name);
+  if (!present) {
+    return present.error();
+  }
+  if (!*present || (*present)->pairs.empty()) {
+    return std::optional<std::string>();
+  }
+  auto latest = std::chrono::system_clock::time_point::max();
+  for (const BundlePair& pair : (*present)->pairs) {
+    if (Result<LeafFacts> kept = leaf_facts(pair.leaf)) {
+      latest = std::min(latest, kept->not_after);
+    }
+  }
+  if (latest < facts.not_after) {
+    return std::optional<std::string>();
+  }
+  return std::optional<std::string>("generation " + std::to_string((*present)->generation) +
+                                    " is there already and valid until " + to_rfc3339(latest));
+}
+
+Verdict Adopter::hand_to_agent(Verdict verdict, const BundlePair& pair) {
+  Result<ControlConnection> agent = ControlConnection::open(state_path_);
+  if (!agent) {
+    verdict.word = "refused";
+    verdict.why = agent.error().message;
+    return verdict;
+  }
+  Json chain = Json::array();
+  for (const Bytes& certificate : pair.chain) {
+    chain.push_back(to_base64(certificate));
+  }
+  const Json message{{"verb", "adopt"},
+                     {"name", verdict.name},
+                     {"origin", "import"},
+                     {"issuer", "import"},
+                     {"pairs", Json::array({Json{{"leaf", to_base64(pair.leaf)},
+                                                 {"chain", std::move(chain)},
+                                                 {"private", to_base64(pair.private_key.view())}}})}};
+  const Answer answer = converse(*agent, message, surroundings_);
+  verdict.word = answer.exit == exit_done ? "adopted" : "refused";
+  verdict.why = answer.message;
+  return verdict;
+}
+
+Verdict Adopter::adopt(const Found& found, const std::string& name) {
+  Verdict verdict{found.label, name, "refused", ""};
+  if (!found.pair) {
+    verdict.why = found.pair.error().message;
+    return verdict;
+  }
+  if (!usable_name(name)) {
+    verdict.why = "\"" + name + "\" cannot be the name of a certificate; give another with --name";
+    return verdict;
+  }
+  Result<LeafFacts> facts = leaf_facts(found.pair->leaf);
+  if (!facts) {
+    verdict.why = facts.error().message;
+    return verdict;
+  }
+  Result<std::optional<std::string>> skip = reason_to_skip(name, *facts);
+  if (!skip) {
+    verdict.why = skip.error().message;
+    return verdict;
+  }
+  if (*skip) {
+    verdict.word = "skipped";
+    verdict.why = **skip;
+    return verdict;
+  }
+  Bundle bundle;
+  bundle.name = name;
+  bundle.issuer = "import";
+  bundle.identifiers = facts->identifiers;
+  bundle.issued_at = facts->not_before;
+  bundle.origin = "import";
+  bundle.pairs.push_back(*found.pair);
+  if (Result<Done> proved = verify_bundle(bundle, std::chrono::system_clock::now()); !proved) {
+    verdict.why = proved.error().message;
+    return verdict;
+  }
+  if (!stand_in_) {
+    return hand_to_agent(std::move(verdict), *found.pair);
+  }
+  Result<std::uint64_t> generation =
+      stand_in_->publish(std::move(bundle), "imported", "certificate imported from " + found.label);
+  if (!generation) {
+    verdict.why = generation.error().message;
+    return verdict;
+  }
+  verdict.word = "adopted";
+  verdict.why = "as generation " + std::to_string(*generation) + ", valid until " + to_rfc3339(facts->not_after);
+  return verdict;
+}
+
+int print_verdicts(const std::vector<Verdict>& verdicts, const Request& request, Surroundings& surroundings) {
+  Json list = Json::array();
+  bool refused = false;
+  for (const Verdict& verdict : verdicts) {
+    refused = refused || verdict.word == "refused";
+    list.push_back(Json{{"label", verdict.label}, {"name", verdict.name}, {"verdict", verdict.word}, {"message", verdict.why}});
+    if (!request.json) {
+      surroundings.out << printable(verdict.name.empty() ? verdict.label : verdict.name) << "  " << verdict.word << ": "
+                       << printable(verdict.why) << "\n";
+    }
+  }
+  if (request.json) {
+    surroundings.out << dump_json(Json{{"format", 1}, {"certificates", std::move(list)}}) << "\n";
+  }
+  return refused ? exit_failed : exit_done;
+}
+
+// Those asked for; a name that is not among them becomes a thing that was not found.
+std::vector<Found> chosen(std::vector<Found> all, const std::vector<std::string>& names) {
+  if (names.empty()) {
+    return all;
+  }
+  std::vector<Found> some;
+  for (const std::string& name : names) {
+    bool any = false;
+    for (const Found& found : all) {
+      if (found.label == name || found.name == name) {
+        some.push_back(found);
+        any = true;
+      }
+    }
+    if (!any) {
+      some.push_back({name, "", Error{ErrorKind::configuration, "there is no such certificate"}});
+    }
+  }
+  return some;
+}
+
+}  // namespace
+
+int import_certificates(const Request& request, Surroundings& surroundings) {
+  Result<std::string> state_path = state_path_of(request);
+  if (!state_path) {
+    return fail(state_path.error(), surroundings);
+  }
+  // Before anything that gives up privileges: the keys of others are readable for root only.
+  Result<std::vector<Found>> all =
+      request.source_kind == "certbot" ? read_certbot(request.source_path) : read_nginx_acme(request.source_path);
+  if (!all) {
+    surroundings.err << printable(all.error().message) << "\n";
+    return exit_failed;
+  }
+  const std::vector<Found> wanted = chosen(std::move(*all), request.names);
+  if (!request.name.empty() && wanted.size() != 1) {
+    surroundings.err << "--name names one certificate, but there are " << wanted.size()
+                     << " here: say which one after the path\n";
+    return exit_usage;
+  }
+  Adopter adopter(*state_path, surroundings);
+  if (Result<Done> prepared = adopter.prepare(request.user); !prepared) {
+    surroundings.err << printable(prepared.error().message) << "\n";
+    return prepared.error().kind == ErrorKind::connection ? exit_unreachable : exit_failed;
+  }
+  std::vector<Verdict> verdicts;
+  for (const Found& found : wanted) {
+    verdicts.push_back(adopter.adopt(found, request.name.empty() ? found.name : request.name));
+  }
+  return print_verdicts(verdicts, request, surroundings);
+}
+
+}  // namespace evercert

@@ -1,0 +1,200 @@
+#include "cli/import_sources.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "serving/base/files.h"
+#include "serving/key/key_provider.h"
+
+namespace evercert {
+namespace {
+
+constexpr std::size_t largest_file = std::size_t{1} << 20;
+
+Result<std::vector<std::string>> names_in(const std::string& path) {
+  struct Closer {
+    void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+  };
+  const std::unique_ptr<DIR, Closer> directory(::opendir(path.c_str()));
+  if (!directory) {
+    return system_error(ErrorKind::configuration, "cannot open " + path, errno);
+  }
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string name = entry->d_name;
+    if (!name.starts_with(".")) {
+      names.push_back(name);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::binary_search(names.begin(), names.end(), name);
+}
+
+Result<Secret> read_whole(const std::string& path) {
+  Result<std::optional<Bytes>> content = read_file(AT_FDCWD, path, largest_file);
+  if (!content) {
+    return content.error();
+  }
+  if (!*content) {
+    return Error{ErrorKind::storage, path + " does not exist"};
+  }
+  return Secret(std::move(**content));
+}
+
+Bytes der_of(X509* certificate) {
+  const int size = i2d_X509(certificate, nullptr);
+  Bytes encoded(static_cast<std::size_t>(std::max(size, 0)));
+  unsigned char* end = encoded.data();
+  if (size > 0) {
+    i2d_X509(certificate, &end);
+  }
+  return encoded;
+}
+
+// Leaf first, then the chain; a root at its end is left out.
+Result<Done> add_certificates(BundlePair& pair, const Secret& pem, const std::string& path) {
+  const BioHandle text(BIO_new_mem_buf(pem.view().data(), static_cast<int>(pem.view().size())));
+  if (!text) {
+    return openssl_error(ErrorKind::internal, "cannot read " + path);
+  }
+  const CleanErrorQueue clean;
+  while (const CertificateHandle certificate{PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)}) {
+    if (pair.leaf.empty()) {
+      pair.leaf = der_of(certificate.get());
+    } else if (X509_NAME_cmp(X509_get_subject_name(certificate.get()), X509_get_issuer_name(certificate.get())) != 0) {
+      pair.chain.push_back(der_of(certificate.get()));
+    }
+  }
+  if (pair.leaf.empty()) {
+    return Error{ErrorKind::storage, path + " holds no certificate in PEM form"};
+  }
+  return Done{};
+}
+
+Result<BundlePair> read_pair(const std::vector<std::string>& certificate_files, const std::string& key_file) {
+  BundlePair pair;
+  for (const std::string& path : certificate_files) {
+    Result<Secret> pem = read_whole(path);
+    if (!pem) {
+      return pem.error();
+    }
+    if (Result<Done> added = add_certificates(pair, *pem, path); !added) {
+      return added.error();
+    }
+  }
+  Result<Secret> pem = read_whole(key_file);
+  if (!pem) {
+    return pem.error();
+  }
+  Result<PrivateKey> key = read_pem_key(*pem);
+  if (!key) {
+    return key.error().with_prefix(key_file);
+  }
+  Result<KeySpec> spec = spec_of(key->handle.get());
+  if (!spec) {
+    return spec.error().with_prefix(key_file);
+  }
+  pair.key = *spec;
+  pair.private_key = std::move(key->bytes);
+  return pair;
+}
+
+Found found(const std::string& label, Result<BundlePair> pair) {
+  std::string name;
+  if (pair) {
+    Result<LeafFacts> facts = leaf_facts(pair->leaf);
+    if (!facts) {
+      return {label, "", facts.error()};
+    }
+    if (facts->identifiers.empty()) {
+      return {label, "", Error{ErrorKind::storage, "its certificate names no host in subjectAltName"}};
+    }
+    name = facts->identifiers.front().value;
+  }
+  return {label, name, std::move(pair)};
+}
+
+Found read_lineage(const std::string& path, const std::vector<std::string>& files) {
+  const std::string label = path.substr(path.find_last_of('/') + 1);
+  std::vector<std::string> certificates{path + "/fullchain.pem"};
+  if (!contains(files, "fullchain.pem")) {
+    certificates = {path + "/cert.pem"};
+    if (contains(files, "chain.pem")) {
+      certificates.push_back(path + "/chain.pem");
+    }
+  }
+  return found(label, read_pair(certificates, path + "/privkey.pem"));
+}
+
+std::string without_slashes(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) {
+    path.pop_back();
+  }
+  return path;
+}
+
+}  // namespace
+
+Result<std::vector<Found>> read_certbot(const std::string& path) {
+  std::string folder = without_slashes(path);
+  Result<std::vector<std::string>> names = names_in(folder);
+  if (!names) {
+    return names.error();
+  }
+  if (contains(*names, "privkey.pem")) {
+    std::vector<Found> one;
+    one.push_back(read_lineage(folder, *names));
+    return one;
+  }
+  if (contains(*names, "live")) {
+    folder += "/live";
+    names = names_in(folder);
+    if (!names) {
+      return names.error();
+    }
+  }
+  std::vector<Found> all;
+  for (const std::string& name : *names) {
+    Result<std::vector<std::string>> files = names_in(folder + "/" + name);
+    // certbot puts a README beside the lineages.
+    if (files && contains(*files, "privkey.pem")) {
+      all.push_back(read_lineage(folder + "/" + name, *files));
+    }
+  }
+  if (all.empty()) {
+    return Error{ErrorKind::configuration,
+                 path + " holds no certificates of certbot: name the folder that contains live/, often /etc/letsencrypt"};
+  }
+  return all;
+}
+
+Result<std::vector<Found>> read_nginx_acme(const std::string& path) {
+  const std::string folder = without_slashes(path);
+  Result<std::vector<std::string>> names = names_in(folder);
+  if (!names) {
+    return names.error();
+  }
+  std::vector<Found> all;
+  for (const std::string& name : *names) {
+    if (name.size() <= 4 || !name.ends_with(".crt")) {
+      continue;
+    }
+    const std::string label = name.substr(0, name.size() - 4);
+    all.push_back(found(label, read_pair({folder + "/" + name}, folder + "/" + label + ".key")));
+  }
+  if (all.empty()) {
+    return Error{ErrorKind::configuration, path +
+                                               " holds no certificates of nginx's ACME module: name the state_path of "
+                                               "its acme_issuer, for example /var/cache/nginx/acme_NAME"};
+  }
+  return all;
+}
+
+}  // namespace evercert

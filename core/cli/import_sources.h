@@ -1,0 +1,27 @@
+// Certificates as other programs keep them, read for adoption. Reads as whoever runs the command (root), so it follows
+// certbot's own links but changes nothing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "evercert/result.h"
+#include "serving/publish/bundle.h"
+
+namespace evercert {
+
+// One thing found: either a pair, or the reason why it cannot be one.
+struct Found {
+  std::string label;  // certbot's lineage, or the file name without its ending
+  std::string name;   // what it would be called: the leaf's first name
+  Result<BundlePair> pair;
+};
+
+// `path`: certbot's folder (with live/ in it), live/ itself, or one lineage. Errors: configuration, when it is none of them.
+Result<std::vector<Found>> read_certbot(const std::string& path);
+
+// `path`: the state_path of one issuer of nginx's own ACME module: <name>-<hash>.crt (leaf and chain) beside
+// <name>-<hash>.key. The account key in it is left alone: an account costs nothing.
+Result<std::vector<Found>> read_nginx_acme(const std::string& path);
+
+}  // namespace evercert

@@ -1,0 +1,24 @@
+// The program: lends the command line its streams, its terminal and the agent.
+#include <unistd.h>
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "agent/run/program.h"
+#include "cli/command_line.h"
+#include "serving/config/environment.h"
+
+int main(int count, char** words) {
+  const std::vector<std::string> arguments(words + (count > 0 ? 1 : 0), words + count);
+  evercert::Surroundings surroundings{std::cin, std::cout, std::cerr,
+                                      ::isatty(STDOUT_FILENO) == 1 && !evercert::environment_says_no_color(),
+                                      [](const evercert::RunRequest& request) {
+                                        evercert::RunOptions options;
+                                        options.descriptor = request.descriptor;
+                                        options.config_file = request.config_file;
+                                        options.state_path = request.state_path;
+                                        return evercert::run_program(options);
+                                      }};
+  return evercert::run_command_line(arguments, surroundings);
+}

@@ -1,0 +1,267 @@
+// status, list, show, version: what is on disk, told to a person or a program.
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <iomanip>
+#include <ostream>
+
+#include "agent/observe/audit_trail.h"
+#include "cli/commands.h"
+#include "cli/pairs.h"
+#include "cli/terminal.h"
+#include "evercert/settings.h"
+#include "evercert/status.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+
+constexpr std::size_t events_shown = 20;
+
+// A member as text: empty when it is absent or not a string.
+std::string text_in(const Json& object, const char* member) {
+  const auto found = object.is_object() ? object.find(member) : object.end();
+  return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::uint64_t number_in(const Json& object, const char* member) {
+  const auto found = object.is_object() ? object.find(member) : object.end();
+  return object.is_object() && found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+const Json& member_in(const Json& object, const char* member) {
+  static const Json nothing;
+  const auto found = object.is_object() ? object.find(member) : object.end();
+  return object.is_object() && found != object.end() ? *found : nothing;
+}
+
+struct StatusOnDisk {
+  std::string state_path;
+  StateReader state;
+  std::string text;
+  Json json;
+};
+
+Result<StatusOnDisk> read_status(const Request& request) {
+  Result<std::string> state_path = state_path_of(request);
+  if (!state_path) {
+    return state_path.error();
+  }
+  Result<StateReader> state = StateReader::open(*state_path);
+  if (!state) {
+    return state.error();
+  }
+  Result<std::string> page = status_page(*state, StatusForm::json, std::chrono::system_clock::now());
+  if (!page) {
+    return page.error();
+  }
+  Result<Json> json = parse_json(*page, "the status in " + *state_path);
+  if (!json) {
+    return Error{ErrorKind::storage, json.error().message};
+  }
+  return StatusOnDisk{*state_path, std::move(*state), std::move(*page), std::move(*json)};
+}
+
+std::vector<std::string> names_in(const Json& status) {
+  std::vector<std::string> names;
+  for (const Json& certificate : member_in(status, "certificates")) {
+    names.push_back(text_in(certificate, "name"));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+const Json* certificate_in(const Json& status, const std::string& name) {
+  for (const Json& certificate : member_in(status, "certificates")) {
+    if (text_in(certificate, "name") == name) {
+      return &certificate;
+    }
+  }
+  return nullptr;
+}
+
+int no_such_certificate(const StatusOnDisk& status, const std::string& name, Surroundings& surroundings) {
+  const std::string near = nearest_word(name, names_in(status.json));
+  surroundings.err << "there is no certificate \"" << printable(name) << "\" in " << status.state_path
+                   << (near.empty() ? "; evercert list names them" : ", did you mean \"" + printable(near) + "\"?") << "\n";
+  return exit_failed;
+}
+
+Colour colour_of(const std::string& state) {
+  if (state == "served") {
+    return Colour::good;
+  }
+  return state == "waiting" || state == "ordering" ? Colour::busy : Colour::bad;
+}
+
+std::string agent_line(const Json& status) {
+  const Json& agent = member_in(status, "agent");
+  const std::string state = text_in(agent, "state");
+  std::string line = "evercert " + text_in(status, "version") + ", server " + text_in(status, "server") + ", as of " +
+                     text_in(status, "generated_at") + "; the agent ";
+  if (state == "silent" || state.empty()) {
+    return line + "is not running: nothing is renewed until it is";
+  }
+  return line + "(" + state + ", process " + std::to_string(number_in(agent, "pid")) + ") runs since " +
+         text_in(agent, "since");
+}
+
+// What happens next, or what stands in the way: one line under the certificate.
+void print_notes(const Json& certificate, Surroundings& surroundings) {
+  const std::string now = text_in(certificate, "now");
+  if (!now.empty()) {
+    surroundings.out << "    now: " << printable(now) << "\n";
+  }
+  const Json& problem = member_in(certificate, "problem");
+  if (problem.is_object()) {
+    surroundings.out << "    problem since " << text_in(problem, "since") << " (" << printable(text_in(problem, "kind"))
+                     << "): " << printable(text_in(problem, "message"))
+                     << "\n    what you can do: " << printable(text_in(problem, "remedy")) << "\n";
+  }
+}
+
+std::vector<std::string> row_of(const Json& certificate) {
+  const Json& served = member_in(certificate, "served");
+  const Json& next = member_in(certificate, "next");
+  const std::string until = text_in(certificate, "not_after");
+  return {printable(text_in(certificate, "name")), text_in(certificate, "state"), until.empty() ? "-" : until,
+          served.is_object() ? std::to_string(number_in(served, "generation")) : "-",
+          next.is_object() ? text_in(next, "at") + "  " + printable(text_in(next, "why")) : "-"};
+}
+
+void print_table(const std::vector<const Json*>& certificates, Surroundings& surroundings) {
+  const std::vector<std::string> titles{"NAME", "STATE", "UNTIL", "SERVED", "NEXT"};
+  std::vector<std::vector<std::string>> rows;
+  std::vector<std::size_t> widths;
+  for (const std::string& title : titles) {
+    widths.push_back(title.size());
+  }
+  for (const Json* certificate : certificates) {
+    rows.push_back(row_of(*certificate));
+    for (std::size_t column = 0; column < titles.size(); ++column) {
+      widths[column] = std::max(widths[column], rows.back()[column].size());
+    }
+  }
+  const auto print_row = [&](const std::vector<std::string>& row, Colour colour) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      const bool last = column + 1 == row.size();
+      const std::string padding(last ? 0 : widths[column] - row[column].size() + 2, ' ');
+      surroundings.out << (column == 1 ? coloured(row[column], colour, surroundings.colours) : row[column]) << padding;
+    }
+    surroundings.out << "\n";
+  };
+  print_row(titles, Colour::plain);
+  for (std::size_t index = 0; index < rows.size(); ++index) {
+    print_row(rows[index], colour_of(rows[index][1]));
+    print_notes(*certificates[index], surroundings);
+  }
+}
+
+}  // namespace
+
+int print_status(const Request& request, Surroundings& surroundings) {
+  Result<StatusOnDisk> status = read_status(request);
+  if (!status) {
+    return fail(status.error(), surroundings);
+  }
+  std::vector<const Json*> certificates;
+  if (!request.name.empty()) {
+    const Json* certificate = certificate_in(status->json, request.name);
+    if (certificate == nullptr) {
+      return no_such_certificate(*status, request.name, surroundings);
+    }
+    certificates.push_back(certificate);
+  } else {
+    for (const Json& certificate : member_in(status->json, "certificates")) {
+      certificates.push_back(&certificate);
+    }
+  }
+  if (request.json) {
+    if (request.name.empty()) {
+      surroundings.out << status->text << (status->text.ends_with('\n') ? "" : "\n");
+      return exit_done;
+    }
+    Json one = status->json;
+    one["certificates"] = Json::array({*certificates.front()});
+    surroundings.out << dump_json(one) << "\n";
+    return exit_done;
+  }
+  surroundings.err << agent_line(status->json) << "\n";
+  if (certificates.empty()) {
+    surroundings.err << "there is no certificate yet\n";
+    return exit_done;
+  }
+  print_table(certificates, surroundings);
+  return exit_done;
+}
+
+int print_list(const Request& request, Surroundings& surroundings) {
+  Result<StatusOnDisk> status = read_status(request);
+  if (!status) {
+    return fail(status.error(), surroundings);
+  }
+  const std::vector<std::string> names = names_in(status->json);
+  if (request.json) {
+    surroundings.out << dump_json(Json{{"format", 1}, {"certificates", names}}) << "\n";
+    return exit_done;
+  }
+  for (const std::string& name : names) {
+    surroundings.out << printable(name) << "\n";
+  }
+  return exit_done;
+}
+
+int print_certificate(const Request& request, Surroundings& surroundings) {
+  Result<StatusOnDisk> status = read_status(request);
+  if (!status) {
+    return fail(status.error(), surroundings);
+  }
+  const Json* certificate = certificate_in(status->json, request.name);
+  if (certificate == nullptr) {
+    return no_such_certificate(*status, request.name, surroundings);
+  }
+  Result<std::vector<Json>> events = recent_events(status->state, request.name, events_shown);
+  if (!events) {
+    surroundings.err << "the audit trail cannot be read: " << events.error().message << "\n";
+    events = std::vector<Json>{};
+  }
+  Result<Json> pairs = pair_facts(status->state_path, status->state, request.name);
+  if (!pairs) {
+    surroundings.err << pairs.error().message << "\n";
+    pairs = Json::array();
+  }
+  if (request.json) {
+    surroundings.out << dump_json(Json{{"format", 1}, {"certificate", *certificate}, {"pairs", *pairs}, {"events", *events}})
+                     << "\n";
+    return exit_done;
+  }
+  surroundings.err << agent_line(status->json) << "\n";
+  print_table({certificate}, surroundings);
+  for (const Json& pair : *pairs) {
+    surroundings.out << "\n"
+                     << text_in(pair, "key") << "  serial " << text_in(pair, "serial") << "\n  from "
+                     << text_in(pair, "not_before") << " until " << text_in(pair, "not_after") << ", "
+                     << number_in(pair, "chain") << " certificates in its chain\n  SHA-256 " << text_in(pair, "sha256") << "\n";
+    for (const Json& identifier : member_in(pair, "identifiers")) {
+      surroundings.out << "  " << printable(identifier.is_string() ? identifier.get<std::string>() : "") << "\n";
+    }
+  }
+  surroundings.out << (events->empty() ? "" : "\n");
+  for (const Json& event : *events) {
+    surroundings.out << text_in(event, "at") << "  " << std::left << std::setw(20) << printable(text_in(event, "name")) << "  "
+                     << printable(text_in(event, "sentence")) << "\n";
+  }
+  return exit_done;
+}
+
+int print_version(const Request& request, Surroundings& surroundings) {
+  const std::string openssl = OpenSSL_version(OPENSSL_VERSION_STRING);
+  if (request.json) {
+    surroundings.out << dump_json(Json{{"format", 1}, {"version", EVERCERT_VERSION}, {"openssl", openssl}}) << "\n";
+  } else {
+    surroundings.out << "evercert " << EVERCERT_VERSION << " (OpenSSL " << openssl << ")\n";
+  }
+  return exit_done;
+}
+
+}  // namespace evercert

@@ -1,0 +1,39 @@
+// Stands in for the agent while none leads: becomes the owner of the state directory, holds agent.lock, and writes one
+// generation at a time through the agent's own store. Rule: root never creates anything below state/, so the process gives up
+// its privileges for good; whatever only root can read has to be read before.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "agent/store/store.h"
+#include "evercert/board.h"
+#include "evercert/state.h"
+#include "serving/publish/bundle.h"
+
+namespace evercert {
+
+class StandIn {
+ public:
+  // Errors: storage, when the directory cannot be opened or written by us; connection, when an agent holds the lock though
+  // it did not answer.
+  static Result<StandIn> take_place(const std::string& state_path, SealKeys keys);
+
+  // Proves the bundle, gives it the next generation and writes it; tells the audit trail under `event`. Returns the
+  // generation. Errors as verify_bundle() and the store.
+  Result<std::uint64_t> publish(Bundle bundle, const std::string& event, const std::string& sentence);
+
+ private:
+  StandIn(std::string state_path, SealKeys keys, Descriptor lock, std::unique_ptr<Store> store)
+      : state_path_(std::move(state_path)), keys_(std::move(keys)), lock_(std::move(lock)), store_(std::move(store)) {}
+
+  std::string state_path_;
+  SealKeys keys_;
+  Descriptor lock_;
+  std::unique_ptr<Store> store_;
+};
+
+// Whether a name may become the name of a certificate, and so of a directory.
+bool usable_name(std::string_view name);
+
+}  // namespace evercert

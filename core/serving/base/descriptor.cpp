@@ -1,0 +1,25 @@
+#include <unistd.h>
+
+#include <utility>
+
+#include "evercert/board.h"
+
+namespace evercert {
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  if (this != &other) {
+    reset();
+    number_ = other.release();
+  }
+  return *this;
+}
+
+int Descriptor::release() {
+  return std::exchange(number_, -1);
+}
+
+void Descriptor::reset() {
+  if (number_ >= 0) ::close(std::exchange(number_, -1));
+}
+
+}  // namespace evercert

@@ -1,0 +1,67 @@
+#include "serving/base/json.h"
+
+namespace evercert {
+
+namespace {
+
+Error wrong(const std::string& what, std::string_view member, const std::string& expected) {
+  return {ErrorKind::issuer_refused, what + ": member \"" + std::string(member) + "\" " + expected};
+}
+
+const Json* member_of(const Json& object, std::string_view member) {
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(member);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, const std::string& what) {
+  Json value = Json::parse(text, nullptr, false);
+  if (value.is_discarded()) {
+    std::string begin(text.substr(0, 40));
+    for (char& character : begin)
+      if (static_cast<unsigned char>(character) < 0x20 || static_cast<unsigned char>(character) > 0x7e) character = '.';
+    return Error{ErrorKind::issuer_refused, what + " is not JSON (it begins \"" + begin + "\")"};
+  }
+  return value;
+}
+
+Result<std::string> json_text(const Json& object, std::string_view member, const std::string& what) {
+  const Json* value = member_of(object, member);
+  if (value == nullptr) return wrong(what, member, "is missing");
+  if (!value->is_string()) return wrong(what, member, "is not a string");
+  return value->get<std::string>();
+}
+
+Result<std::optional<std::string>> json_optional_text(const Json& object, std::string_view member, const std::string& what) {
+  const Json* value = member_of(object, member);
+  if (value == nullptr) return std::optional<std::string>();
+  if (!value->is_string()) return wrong(what, member, "is not a string");
+  return std::optional<std::string>(value->get<std::string>());
+}
+
+Result<std::vector<std::string>> json_texts(const Json& object, std::string_view member, const std::string& what) {
+  const Json* value = member_of(object, member);
+  if (value == nullptr) return std::vector<std::string>();
+  if (!value->is_array()) return wrong(what, member, "is not an array");
+  std::vector<std::string> texts;
+  for (const Json& item : *value) {
+    if (!item.is_string()) return wrong(what, member, "holds something that is not a string");
+    texts.push_back(item.get<std::string>());
+  }
+  return texts;
+}
+
+Result<std::int64_t> json_number(const Json& object, std::string_view member, const std::string& what) {
+  const Json* value = member_of(object, member);
+  if (value == nullptr) return wrong(what, member, "is missing");
+  if (!value->is_number_integer()) return wrong(what, member, "is not a whole number");
+  return value->get<std::int64_t>();
+}
+
+std::string dump_json(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace evercert
