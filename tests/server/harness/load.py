@@ -2,7 +2,6 @@
 Every failure is kept with its reason; a test wants none."""
 import ssl
 import threading
-import time
 from collections import Counter
 
 from . import tls
@@ -70,9 +69,3 @@ class Load:
             connection.close()
         self.held = []
 
-
-def rate(load, seconds=1.0):
-    """Handshakes a second over a stretch of time, for a bench."""
-    first, begin = load.handshakes, time.monotonic()
-    time.sleep(seconds)
-    return (load.handshakes - first) / (time.monotonic() - begin)
