@@ -44,8 +44,8 @@ Result<HttpResponse> Account::with_healing(const AcmeServer::Request& request, S
   auto response = send(*account);
   if (!response || response->status < 400) return response;
   Error error = server_.refused(*response, request.what);
-  const bool lost = is_problem(error, "accountDoesNotExist") ||
-                    (is_problem(error, "unauthorized") && request.url == account->url);
+  const bool lost =
+      is_problem(error, "accountDoesNotExist") || (is_problem(error, "unauthorized") && request.url == account->url);
   if (!lost) return error;
   auto healed = heal(*account);
   if (!healed) return healed.error().with_prefix(server_.who() + " no longer knows our account, and registering again failed");
@@ -170,9 +170,10 @@ Result<std::string> Account::payload_for(const Directory& directory) const {
                                                  directory.terms_of_service + " and set accept_terms_of_service"};
   }
   if (directory.external_account_required && !spec_.external_account) {
-    return Error{ErrorKind::action_required, server_.who() +
-                                                 " takes accounts only from its customers: get a key identifier and an HMAC key "
-                                                 "from it and set external_account_key"};
+    return Error{ErrorKind::action_required,
+                 server_.who() +
+                     " takes accounts only from its customers: get a key identifier and an HMAC key "
+                     "from it and set external_account_key"};
   }
   Json payload = Json::object();
   if (spec_.terms_accepted) payload["termsOfServiceAgreed"] = true;
@@ -197,7 +198,8 @@ Result<std::string> Account::ask_for_account(const std::string& payload, bool& e
   if (json && json->is_object()) {
     const auto status = json->find("status");
     if (status != json->end() && status->is_string() && *status != "valid") {
-      return Error{ErrorKind::action_required, server_.who() + " says our account is " + status->get<std::string>().substr(0, 40) +
+      return Error{ErrorKind::action_required, server_.who() + " says our account is " +
+                                                   status->get<std::string>().substr(0, 40) +
                                                    "; use another account_key or ask the CA"};
     }
   }

@@ -31,7 +31,8 @@ Result<AccountRecord> read_account_record(const Secret& content) {
   auto format = json_number(*json, "format", what);
   if (!format) return as_storage(format.error());
   if (*format > record_format) {
-    return Error{ErrorKind::action_required, what + " was written by a newer release; run that release again or remove the record"};
+    return Error{ErrorKind::action_required,
+                 what + " was written by a newer release; run that release again or remove the record"};
   }
   AccountRecord record;
   auto directory = json_text(*json, "directory", what);

@@ -1,5 +1,6 @@
 #include "agent/acme/chain.h"
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include <algorithm>

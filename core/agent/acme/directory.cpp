@@ -16,7 +16,8 @@ Result<std::string> address(const Json& object, std::string_view member, bool re
   }
   const bool encrypted = text.starts_with("https://");
   if (!encrypted && !(text.starts_with("http://") && uri.starts_with("http://"))) {
-    return Error{ErrorKind::connection, what + " names an address for " + std::string(member) + " that does not begin with https://"};
+    return Error{ErrorKind::connection,
+                 what + " names an address for " + std::string(member) + " that does not begin with https://"};
   }
   return text;
 }
@@ -38,9 +39,9 @@ Result<Directory> parse_directory(std::string_view text, const std::string& uri)
     const char* member;
     std::string& place;
     bool required;
-  } addresses[] = {{"newNonce", directory.new_nonce, true},      {"newAccount", directory.new_account, true},
-                   {"newOrder", directory.new_order, true},      {"revokeCert", directory.revoke_cert, false},
-                   {"keyChange", directory.key_change, false},   {"renewalInfo", directory.renewal_info, false}};
+  } addresses[] = {{"newNonce", directory.new_nonce, true},    {"newAccount", directory.new_account, true},
+                   {"newOrder", directory.new_order, true},    {"revokeCert", directory.revoke_cert, false},
+                   {"keyChange", directory.key_change, false}, {"renewalInfo", directory.renewal_info, false}};
   for (const auto& entry : addresses) {
     auto found = address(*json, entry.member, entry.required, uri, what);
     if (!found) return as_connection(found.error());

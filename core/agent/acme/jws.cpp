@@ -44,8 +44,9 @@ std::string flattened(const std::string& header, const std::string& payload, Byt
 Result<AccountKey> AccountKey::make(KeyHandle key) {
   AccountKey made;
   made.key_ = std::move(key);
-  Result<Done> described = Error{ErrorKind::configuration,
-                                 "an account key must be an ECDSA key (P-256, P-384, P-521) or an RSA key of at least 2048 bits"};
+  Result<Done> described =
+      Error{ErrorKind::configuration,
+            "an account key must be an ECDSA key (P-256, P-384, P-521) or an RSA key of at least 2048 bits"};
   if (made.key_ && EVP_PKEY_is_a(made.key_.get(), "EC") == 1) {
     described = made.describe_ec();
   } else if (made.key_ && EVP_PKEY_is_a(made.key_.get(), "RSA") == 1) {

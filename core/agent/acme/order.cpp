@@ -154,9 +154,9 @@ std::vector<std::string> links(const HttpResponse& response, std::string_view re
       const std::string quoted = "rel=\"" + std::string(relation) + "\"";
       const std::string bare = "rel=" + std::string(relation);
       const auto at = parameters.find(bare);
-      const bool bare_match = at != std::string::npos && (at + bare.size() == parameters.size() ||
-                                                          std::string_view(";, ").find(parameters[at + bare.size()]) !=
-                                                              std::string_view::npos);
+      const bool bare_match =
+          at != std::string::npos && (at + bare.size() == parameters.size() ||
+                                      std::string_view(";, ").find(parameters[at + bare.size()]) != std::string_view::npos);
       if ((parameters.find(quoted) != std::string::npos || bare_match) &&
           (target.starts_with("https://") || target.starts_with("http://"))) {
         found.push_back(target);

@@ -20,8 +20,8 @@ std::string tame(std::string text) {
     text += "...";
   }
   std::replace_if(
-      text.begin(), text.end(), [](char character) { return static_cast<unsigned char>(character) < 0x20 || character == 0x7f; },
-      ' ');
+      text.begin(), text.end(),
+      [](char character) { return static_cast<unsigned char>(character) < 0x20 || character == 0x7f; }, ' ');
   return text;
 }
 
@@ -91,7 +91,7 @@ ErrorKind kind_of(const Problem& problem, ProblemOf of, int status) {
   if (type == "rateLimited") {
     // A name that failed too often for too long is held back until somebody follows the link in the detail.
     return problem.detail.find("temporarily prevented") == std::string::npos ? ErrorKind::rate_limited
-                                                                              : ErrorKind::action_required;
+                                                                             : ErrorKind::action_required;
   }
   if (one_of(type, {"userActionRequired", "externalAccountRequired", "invalidContact", "unsupportedContact"})) {
     return ErrorKind::action_required;
@@ -125,8 +125,8 @@ Error refusal(const HttpResponse& response, const std::string& who, const std::s
   error.kind = kind_of(*problem, ProblemOf::request, response.status);
   if (!error.retry_after) error.retry_after = retry_after_in(problem->detail, now);
   if (!error.retry_after && error.kind == ErrorKind::rate_limited) error.retry_after = std::chrono::hours(1);
-  error.message = who + (error.kind == ErrorKind::connection ? " was not able to " : " refused to ") + what + ": " +
-                  sentence_of(*problem);
+  error.message =
+      who + (error.kind == ErrorKind::connection ? " was not able to " : " refused to ") + what + ": " + sentence_of(*problem);
   if (acme_type(problem->type) == "userActionRequired" && !problem->instance.empty()) {
     error.message += "; visit " + problem->instance;
   }

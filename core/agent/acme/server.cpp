@@ -69,7 +69,8 @@ Result<std::string> AcmeServer::nonce() {
   if (!response) return response.error();
   if (response->status >= 400) return refused(*response, "give a nonce");
   std::string fresh = response->header("Replay-Nonce");
-  if (fresh.empty()) return Error{ErrorKind::connection, who_ + " gave no nonce when asked for one (" + (*read)->new_nonce + ")"};
+  if (fresh.empty())
+    return Error{ErrorKind::connection, who_ + " gave no nonce when asked for one (" + (*read)->new_nonce + ")"};
   return fresh;
 }
 

@@ -72,7 +72,8 @@ class AcmeIssuer : public Issuer {
   Account account_;
 };
 
-Result<IssuerOrder> AcmeIssuer::understand(const HttpResponse& response, const std::string& url, const std::string& request_key) {
+Result<IssuerOrder> AcmeIssuer::understand(const HttpResponse& response, const std::string& url,
+                                           const std::string& request_key) {
   auto order = parse_order(response.body, url);
   if (!order) return order.error().with_prefix(server_.who());
   order->request_key = request_key;
@@ -342,8 +343,8 @@ Result<Done> AcmeIssuer::abandon(const IssuerOrder& order) {
     }
     // A valid authorization stays: the next order may use it again.
     if (found->status != "pending") continue;
-    auto response = account_.post(
-        {url, R"({"status":"deactivated"})", "deactivate the authorization for " + found->identifier.value, ""});
+    auto response =
+        account_.post({url, R"({"status":"deactivated"})", "deactivate the authorization for " + found->identifier.value, ""});
     if (!response && response.error().kind != ErrorKind::issuer_refused) failure = response.error();
   }
   if (failure) return *failure;
@@ -351,8 +352,8 @@ Result<Done> AcmeIssuer::abandon(const IssuerOrder& order) {
 }
 
 Result<Done> AcmeIssuer::revoke(BytesView leaf, int reason, const Secret* certificate_key) {
-  const AcmeServer::Request request{
-      "", dump_json({{"certificate", to_base64url(leaf)}, {"reason", reason}}), "revoke the certificate", ""};
+  const AcmeServer::Request request{"", dump_json({{"certificate", to_base64url(leaf)}, {"reason", reason}}),
+                                    "revoke the certificate", ""};
   auto response = [&]() -> Result<HttpResponse> {
     if (certificate_key == nullptr) return account_.post(&Directory::revoke_cert, request);
     const std::uint8_t* position = certificate_key->view().data();

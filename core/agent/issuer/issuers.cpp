@@ -21,7 +21,8 @@ Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const Issuer
   if (spec.type == "acme") {
     return make_acme_issuer(spec, make_http_client(http_settings_of(spec, surroundings)), surroundings);
   }
-  return Error{ErrorKind::configuration, "issuer " + spec.name + " is of type \"" + spec.type + "\", which does not exist; use acme"};
+  return Error{ErrorKind::configuration,
+               "issuer " + spec.name + " is of type \"" + spec.type + "\", which does not exist; use acme"};
 }
 
 }  // namespace evercert

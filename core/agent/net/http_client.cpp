@@ -179,8 +179,8 @@ class CurlClient : public HttpClient {
 
   Result<HttpResponse> follow(CURL* handle, const HttpRequest& request) {
     if (!request.uri.starts_with("https://") && !request.uri.starts_with("http://")) {
-      return Error{ErrorKind::connection, "cannot send a request to \"" + request.uri.substr(0, 200) +
-                                              "\": the address must begin with https://"};
+      return Error{ErrorKind::connection,
+                   "cannot send a request to \"" + request.uri.substr(0, 200) + "\": the address must begin with https://"};
     }
     std::string uri = request.uri;
     for (int redirects = 0;; ++redirects) {
@@ -195,8 +195,8 @@ class CurlClient : public HttpClient {
                                                 ", which is not encrypted; the redirect was not followed"};
       }
       if (redirects == redirect_limit) {
-        return Error{ErrorKind::connection, origin_of(request.uri) + " redirects more than " +
-                                                std::to_string(redirect_limit) + " times; check the address"};
+        return Error{ErrorKind::connection, origin_of(request.uri) + " redirects more than " + std::to_string(redirect_limit) +
+                                                " times; check the address"};
       }
       uri = next;
     }
@@ -275,7 +275,8 @@ class CurlClient : public HttpClient {
         return error("the certificate of " + peer + " is not trusted (" + why +
                      "); if this server is the right one, name the file with its CA certificate in ssl_trusted_certificate");
       case CURLE_SSL_CACERT_BADFILE:
-        return error("the trusted certificates for " + peer + " could not be read (" + why + "); check ssl_trusted_certificate");
+        return error("the trusted certificates for " + peer + " could not be read (" + why +
+                     "); check ssl_trusted_certificate");
       case CURLE_OPERATION_TIMEDOUT: {
         curl_off_t connected = 0;
         curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &connected);
