@@ -2,9 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -44,10 +47,15 @@ struct HttpSettings {
   bool verify = true;
   Proxy proxy;
   std::string user_agent;
-  std::chrono::seconds connect_timeout{10};
-  std::chrono::seconds total_timeout{30};
+  std::chrono::milliseconds connect_timeout{10000};
+  std::chrono::milliseconds total_timeout{30000};
+  std::stop_token stop;               // ends requests under way within a second
+  std::function<void(int)> answered;  // told the status of every answer, 0 when there was none; on the sending thread
 };
 std::unique_ptr<HttpClient> make_http_client(HttpSettings settings);
+
+// To be called by the program before it starts threads: libcurl's own preparation is safe only then. Calling twice is no error.
+void prepare_http();
 
 // Retry-After (RFC 9110 section 10.2.3): seconds or a date, relative to `now`. nullopt when absent or unreadable.
 std::optional<std::chrono::seconds> retry_after_of(const HttpResponse& response, std::chrono::system_clock::time_point now);

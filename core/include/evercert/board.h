@@ -6,13 +6,15 @@
 // the board is made for its largest size at once and never grows. No private keys.
 //
 // Writers (the starter before the fork, the old and the new agent while both live) need no lock: slots are appended
-// atomically, a generation only ever rises, an answer is claimed by compare-and-swap.
+// atomically, a generation only ever rises, an answer is claimed by compare-and-swap. All writers of a board live in one pid
+// namespace: a claim names its writer's pid, so that a dead one's can be taken back.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -53,11 +55,15 @@ struct Heartbeat {
   bool leader = false;
 };
 
+struct BoardLayout;
+
 class Board {
  public:
   enum class Access { read, write };
   static constexpr std::size_t certificate_capacity = std::size_t{1} << 20;
   static constexpr std::size_t challenge_capacity = 8192;
+  static constexpr std::size_t longest_token = 256;  // a server name may be 253 long
+  static constexpr std::size_t longest_answer = 512;
 
   // A new, empty board: memory file with its seals, mode 0600.
   static Result<Descriptor> create();
@@ -72,9 +78,9 @@ class Board {
   ~Board();
 
   // --- what is served ---
-  // The slot of a certificate; the search walks all slots, so ask once and keep the number.
+  // The slot of a certificate. Both take a lock within this process: ask once and keep the number.
   [[nodiscard]] std::optional<CertificateSlot> find(std::string_view certificate) const;
-  // The slot of a certificate, appended if new. Fails (storage) when the board is full.
+  // The same, appended if new. Fails (storage) when the board is full.
   Result<CertificateSlot> add(std::string_view certificate);
   // 0: nothing to serve yet. One atomic load.
   [[nodiscard]] std::uint64_t generation(CertificateSlot slot) const;
@@ -96,14 +102,17 @@ class Board {
   [[nodiscard]] Heartbeat heartbeat() const;
 
  private:
-  struct Layout;
-  explicit Board(Layout* layout, bool writable) : layout_(layout), writable_(writable) {}
-  Layout* layout_ = nullptr;
+  class SlotIndex;  // what this process has read of the slots so far
+  Board(BoardLayout* layout, Access access);
+
+  BoardLayout* layout_ = nullptr;
+  std::unique_ptr<SlotIndex> index_;
   bool writable_ = false;
 };
 
 // What workers tell the agent. Everything here is a hint from a process that faces the network: it may hasten a poll, it
-// decides nothing.
+// decides nothing. There is nothing to check on the page itself, workers could write anything there: only its size and seals
+// are looked at, and the board's layout version holds for both.
 class ReportPage {
  public:
   static Result<Descriptor> create();
@@ -123,6 +132,7 @@ class ReportPage {
  private:
   struct Layout;
   explicit ReportPage(Layout* layout) : layout_(layout) {}
+
   Layout* layout_ = nullptr;
 };
 

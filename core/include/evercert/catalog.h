@@ -4,8 +4,8 @@
 
 #include <openssl/ssl.h>
 
+#include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,7 +42,6 @@ class ServedCertificate {
   // Puts all leaf, chain, key sets into a connection, after removing what is there (certificate callback). False: OpenSSL
   // refused; its error queue is clean.
   virtual bool apply(SSL* connection) const = 0;
-  // 32 bytes that differ between certificates by name, for SSL_set_session_id_context.
   [[nodiscard]] virtual std::string pem_chain() const = 0;  // of the first key: leaf and chain as PEM, no key
 };
 
@@ -69,6 +68,9 @@ class Catalog {
   class Content;
   std::unique_ptr<Content> content_;
 };
+
+// For SSL_set_session_id_context: differs between certificates by name, so that a session of one is not resumed at another.
+std::array<unsigned char, 32> session_context(std::string_view certificate_name);
 
 // A self-signed certificate (P-256, one week, kept in memory) for a name that has none yet.
 Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::string& certificate,

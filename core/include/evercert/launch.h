@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,14 +47,15 @@ Result<CarriedSecrets> read_secrets(int descriptor);
 Result<Secret> read_memory_file(int descriptor);
 
 // Messages on the socketpair (SOCK_SEQPACKET), one JSON object each. Agent to starter: {"ready":1} once it is not dumpable,
-// {"log":LEVEL,"line":TEXT}. Starter to agent: one byte with the descriptors board, report, wake, plan, secrets (SCM_RIGHTS)
-// and {"instance":ID}; end of file: the server is gone.
+// {"log":LEVEL,"line":TEXT}, LEVEL being error warn notice info debug. Starter to agent: {"instance":ID} with the descriptors
+// board, report, wake, plan, secrets (SCM_RIGHTS) on the same message; end of file or ECONNRESET: the server is gone.
 class Supervisor {
  public:
   struct Program {
     std::string path;                  // absolute; the argument vector is fixed: evercert run --descriptor 3
     std::optional<uid_t> become = {};  // drop to this user before exec (when privileged)
     gid_t become_group = 0;
+    std::chrono::milliseconds ready_within{10000};  // an agent that takes longer to become ready is ended by tend()
   };
   // Neither `instance` nor `cycle` may go before the supervisor. Nothing is started yet.
   Supervisor(Program program, const Instance& instance, const Cycle& cycle, Logger& log);
@@ -69,7 +71,10 @@ class Supervisor {
   enum class State { running, gone };
   // To be called when descriptor() is readable or closed; reads without blocking, logs, delivers descriptors. `gone`:
   // descriptor() is closed; call start() again after restart_delay(). An exec that failed is told apart from a crash.
+  // Takes all there is, so edge-triggered watching is fine.
   State on_readable();
+  // To be called now and then (every few seconds) as well: ends an agent that does not become ready in time.
+  State tend();
   // Back-off: 50 ms after the first loss, doubling to 60 s, back to 50 ms once an agent has lived for a minute.
   [[nodiscard]] std::chrono::milliseconds restart_delay() const;
 
@@ -80,5 +85,17 @@ class Supervisor {
 
 // Keeps this process's memory and descriptors from others of the same user. First thing in every worker and helper.
 Result<Done> make_undumpable();
+
+// A server that makes its children dumpable again when it drops their user (nginx) opens a window in which another process of
+// that user can take descriptors out of them. These close it: the child keeps its permitted capabilities over setuid, which
+// the kernel's check respects, until settle_child() gives them up.
+//
+// From a real start only, before the server forks; may be called again. Affects later forks of this process.
+Result<Done> guard_forks();
+// First thing in a child: not dumpable, permitted capabilities reduced to the effective ones, none kept any more. To be run
+// in every child after guard_forks(), also when its configuration has nothing of ours.
+Result<Done> settle_child();
+// When the last instance goes. Without it children of a later configuration without evercert would keep capabilities.
+void unguard_forks();
 
 }  // namespace evercert

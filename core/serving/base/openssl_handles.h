@@ -11,6 +11,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,9 @@ struct Releaser {
 inline void release_certificates(STACK_OF(X509) * certificates) {
   sk_X509_pop_free(certificates, X509_free);
 }
+inline void release_bytes(std::uint8_t* bytes) {
+  OPENSSL_free(bytes);
+}
 inline void release_names(GENERAL_NAMES* names) {
   GENERAL_NAMES_free(names);
 }
@@ -46,6 +50,8 @@ using CipherContextHandle = std::unique_ptr<EVP_CIPHER_CTX, Releaser<EVP_CIPHER_
 using BioHandle = std::unique_ptr<BIO, Releaser<BIO_free_all>>;
 using BigNumberHandle = std::unique_ptr<BIGNUM, Releaser<BN_free>>;
 using SignatureHandle = std::unique_ptr<ECDSA_SIG, Releaser<ECDSA_SIG_free>>;
+using GeneralNameHandle = std::unique_ptr<GENERAL_NAME, Releaser<GENERAL_NAME_free>>;
+using OpensslBytesHandle = std::unique_ptr<std::uint8_t, Releaser<release_bytes>>;  // what i2d_… and …_to_UTF8 allocate
 using NamesHandle = std::unique_ptr<GENERAL_NAMES, Releaser<release_names>>;
 using ExtensionsHandle = std::unique_ptr<STACK_OF(X509_EXTENSION), Releaser<release_extensions>>;
 using ExtensionHandle = std::unique_ptr<X509_EXTENSION, Releaser<X509_EXTENSION_free>>;

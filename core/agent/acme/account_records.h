@@ -1,0 +1,34 @@
+// Where the agent keeps its ACME accounts: a key and the URL the CA knows it by. Implemented by whoever makes issuers (over
+// the sealed store), so that issuers know no store. Rule: a key is kept before it is registered.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "evercert/result.h"
+#include "evercert/secret.h"
+
+namespace evercert {
+
+struct AccountRecord {
+  std::string directory;  // address of the CA's directory
+  std::string url;        // the account's; empty until registered
+  Secret key;             // PKCS#8 DER; empty when the configuration names the key's file
+};
+
+// Thread-safe. An id has only the characters [a-z0-9], so that it can be part of a key in the store. Errors: storage.
+class AccountRecords {
+ public:
+  virtual ~AccountRecords() = default;
+  virtual Result<std::optional<AccountRecord>> load(const std::string& id) = 0;
+  // Keeps the record unless there is one; returns the one that is kept. So two that start at once use one key.
+  virtual Result<AccountRecord> add(const std::string& id, const AccountRecord& record) = 0;
+  virtual Result<Done> save(const std::string& id, const AccountRecord& record) = 0;
+};
+
+// The content of a record's file, to be sealed: JSON {"format":1,"directory","url","key"}. Errors: storage; a newer format:
+// action_required.
+Secret to_bytes(const AccountRecord& record);
+Result<AccountRecord> read_account_record(const Secret& content);
+
+}  // namespace evercert

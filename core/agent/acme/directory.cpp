@@ -1,0 +1,70 @@
+#include "agent/acme/directory.h"
+
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+
+Result<std::string> address(const Json& object, std::string_view member, bool required, const std::string& uri,
+                            const std::string& what) {
+  auto value = json_optional_text(object, member, what);
+  if (!value) return value.error();
+  const std::string text = value->value_or("");
+  if (text.empty()) {
+    if (!required) return text;
+    return Error{ErrorKind::connection, what + " has no " + std::string(member) + "; is this address an ACME directory?"};
+  }
+  const bool encrypted = text.starts_with("https://");
+  if (!encrypted && !(text.starts_with("http://") && uri.starts_with("http://"))) {
+    return Error{ErrorKind::connection,
+                 what + " names an address for " + std::string(member) + " that does not begin with https://"};
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<Directory> parse_directory(std::string_view text, const std::string& uri) {
+  const std::string what = "the directory " + uri;
+  const auto as_connection = [](Error error) {
+    error.kind = ErrorKind::connection;
+    return error;
+  };
+  auto json = parse_json(text, what);
+  if (!json) return as_connection(json.error());
+  if (!json->is_object()) return Error{ErrorKind::connection, what + " is not a JSON object"};
+
+  Directory directory;
+  const struct {
+    const char* member;
+    std::string& place;
+    bool required;
+  } addresses[] = {{"newNonce", directory.new_nonce, true},    {"newAccount", directory.new_account, true},
+                   {"newOrder", directory.new_order, true},    {"revokeCert", directory.revoke_cert, false},
+                   {"keyChange", directory.key_change, false}, {"renewalInfo", directory.renewal_info, false}};
+  for (const auto& entry : addresses) {
+    auto found = address(*json, entry.member, entry.required, uri, what);
+    if (!found) return as_connection(found.error());
+    entry.place = *found;
+  }
+
+  const auto meta = json->find("meta");
+  if (meta == json->end() || !meta->is_object()) return directory;
+  auto terms = json_optional_text(*meta, "termsOfService", what);
+  if (!terms) return as_connection(terms.error());
+  directory.terms_of_service = terms->value_or("");
+  auto website = json_optional_text(*meta, "website", what);
+  if (!website) return as_connection(website.error());
+  directory.website = website->value_or("");
+  const auto external = meta->find("externalAccountRequired");
+  directory.external_account_required = external != meta->end() && external->is_boolean() && external->get<bool>();
+  const auto profiles = meta->find("profiles");
+  if (profiles != meta->end() && profiles->is_object()) {
+    for (const auto& [name, description] : profiles->items()) {
+      directory.profiles[name] = description.is_string() ? description.get<std::string>() : std::string();
+    }
+  }
+  return directory;
+}
+
+}  // namespace evercert

@@ -1,0 +1,197 @@
+#include "agent/challenge/http_responder.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+
+#include "agent/challenge/http_01.h"
+#include "serving/base/files.h"
+
+namespace evercert {
+namespace {
+
+constexpr std::size_t connection_limit = 128;
+constexpr std::size_t head_limit = 8192;
+constexpr std::chrono::seconds connection_time{10};
+constexpr std::string_view prefix = "/.well-known/acme-challenge/";
+
+using Steady = std::chrono::steady_clock;
+
+std::string response_of(const char* status, std::string_view body, bool with_body) {
+  std::string text = std::string("HTTP/1.1 ") + status +
+                     "\r\nContent-Type: text/plain\r\nContent-Length: " + std::to_string(body.size()) +
+                     "\r\nConnection: close\r\n\r\n";
+  if (with_body) text += body;
+  return text;
+}
+
+struct AddressListRelease {
+  void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
+};
+
+}  // namespace
+
+struct HttpResponder::Connection {
+  Descriptor socket;
+  Steady::time_point deadline;
+  std::string head;
+  std::string answer;
+  std::size_t sent = 0;
+  bool lingering = false;  // answered; waits for the peer to close, so that it reads the answer before a reset
+};
+
+Result<std::unique_ptr<HttpResponder>> HttpResponder::start(const std::vector<std::string>& addresses, std::uint16_t port,
+                                                            Lookup lookup) {
+  std::unique_ptr<HttpResponder> responder(new HttpResponder);
+  responder->lookup_ = std::move(lookup);
+  std::optional<Error> failure;
+  for (const auto& address : addresses) {
+    if (auto done = responder->listen_on(address, port); !done) failure = done.error();
+  }
+  if (responder->listeners_.empty()) {
+    return failure.value_or(Error{ErrorKind::configuration, "no address is given to answer challenges on"});
+  }
+  responder->wake_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!responder->wake_.valid()) return system_error(ErrorKind::internal, "eventfd for the challenge responder", errno);
+  HttpResponder* self = responder.get();
+  responder->thread_ = std::jthread([self](const std::stop_token& stop) {
+    at_boundary(
+        0,
+        [&] {
+          self->run(stop);
+          return 0;
+        },
+        [](const std::string&) {});
+  });
+  return responder;
+}
+
+HttpResponder::~HttpResponder() {
+  thread_.request_stop();
+  if (wake_.valid()) eventfd_write(wake_.get(), 1);
+}
+
+Result<Done> HttpResponder::listen_on(const std::string& address, std::uint16_t port) {
+  const std::string what = "cannot answer challenges on " + address + " port " + std::to_string(port);
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (const int code = getaddrinfo(address.c_str(), std::to_string(port).c_str(), &hints, &list); code != 0) {
+    return Error{ErrorKind::configuration, what + ": " + gai_strerror(code)};
+  }
+  const std::unique_ptr<addrinfo, AddressListRelease> owned(list);
+  Descriptor socket(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.valid()) return system_error(ErrorKind::configuration, what, errno);
+  const int on = 1;
+  setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (list->ai_family == AF_INET6) setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (bind(socket.get(), list->ai_addr, list->ai_addrlen) != 0 || listen(socket.get(), 128) != 0) {
+    return system_error(ErrorKind::configuration, what, errno);
+  }
+  listeners_.push_back(std::move(socket));
+  return Done{};
+}
+
+void HttpResponder::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    std::vector<pollfd> waiting;
+    waiting.push_back({wake_.get(), POLLIN, 0});
+    // At the limit new connections wait in the kernel's queue.
+    const bool room = connections_.size() < connection_limit;
+    for (const auto& listener : listeners_) waiting.push_back({room ? listener.get() : -1, POLLIN, 0});
+    int timeout = -1;
+    const auto now = Steady::now();
+    for (const auto& connection : connections_) {
+      waiting.push_back({connection.socket.get(),
+                         static_cast<short>(connection.answer.empty() || connection.lingering ? POLLIN : POLLOUT), 0});
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(connection.deadline - now).count();
+      const int wait = static_cast<int>(std::max<decltype(left)>(left, 0));
+      timeout = timeout < 0 ? wait : std::min(timeout, wait);
+    }
+    if (poll(waiting.data(), waiting.size(), timeout) < 0 && errno != EINTR) return;
+    if (stop.stop_requested()) return;
+    for (std::size_t i = 0; i < connections_.size(); ++i) serve(connections_[i], waiting[1 + listeners_.size() + i].revents);
+    std::erase_if(connections_, [](const Connection& connection) {
+      return !connection.socket.valid() || connection.deadline <= Steady::now();
+    });
+    for (std::size_t i = 0; i < listeners_.size(); ++i) {
+      if ((waiting[1 + i].revents & POLLIN) != 0) accept_from(listeners_[i].get());
+    }
+  }
+}
+
+void HttpResponder::accept_from(int listener) {
+  while (connections_.size() < connection_limit) {
+    Descriptor socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) return;
+    connections_.push_back({std::move(socket), Steady::now() + connection_time, {}, {}, 0, false});
+  }
+}
+
+void HttpResponder::serve(Connection& connection, short events) {
+  if (events == 0) return;
+  if (connection.lingering || connection.answer.empty()) {
+    std::array<char, 2048> bytes;
+    const ssize_t count = read(connection.socket.get(), bytes.data(), bytes.size());
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (count <= 0) {
+      connection.socket.reset();
+      return;
+    }
+    if (connection.lingering) return;
+    connection.head.append(bytes.data(), static_cast<std::size_t>(count));
+    const auto end = connection.head.find("\r\n\r\n");
+    if (end != std::string::npos && end <= head_limit) {
+      connection.answer = answer_to(connection.head);
+    } else if (connection.head.size() > head_limit) {
+      connection.answer = response_of("431 Request Header Fields Too Large", "", true);
+    } else {
+      return;
+    }
+  }
+  const ssize_t count = send(connection.socket.get(), connection.answer.data() + connection.sent,
+                             connection.answer.size() - connection.sent, MSG_NOSIGNAL);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count < 0) {
+    connection.socket.reset();
+    return;
+  }
+  connection.sent += static_cast<std::size_t>(count);
+  if (connection.sent < connection.answer.size()) return;
+  shutdown(connection.socket.get(), SHUT_WR);
+  connection.lingering = true;
+}
+
+std::string HttpResponder::answer_to(std::string_view head) const {
+  const std::string_view line = head.substr(0, head.find("\r\n"));
+  const auto first = line.find(' ');
+  const auto last = line.rfind(' ');
+  if (first == std::string_view::npos || first == last || !line.substr(last + 1).starts_with("HTTP/1.")) {
+    return response_of("400 Bad Request", "", true);
+  }
+  const std::string_view method = line.substr(0, first);
+  const bool with_body = method != "HEAD";
+  if (method != "GET" && method != "HEAD") return response_of("405 Method Not Allowed", "", true);
+  std::string_view path = line.substr(first + 1, last - first - 1);
+  // The absolute form must be understood too (RFC 9112 section 3.2.2).
+  if (path.starts_with("http://")) {
+    const auto slash = path.find('/', 7);
+    path = slash == std::string_view::npos ? std::string_view("/") : path.substr(slash);
+  }
+  path = path.substr(0, path.find('?'));
+  if (!path.starts_with(prefix) || !is_token(path.substr(prefix.size()))) return response_of("404 Not Found", "", with_body);
+  const auto answer = lookup_(path.substr(prefix.size()));
+  if (!answer) return response_of("404 Not Found", "", with_body);
+  return response_of("200 OK", *answer, with_body);
+}
+
+}  // namespace evercert

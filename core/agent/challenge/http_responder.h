@@ -1,0 +1,48 @@
+// Answers HTTP-01 validation requests where no web server of ours does: a thread of its own that knows nothing but
+// /.well-known/acme-challenge/. It faces the network: every length, count and time has a limit.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "evercert/board.h"
+#include "evercert/result.h"
+
+namespace evercert {
+
+class HttpResponder {
+ public:
+  // The key authorization for a token; called on the responder's thread.
+  using Lookup = std::function<std::optional<std::string>(std::string_view token)>;
+
+  // Listens on each address ("0.0.0.0", "::"; IPv6 sockets take IPv6 only) until destroyed. An address family that this
+  // machine does not have is passed over as long as another one works. Errors: configuration, when nothing can be listened on.
+  static Result<std::unique_ptr<HttpResponder>> start(const std::vector<std::string>& addresses, std::uint16_t port,
+                                                      Lookup lookup);
+  ~HttpResponder();
+  HttpResponder(const HttpResponder&) = delete;
+  HttpResponder& operator=(const HttpResponder&) = delete;
+
+ private:
+  struct Connection;
+  HttpResponder() = default;
+  Result<Done> listen_on(const std::string& address, std::uint16_t port);
+  void run(const std::stop_token& stop);
+  void accept_from(int listener);
+  void serve(Connection& connection, short events);
+  [[nodiscard]] std::string answer_to(std::string_view head) const;
+
+  std::vector<Descriptor> listeners_;
+  std::vector<Connection> connections_;
+  Descriptor wake_;
+  Lookup lookup_;
+  std::jthread thread_;
+};
+
+}  // namespace evercert

@@ -1,0 +1,28 @@
+#include "agent/issuer/issuers.h"
+
+#include "agent/issuer/acme_issuer.h"
+
+namespace evercert {
+
+HttpSettings http_settings_of(const IssuerSpec& spec, const IssuerSurroundings& surroundings) {
+  HttpSettings settings;
+  settings.trusted_certificates_pem = spec.trusted_certificates_pem;
+  settings.verify = spec.verify;
+  settings.proxy = spec.proxy;
+  settings.user_agent = "evercert/" EVERCERT_VERSION " (ACME client for web servers)";
+  settings.stop = surroundings.stop;
+  if (surroundings.answered) {
+    settings.answered = [told = surroundings.answered, name = spec.name](int status) { told(name, status); };
+  }
+  return settings;
+}
+
+Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const IssuerSurroundings& surroundings) {
+  if (spec.type == "acme") {
+    return make_acme_issuer(spec, make_http_client(http_settings_of(spec, surroundings)), surroundings);
+  }
+  return Error{ErrorKind::configuration,
+               "issuer " + spec.name + " is of type \"" + spec.type + "\", which does not exist; use acme"};
+}
+
+}  // namespace evercert

@@ -1,0 +1,33 @@
+// Makes the issuer for a specification: the one place that knows which kinds of CA there are.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "agent/acme/account_records.h"
+#include "agent/issuer/issuer.h"
+#include "agent/net/http_client.h"
+#include "agent/observe/event.h"
+#include "serving/base/clock.h"
+
+namespace evercert {
+
+// What every issuer works with; all of it must outlive the issuers.
+struct IssuerSurroundings {
+  AccountRecords& accounts;
+  Events& events;
+  const Clock& clock;
+  std::stop_token stop{};  // ends requests under way
+  // Told the HTTP status of every answer, 0 when none came; from any thread. For counters.
+  std::function<void(const std::string& issuer, int status)> answered{};
+};
+
+// Errors: configuration, for a type that nobody knows.
+Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const IssuerSurroundings& surroundings);
+
+// How to reach the CA of a specification.
+HttpSettings http_settings_of(const IssuerSpec& spec, const IssuerSurroundings& surroundings);
+
+}  // namespace evercert

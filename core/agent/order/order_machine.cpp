@@ -1,0 +1,379 @@
+#include "agent/order/order_machine.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "serving/base/files.h"
+
+namespace evercert {
+namespace {
+
+// How far an order has come by the CA's own word. `responded`: whether we have said that the challenges are ready.
+OrderState state_by(IssuerOrderStatus status, bool responded) {
+  switch (status) {
+    case IssuerOrderStatus::pending:
+      return responded ? OrderState::pending : OrderState::placed;
+    case IssuerOrderStatus::ready:
+      return OrderState::ready;
+    case IssuerOrderStatus::processing:
+    case IssuerOrderStatus::waiting_for_people:
+      return OrderState::processing;
+    case IssuerOrderStatus::valid:
+      return OrderState::valid;
+    case IssuerOrderStatus::invalid:
+      return OrderState::invalid;
+  }
+  return OrderState::invalid;
+}
+
+bool order_is_dead(ErrorKind kind) {
+  return kind == ErrorKind::issuer_refused || kind == ErrorKind::challenge_failed;
+}
+
+std::string names_of(const std::vector<Identifier>& identifiers) {
+  std::string text;
+  for (const auto& identifier : identifiers) text += (text.empty() ? "" : ", ") + identifier.value;
+  return text;
+}
+
+}  // namespace
+
+struct OrderMachine::Step {
+  using Action = Result<StepResult> (OrderMachine::*)();
+  OrderState from;
+  const char* name;
+  Action action;
+  const char* outside;      // what anybody else can see of it
+  const char* written;      // what is on disk before
+  const char* after_crash;  // what a process that finds this state does first
+  std::vector<OrderState> to;
+
+  static const std::vector<Step>& table();
+};
+
+const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
+  using enum OrderState;
+  static const std::vector<Step> steps{
+      {planned,
+       "place",
+       &OrderMachine::place,
+       "newOrder",
+       "key, request and `placing`, fsynced",
+       "places",
+       {placed, ready, processing, valid, invalid, planned, placing}},
+      {placing,
+       "look for",
+       &OrderMachine::look_for,
+       "asks the CA for an order of ours that it may know",
+       "nothing new",
+       "looks for it; places only if there is none",
+       {placed, ready, processing, valid, invalid, planned}},
+      {placed,
+       "authorize",
+       &OrderMachine::authorize,
+       "reads the authorizations, presents every open challenge",
+       "the CA's reference, fsynced",
+       "authorizes",
+       {presented, pending, invalid}},
+      {presented,
+       "respond",
+       &OrderMachine::respond,
+       "tells the CA of one challenge",
+       "all challenges",
+       "responds again",
+       {presented, pending}},
+      {pending,
+       "poll",
+       &OrderMachine::refresh,
+       "asks for the order",
+       "`pending`",
+       "polls",
+       {placed, pending, ready, processing, valid, invalid}},
+      {ready,
+       "finalize",
+       &OrderMachine::finalize,
+       "finalize with the request",
+       "`finalizing`",
+       "finalizes",
+       {processing, valid, invalid, finalizing}},
+      {finalizing,
+       "poll",
+       &OrderMachine::refresh,
+       "asks for the order",
+       "nothing new",
+       "polls: the CA says whether it has it",
+       {ready, processing, valid, invalid}},
+      {processing,
+       "poll",
+       &OrderMachine::refresh,
+       "asks for the order",
+       "`processing`",
+       "polls",
+       {pending, ready, processing, valid, invalid}},
+      {valid,
+       "collect",
+       &OrderMachine::collect,
+       "downloads the certificate",
+       "`valid`",
+       "downloads it again, unless the newest bundle has it",
+       {valid, invalid, issued}},
+      {invalid,
+       "abandon",
+       &OrderMachine::abandon,
+       "deactivates the open authorizations",
+       "`invalid` and why",
+       "abandons",
+       {failed}},
+  };
+  return steps;
+}
+
+OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known)
+    : parts_(parts) {
+  record_.certificate = certificate.name;
+  record_.identifiers = certificate.identifiers;
+  record_.key = key;
+  record_.issuer = parts.issuer.spec().name;
+  record_.issuer_uri = parts.issuer.spec().uri;
+  record_.our_reference = to_hex(random_bytes(16));
+  record_.known = std::move(known);
+  record_.history.push_back({parts.clock.now(), OrderState::planned});
+}
+
+OrderMachine::OrderMachine(Parts parts, OrderRecord record) : parts_(parts), record_(std::move(record)) {}
+
+const OrderMachine::Step* OrderMachine::step_from(OrderState state) {
+  for (const auto& step : Step::table()) {
+    if (step.from == state) return &step;
+  }
+  return nullptr;
+}
+
+Result<StepResult> OrderMachine::step() {
+  if (unwritten_) {
+    if (auto written = write(*unwritten_); !written) return written.error();
+  }
+  const Step* step = step_from(record_.state);
+  if (step == nullptr) return StepResult{Wait::ended};
+  auto result = (this->*step->action)();
+  if (!result) ++record_.attempts;
+  return result;
+}
+
+// --- the steps ---
+
+Result<StepResult> OrderMachine::place() {
+  if (auto prepared = prepare(); !prepared) return prepared.error();
+  // From here on the CA may know the order: a crash must find that out before anything is placed.
+  if (auto entered = enter(OrderState::placing, Durability::power); !entered) {
+    record_.state = OrderState::planned;
+    unwritten_.reset();
+    return entered.error();
+  }
+  auto order = parts_.issuer.place(record_.wanted());
+  if (!order) {
+    const Error& error = order.error();
+    // No answer, or one that makes no sense: the order may exist, so the state stays `placing`.
+    if (error.kind == ErrorKind::connection || error.kind == ErrorKind::internal) return error;
+    if (auto entered = enter(OrderState::planned, Durability::process); !entered) return entered.error();
+    return error;
+  }
+  return adopt(std::move(order).value(), Durability::power);
+}
+
+Result<StepResult> OrderMachine::look_for() {
+  auto found = parts_.issuer.find(record_.wanted(), record_.known);
+  if (!found) return found.error();
+  if (*found) return adopt(std::move(**found), Durability::power);
+  if (auto entered = enter(OrderState::planned, Durability::process); !entered) return entered.error();
+  return StepResult{};
+}
+
+Result<StepResult> OrderMachine::authorize() {
+  auto challenges = parts_.issuer.challenges(*record_.order);
+  if (!challenges) return refused(challenges.error());
+  for (const auto& challenge : *challenges) {
+    if (auto presented = parts_.solver.present(challenge); !presented) {
+      return presented.error().with_prefix("the challenge for " + challenge.identifier.value + " could not be presented");
+    }
+  }
+  record_.challenges = std::move(challenges).value();
+  responded_ = 0;
+  // Every authorization is valid already (the CA remembers an earlier one): only the order's own state is to be asked for.
+  const bool none = record_.challenges.empty();
+  if (auto entered = enter(none ? OrderState::pending : OrderState::presented, Durability::process); !entered) {
+    return entered.error();
+  }
+  if (!none)
+    tell("challenge_presented", LogLevel::info, "the challenges for " + names_of(record_.identifiers) + " can be asked for");
+  return StepResult{};
+}
+
+Result<StepResult> OrderMachine::respond() {
+  if (responded_ < record_.challenges.size()) {
+    const Challenge& challenge = record_.challenges[responded_];
+    auto told = parts_.issuer.respond(*record_.order, challenge);
+    // RFC 8555 section 7.5.1: a challenge that is under way or done may be refused; the order then says what became of it.
+    if (!told && !order_is_dead(told.error().kind)) return told.error();
+    ++responded_;
+  }
+  if (responded_ < record_.challenges.size()) return StepResult{};
+  if (auto entered = enter(OrderState::pending, Durability::process); !entered) return entered.error();
+  return StepResult{Wait::validation};
+}
+
+Result<StepResult> OrderMachine::refresh() {
+  auto order = parts_.issuer.refresh(*record_.order);
+  if (!order) return refused(order.error());
+  return adopt(std::move(order).value(), Durability::process);
+}
+
+Result<StepResult> OrderMachine::finalize() {
+  if (record_.private_key.empty() && record_.key_reference.empty()) {
+    return refused(Error{ErrorKind::issuer_refused, "the record of the order for " + record_.certificate + " holds no key"});
+  }
+  if (auto entered = enter(OrderState::finalizing, Durability::process); !entered) {
+    record_.state = OrderState::ready;
+    unwritten_.reset();
+    return entered.error();
+  }
+  auto order = parts_.issuer.finalize(*record_.order, record_.wanted());
+  if (!order) return refused(order.error());
+  tell("finalized", LogLevel::info, "the request for " + record_.certificate + " is at the CA");
+  return adopt(std::move(order).value(), Durability::process);
+}
+
+Result<StepResult> OrderMachine::collect() {
+  auto issued = parts_.issuer.collect(*record_.order);
+  if (!issued) return refused(issued.error());
+  tell("issued", LogLevel::info, "the CA issued the certificate for " + names_of(record_.identifiers));
+  StepResult result{Wait::ended};
+  result.issued = std::move(issued).value();
+  return result;
+}
+
+Result<StepResult> OrderMachine::abandon() {
+  // Giving up is a courtesy to the CA: when it fails the authorizations expire by themselves.
+  if (record_.order) static_cast<void>(parts_.issuer.abandon(*record_.order).has_value());
+  for (const auto& challenge : record_.challenges) static_cast<void>(parts_.solver.clean_up(challenge).has_value());
+  if (record_.order) record_.known.push_back(record_.order->reference);
+  record_.private_key.wipe();
+  record_.challenges.clear();
+  if (auto entered = enter(OrderState::failed, Durability::process); !entered) return entered.error();
+  return StepResult{Wait::ended};
+}
+
+// --- what they share ---
+
+Result<Done> OrderMachine::prepare() {
+  if (!record_.request.empty()) return Done{};
+  auto key = parts_.keys.generate(record_.key);
+  if (!key) return key.error();
+  auto request = make_request(*key, record_.identifiers, parts_.issuer.spec().common_name_in_csr);
+  if (!request) return request.error();
+  record_.private_key = std::move(key->bytes);
+  record_.key_reference = std::move(key->reference);
+  record_.request = std::move(request).value();
+  return Done{};
+}
+
+Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability) {
+  const bool placed_now = !record_.order;
+  const bool responded = record_.state == OrderState::pending || record_.state == OrderState::processing;
+  StepResult result;
+  result.retry_after = order.retry_after;
+  const OrderState next = state_by(order.status, responded);
+  if (order.status == IssuerOrderStatus::waiting_for_people) {
+    result.wait = Wait::people;
+  } else if (next == OrderState::processing) {
+    result.wait = Wait::issuance;
+  } else if (next == OrderState::pending) {
+    result.wait = Wait::validation;
+  }
+  if (order.problem) record_.problem = order.problem;
+  if (next == OrderState::invalid && !record_.problem) {
+    record_.problem = Error{ErrorKind::issuer_refused, "the CA declared the order invalid without saying why"};
+  }
+  const bool same = record_.order && record_.state == next && record_.order->detail == order.detail;
+  record_.order = std::move(order);
+  if (!same) {
+    if (auto entered = enter(next, durability); !entered) return entered.error();
+  }
+  if (placed_now) tell("order_placed", LogLevel::info, "an order for " + names_of(record_.identifiers) + " was placed");
+  if (!same && next == OrderState::ready)
+    tell("order_ready", LogLevel::info, "every name of " + record_.certificate + " is validated");
+  return result;
+}
+
+// The CA refused in the middle of an order: it is dead. Anything else leaves the state for another try.
+Result<StepResult> OrderMachine::refused(const Error& error) {
+  if (!order_is_dead(error.kind)) return error;
+  record_.problem = error;
+  if (auto entered = enter(OrderState::invalid, Durability::process); !entered) return entered.error();
+  return StepResult{};
+}
+
+Result<Done> OrderMachine::enter(OrderState state, Durability durability) {
+  if (record_.state != state) {
+    constexpr std::size_t remembered = 32;
+    if (record_.history.size() >= remembered) record_.history.erase(record_.history.begin());
+    record_.history.push_back({parts_.clock.now(), state});
+  }
+  record_.state = state;
+  return write(durability);
+}
+
+Result<Done> OrderMachine::write(Durability durability) {
+  unwritten_ = durability;
+  auto saved = parts_.records.save(record_, durability);
+  if (saved) unwritten_.reset();
+  return saved;
+}
+
+Result<Done> OrderMachine::give_up(const Error& why) {
+  record_.problem = why;
+  return enter(OrderState::invalid, Durability::process);
+}
+
+Result<Done> OrderMachine::published() {
+  if (record_.order) record_.known.push_back(record_.order->reference);
+  constexpr std::size_t remembered = 20;
+  if (record_.known.size() > remembered) record_.known.erase(record_.known.begin());
+  record_.private_key.wipe();
+  record_.request.clear();
+  record_.challenges.clear();
+  return enter(OrderState::issued, Durability::process);
+}
+
+void OrderMachine::tell(const char* name, LogLevel level, const std::string& sentence) {
+  Event event;
+  event.name = name;
+  event.level = level;
+  event.at = parts_.clock.now();
+  event.certificate = record_.certificate;
+  event.issuer = record_.issuer;
+  event.sentence = sentence;
+  event.fields = {{"key", record_.key.text()}};
+  if (record_.order) event.fields.emplace_back("order", record_.order->reference);
+  parts_.events.tell(std::move(event));
+}
+
+std::string order_diagram() {
+  std::string text = "```mermaid\nstateDiagram-v2\n  [*] --> planned\n";
+  for (const auto& step : OrderMachine::Step::table()) {
+    for (const auto next : step.to) {
+      if (next == step.from) continue;
+      text += std::string("  ") + to_string(step.from) + " --> " + to_string(next) + ": " + step.name + "\n";
+    }
+  }
+  text += "  issued --> [*]\n  failed --> [*]\n```\n\n";
+  text += "| in state | step | what others can see | on disk before | after a crash |\n|---|---|---|---|---|\n";
+  for (const auto& step : OrderMachine::Step::table()) {
+    text += std::string("| ") + to_string(step.from) + " | " + step.name + " | " + step.outside + " | " + step.written + " | " +
+            step.after_crash + " |\n";
+  }
+  return text;
+}
+
+}  // namespace evercert

@@ -1,0 +1,255 @@
+#include "agent/order/order_record.h"
+
+#include <openssl/crypto.h>
+
+#include <array>
+
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+#include "serving/store/seal.h"
+
+namespace evercert {
+namespace {
+
+constexpr std::array<std::pair<OrderState, const char*>, 12> state_words{{
+    {OrderState::planned, "planned"},
+    {OrderState::placing, "placing"},
+    {OrderState::placed, "placed"},
+    {OrderState::presented, "presented"},
+    {OrderState::pending, "pending"},
+    {OrderState::ready, "ready"},
+    {OrderState::finalizing, "finalizing"},
+    {OrderState::processing, "processing"},
+    {OrderState::valid, "valid"},
+    {OrderState::issued, "issued"},
+    {OrderState::invalid, "invalid"},
+    {OrderState::failed, "failed"},
+}};
+
+constexpr std::array<IssuerOrderStatus, 6> statuses{
+    IssuerOrderStatus::pending, IssuerOrderStatus::ready,   IssuerOrderStatus::processing,
+    IssuerOrderStatus::valid,   IssuerOrderStatus::invalid, IssuerOrderStatus::waiting_for_people,
+};
+constexpr std::array<const char*, 6> status_words{"pending", "ready", "processing", "valid", "invalid", "waiting_for_people"};
+constexpr std::array<ChallengeKind, 3> challenge_kinds{ChallengeKind::http_01, ChallengeKind::tls_alpn_01,
+                                                       ChallengeKind::dns_01};
+constexpr std::array<const char*, 3> challenge_words{"http-01", "tls-alpn-01", "dns-01"};
+
+Json identifier_json(const Identifier& identifier) {
+  return {{"type", identifier.kind == IdentifierKind::ip ? "ip" : "dns"}, {"value", identifier.value}};
+}
+
+std::int64_t milliseconds_of(std::chrono::system_clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+std::chrono::system_clock::time_point time_of(std::int64_t milliseconds) {
+  return std::chrono::system_clock::time_point(std::chrono::milliseconds(milliseconds));
+}
+
+// The shape is ours and sealed, so one guard for all of it is enough: any misfit means that the file is damaged.
+Identifier identifier_from(const Json& json) {
+  const bool ip = json.at("type").get<std::string>() == "ip";
+  return {ip ? IdentifierKind::ip : IdentifierKind::dns, json.at("value").get<std::string>()};
+}
+
+Bytes bytes_from(const Json& json) {
+  auto bytes = from_base64(json.get<std::string>());
+  if (!bytes) throw std::runtime_error(bytes.error().message);
+  return std::move(bytes).value();
+}
+
+template <typename Value, std::size_t count>
+Value word_from(const std::array<Value, count>& values, const std::array<const char*, count>& words, const std::string& word) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (word == words[i]) return values[i];
+  }
+  throw std::runtime_error("unknown word \"" + word + "\"");
+}
+
+Json challenge_json(const Challenge& challenge) {
+  return {{"kind", challenge_words[static_cast<std::size_t>(challenge.kind)]},
+          {"identifier", identifier_json(challenge.identifier)},
+          {"token", challenge.token},
+          {"answer", challenge.answer},
+          {"location", challenge.location}};
+}
+
+Challenge challenge_from(const Json& json) {
+  Challenge challenge;
+  challenge.kind = word_from(challenge_kinds, challenge_words, json.at("kind").get<std::string>());
+  challenge.identifier = identifier_from(json.at("identifier"));
+  challenge.token = json.at("token").get<std::string>();
+  challenge.answer = json.at("answer").get<std::string>();
+  challenge.location = json.at("location").get<std::string>();
+  return challenge;
+}
+
+Json problem_json(const Error& error) {
+  Json json{{"kind", static_cast<int>(error.kind)}, {"message", error.message}};
+  if (error.retry_after) json["retry_after"] = error.retry_after->count();
+  if (error.problem) json["type"] = error.problem->type;
+  return json;
+}
+
+Error problem_from(const Json& json) {
+  Error error;
+  const int kind = json.at("kind").get<int>();
+  if (kind < 0 || kind > static_cast<int>(ErrorKind::internal)) throw std::runtime_error("unknown kind of problem");
+  error.kind = static_cast<ErrorKind>(kind);
+  error.message = json.at("message").get<std::string>();
+  if (json.contains("retry_after")) error.retry_after = std::chrono::seconds(json.at("retry_after").get<std::int64_t>());
+  if (json.contains("type")) {
+    auto problem = std::make_shared<Problem>();
+    problem->type = json.at("type").get<std::string>();
+    error.problem = problem;
+  }
+  return error;
+}
+
+Json order_json(const IssuerOrder& order) {
+  Json json{{"reference", order.reference},
+            {"status", status_words[static_cast<std::size_t>(order.status)]},
+            {"detail", order.detail}};
+  if (order.problem) json["problem"] = problem_json(*order.problem);
+  return json;
+}
+
+IssuerOrder order_from(const Json& json) {
+  IssuerOrder order;
+  order.reference = json.at("reference").get<std::string>();
+  order.status = word_from(statuses, status_words, json.at("status").get<std::string>());
+  order.detail = json.at("detail").get<std::string>();
+  if (json.contains("problem")) order.problem = problem_from(json.at("problem"));
+  return order;
+}
+
+OrderRecord record_from(const Json& json) {
+  if (json.at("format").get<int>() != 1) throw std::runtime_error("unknown format");
+  OrderRecord record;
+  record.certificate = json.at("certificate").get<std::string>();
+  for (const auto& identifier : json.at("identifiers")) record.identifiers.push_back(identifier_from(identifier));
+  auto key = parse_key_spec(json.at("key").get<std::string>());
+  if (!key) throw std::runtime_error(key.error().message);
+  record.key = *key;
+  record.issuer = json.at("issuer").get<std::string>();
+  record.issuer_uri = json.at("issuer_uri").get<std::string>();
+  record.our_reference = json.at("our_reference").get<std::string>();
+  record.private_key = Secret(bytes_from(json.at("private")));
+  record.key_reference = json.at("key_reference").get<std::string>();
+  record.request = bytes_from(json.at("request"));
+  const auto state = order_state_of(json.at("state").get<std::string>());
+  if (!state) throw std::runtime_error("unknown state");
+  record.state = *state;
+  if (json.contains("order")) record.order = order_from(json.at("order"));
+  for (const auto& challenge : json.at("challenges")) record.challenges.push_back(challenge_from(challenge));
+  record.known = json.at("known").get<std::vector<std::string>>();
+  if (json.contains("problem")) record.problem = problem_from(json.at("problem"));
+  record.attempts = json.at("attempts").get<unsigned>();
+  for (const auto& mark : json.at("history")) {
+    const auto marked = order_state_of(mark.at("state").get<std::string>());
+    if (!marked) throw std::runtime_error("unknown state in the history");
+    record.history.push_back({time_of(mark.at("at").get<std::int64_t>()), *marked});
+  }
+  return record;
+}
+
+}  // namespace
+
+const char* to_string(OrderState state) {
+  return state_words[static_cast<std::size_t>(state)].second;
+}
+
+std::optional<OrderState> order_state_of(std::string_view word) {
+  for (const auto& [state, name] : state_words) {
+    if (word == name) return state;
+  }
+  return std::nullopt;
+}
+
+bool is_open(OrderState state) {
+  return state != OrderState::planned && state != OrderState::issued && state != OrderState::failed;
+}
+
+Wanted OrderRecord::wanted() const {
+  return {certificate, identifiers, key, request, our_reference};
+}
+
+std::string order_key(std::string_view certificate, KeyAlgorithm algorithm) {
+  return "orders/" + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + ".order";
+}
+
+Bytes to_bytes(const OrderRecord& record) {
+  Json json{{"format", 1},
+            {"certificate", record.certificate},
+            {"key", record.key.text()},
+            {"issuer", record.issuer},
+            {"issuer_uri", record.issuer_uri},
+            {"our_reference", record.our_reference},
+            {"private", to_base64(record.private_key.view())},
+            {"key_reference", record.key_reference},
+            {"request", to_base64(record.request)},
+            {"state", to_string(record.state)},
+            {"known", record.known},
+            {"attempts", record.attempts},
+            {"identifiers", Json::array()},
+            {"challenges", Json::array()},
+            {"history", Json::array()}};
+  for (const auto& identifier : record.identifiers) json["identifiers"].push_back(identifier_json(identifier));
+  if (record.order) json["order"] = order_json(*record.order);
+  for (const auto& challenge : record.challenges) json["challenges"].push_back(challenge_json(challenge));
+  if (record.problem) json["problem"] = problem_json(*record.problem);
+  for (const auto& mark : record.history) {
+    json["history"].push_back({{"at", milliseconds_of(mark.at)}, {"state", to_string(mark.state)}});
+  }
+  std::string text = dump_json(json);
+  Bytes bytes(text.begin(), text.end());
+  OPENSSL_cleanse(text.data(), text.size());
+  return bytes;
+}
+
+Result<OrderRecord> order_record_from(BytesView bytes, const std::string& what) {
+  auto json = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, what);
+  if (!json) return Error{ErrorKind::storage, json.error().message};
+  try {
+    return record_from(*json);
+  } catch (const std::exception& misfit) {
+    return Error{ErrorKind::storage, what + " is not an order record: " + misfit.what()};
+  }
+}
+
+Result<std::optional<OrderRecord>> OrderRecords::load(const std::string& certificate, KeyAlgorithm algorithm) {
+  const std::string key = order_key(certificate, algorithm);
+  auto object = store_.get(key);
+  if (!object) return object.error();
+  if (!*object) return std::optional<OrderRecord>();
+  const std::string what = "the order record " + key;
+  const auto opened = unseal(key_, {SealedKind::order, key}, (*object)->value);
+  std::optional<Error> fault;
+  if (opened.fault) {
+    fault = seal_error(*opened.fault, what);
+    if (fault->kind == ErrorKind::action_required) return *fault;
+  } else {
+    auto record = order_record_from(opened.content.view(), what);
+    if (record && record->certificate == certificate) return std::optional<OrderRecord>(std::move(record).value());
+    fault = record ? Error{ErrorKind::storage, what + " speaks of another certificate"} : record.error();
+  }
+  auto place = store_.quarantine(key);
+  if (!place) return place.error();
+  fault->message += "; it was moved to " + *place;
+  return *fault;
+}
+
+Result<Done> OrderRecords::save(const OrderRecord& record, Durability durability) {
+  const std::string key = order_key(record.certificate, record.key.algorithm);
+  const Secret content(to_bytes(record));
+  auto sealed = seal(key_, {SealedKind::order, key}, content.view());
+  if (!sealed) return sealed.error();
+  Store::PutOptions options;
+  options.durability = durability;
+  auto revision = store_.put(key, *sealed, options);
+  if (!revision) return revision.error();
+  return Done{};
+}
+
+}  // namespace evercert

@@ -1,0 +1,81 @@
+// The record of one order: everything that must survive a crash, one sealed file per certificate and kind of key. Written by
+// the order machine before each action that cannot be repeated free and after it; read at start to carry open orders on.
+// Rule: a private key is here, fsynced, before anything about it is sent to anybody.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/issuer/issuer.h"
+#include "agent/store/store.h"
+#include "evercert/state.h"
+
+namespace evercert {
+
+// RFC 8555's words where it has one (section 7.1.6), ours for what happens on our side of the wire.
+enum class OrderState {
+  planned,     // key and request may exist, nothing has been sent
+  placing,     // newOrder is about to be sent or was sent: the CA may know the order
+  placed,      // the CA's reference is on disk
+  presented,   // every open challenge can be asked for
+  pending,     // every challenge was responded to; the CA validates
+  ready,       // the CA waits for the request
+  finalizing,  // the request is about to be sent or was sent
+  processing,  // the CA, or people there, work on it
+  valid,       // the certificate can be collected
+  issued,      // collected and published; the record keeps only its history
+  invalid,     // the order is dead at the CA or not wanted any more; to be given up
+  failed,      // given up
+};
+const char* to_string(OrderState state);
+std::optional<OrderState> order_state_of(std::string_view word);
+// True while the CA may know the order and it has not ended: it must be carried on, never repeated.
+bool is_open(OrderState state);
+
+struct OrderRecord {
+  std::string certificate;
+  std::vector<Identifier> identifiers;
+  KeySpec key;
+  std::string issuer;         // its name
+  std::string issuer_uri;     // an order belongs to this CA, whatever the name means later
+  std::string our_reference;  // unique per order
+  Secret private_key;         // PKCS#8 DER, or empty when there is a key reference
+  std::string key_reference;
+  Bytes request;  // PKCS#10 DER
+  OrderState state = OrderState::planned;
+  std::optional<IssuerOrder> order;
+  std::vector<Challenge> challenges;
+  std::vector<std::string> known;  // CA references of earlier orders, for Issuer::find
+  std::optional<Error> problem;
+  unsigned attempts = 0;  // steps that failed
+  struct Mark {
+    std::chrono::system_clock::time_point at;
+    OrderState state;
+  };
+  std::vector<Mark> history;
+
+  [[nodiscard]] Wanted wanted() const;
+};
+
+// Keys in the store: orders/<name>.<algorithm>.order
+std::string order_key(std::string_view certificate, KeyAlgorithm algorithm);
+
+Bytes to_bytes(const OrderRecord& record);
+Result<OrderRecord> order_record_from(BytesView bytes, const std::string& what);
+
+// Records in the store, sealed under the agent's key. Thread-safe as the store is.
+class OrderRecords {
+ public:
+  OrderRecords(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {}
+  // nullopt: there is none. Errors: action_required (locked, newer: leave it), storage (damaged: it was quarantined).
+  Result<std::optional<OrderRecord>> load(const std::string& certificate, KeyAlgorithm algorithm);
+  Result<Done> save(const OrderRecord& record, Durability durability);
+
+ private:
+  Store& store_;
+  SealKey key_;
+};
+
+}  // namespace evercert

@@ -1,0 +1,114 @@
+#include "agent/renewal/pace.h"
+
+#include <algorithm>
+
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+#include "serving/store/seal.h"
+
+namespace evercert {
+namespace {
+
+std::string pace_key(const std::string& certificate, KeyAlgorithm algorithm) {
+  return "orders/" + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + ".pace";
+}
+
+std::string set_of(const std::vector<Identifier>& identifiers) {
+  std::vector<std::string> names;
+  for (const auto& identifier : identifiers) names.push_back(identifier.value);
+  std::sort(names.begin(), names.end());
+  std::string text;
+  for (const auto& name : names) text += name + "\n";
+  return to_hex(sha256({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()})).substr(0, 16);
+}
+
+std::int64_t number_of(Time time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+Time time_of(const Json& number) {
+  return Time(std::chrono::milliseconds(number.get<std::int64_t>()));
+}
+
+Json json_of(const Pace& pace) {
+  Json json{{"format", 1},
+            {"next_attempt", number_of(pace.next_attempt)},
+            {"issuer_index", pace.issuer_index},
+            {"issuer_failures", pace.issuer_failures},
+            {"issued", Json::array()}};
+  if (pace.failure) {
+    json["failure"] = {{"kind", static_cast<int>(pace.failure->kind)},
+                       {"message", pace.failure->message},
+                       {"since", number_of(pace.failure->since)},
+                       {"in_a_row", pace.failure->in_a_row}};
+  }
+  for (const auto& issued : pace.issued) {
+    json["issued"].push_back(
+        {{"at", number_of(issued.issue.at)}, {"lifetime", issued.issue.lifetime.count()}, {"names", issued.names}});
+  }
+  return json;
+}
+
+Pace pace_of(const Json& json) {
+  Pace pace;
+  pace.next_attempt = time_of(json.at("next_attempt"));
+  pace.issuer_index = json.at("issuer_index").get<unsigned>();
+  pace.issuer_failures = json.at("issuer_failures").get<unsigned>();
+  if (json.contains("failure")) {
+    const auto& failure = json.at("failure");
+    const int kind = std::clamp(failure.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::internal));
+    pace.failure = Pace::Failure{static_cast<ErrorKind>(kind), failure.at("message").get<std::string>(),
+                                 time_of(failure.at("since")), failure.at("in_a_row").get<unsigned>()};
+  }
+  for (const auto& issued : json.at("issued")) {
+    pace.issued.push_back({{time_of(issued.at("at")), std::chrono::seconds(issued.at("lifetime").get<std::int64_t>())},
+                           issued.at("names").get<std::string>()});
+  }
+  return pace;
+}
+
+}  // namespace
+
+std::vector<Issue> Pace::issues_for(const std::vector<Identifier>& identifiers) const {
+  const std::string names = set_of(identifiers);
+  std::vector<Issue> issues;
+  for (const auto& one : issued) {
+    if (one.names == names) issues.push_back(one.issue);
+  }
+  return issues;
+}
+
+void Pace::remember_issue(const std::vector<Identifier>& identifiers, const Issue& issue) {
+  constexpr std::size_t remembered = 8;
+  if (issued.size() >= remembered) issued.erase(issued.begin());
+  issued.push_back({issue, set_of(identifiers)});
+}
+
+Pace PaceRecords::load(const std::string& certificate, KeyAlgorithm algorithm) {
+  const std::string key = pace_key(certificate, algorithm);
+  auto object = store_.get(key);
+  if (!object || !*object) return {};
+  const auto opened = unseal(key_, {SealedKind::order, key}, (*object)->value);
+  if (opened.fault) return {};
+  auto json = parse_json(opened.content.text(), key);
+  if (!json) return {};
+  try {
+    return pace_of(*json);
+  } catch (const Json::exception&) {
+    return {};
+  }
+}
+
+Result<Done> PaceRecords::save(const std::string& certificate, KeyAlgorithm algorithm, const Pace& pace) {
+  const std::string key = pace_key(certificate, algorithm);
+  const std::string text = dump_json(json_of(pace));
+  auto sealed = seal(key_, {SealedKind::order, key}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  if (!sealed) return sealed.error();
+  Store::PutOptions options;
+  options.durability = Durability::process;
+  auto revision = store_.put(key, *sealed, options);
+  if (!revision) return revision.error();
+  return Done{};
+}
+
+}  // namespace evercert

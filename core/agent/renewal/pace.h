@@ -1,0 +1,52 @@
+// What must be remembered between orders, and across restarts, so that neither a crash loop nor an eager operator makes the CA
+// refuse us: failures in a row, when the next try is allowed, and what was issued lately. One small sealed file per
+// certificate and kind of key beside its order record.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/renewal/schedule.h"
+#include "agent/store/store.h"
+#include "evercert/plan.h"
+#include "evercert/state.h"
+
+namespace evercert {
+
+struct Pace {
+  struct Failure {
+    ErrorKind kind = ErrorKind::internal;
+    std::string message;
+    Time since;             // the first of the row
+    unsigned in_a_row = 0;  // of this kind
+  };
+  std::optional<Failure> failure;
+  Time next_attempt;             // no step before it
+  unsigned issuer_index = 0;     // which of the certificate's issuers is asked
+  unsigned issuer_failures = 0;  // failed orders there in a row
+  struct Issued {
+    Issue issue;
+    std::string names;  // which set of names it was for
+  };
+  std::vector<Issued> issued;  // the last few
+
+  // The issues for this set of names.
+  [[nodiscard]] std::vector<Issue> issues_for(const std::vector<Identifier>& identifiers) const;
+  void remember_issue(const std::vector<Identifier>& identifiers, const Issue& issue);
+};
+
+class PaceRecords {
+ public:
+  PaceRecords(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {}
+  // A missing, damaged or locked file is an empty pace: it only slows us down, it holds nothing that could be lost.
+  Pace load(const std::string& certificate, KeyAlgorithm algorithm);
+  Result<Done> save(const std::string& certificate, KeyAlgorithm algorithm, const Pace& pace);
+
+ private:
+  Store& store_;
+  SealKey key_;
+};
+
+}  // namespace evercert

@@ -1,0 +1,84 @@
+#include "agent/renewal/polling.h"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+namespace evercert {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::array<milliseconds, 6> validation_row{milliseconds(250),  milliseconds(500),  milliseconds(1000),
+                                                     milliseconds(2000), milliseconds(3000), milliseconds(5000)};
+// Requests were seen, the verdict is near: the CA only has to put the answers together.
+constexpr std::array<milliseconds, 4> verdict_row{milliseconds(20), milliseconds(50), milliseconds(100), milliseconds(250)};
+constexpr std::array<milliseconds, 11> issuance_row{
+    milliseconds(5),   milliseconds(10),   milliseconds(20),   milliseconds(50),   milliseconds(100), milliseconds(250),
+    milliseconds(500), milliseconds(1000), milliseconds(2000), milliseconds(3000), milliseconds(5000)};
+// A CA that works on an order for more than two minutes may take hours.
+constexpr std::array<milliseconds, 4> patient_row{std::chrono::minutes(1), std::chrono::minutes(2), std::chrono::minutes(5),
+                                                  std::chrono::minutes(10)};
+constexpr milliseconds patience{std::chrono::minutes(2)};
+constexpr milliseconds longest_wish{std::chrono::minutes(5)};
+constexpr milliseconds after_last_hit{20};
+constexpr milliseconds after_expected_hits{3};
+constexpr milliseconds after_missing_hits{60};
+
+milliseconds at(std::span<const milliseconds> row, unsigned index) {
+  return row[std::min<std::size_t>(index, row.size() - 1)];
+}
+
+milliseconds varied(milliseconds pause, double random) {
+  return milliseconds(static_cast<milliseconds::rep>(static_cast<double>(pause.count()) * (0.8 + 0.4 * random)));
+}
+
+}  // namespace
+
+void Polling::begin(For what, std::size_t challenges, Time now) {
+  *this = Polling();
+  what_ = what;
+  challenges_ = challenges;
+  begun_ = last_ = now;
+}
+
+void Polling::saw(std::uint32_t hits, Time now) {
+  if (hits <= hits_) return;
+  hits_ = hits;
+  last_hit_ = now;
+  polls_since_hit_ = 0;
+}
+
+void Polling::polled(std::optional<std::chrono::seconds> retry_after, Time now) {
+  ++polls_;
+  ++polls_since_hit_;
+  if (last_ - begun_ > patience) ++patient_polls_;
+  last_ = now;
+  hits_when_polled_ = hits_;
+  retry_after_ = retry_after;
+}
+
+Time Polling::next(const Experience& experience, double random) const {
+  if (retry_after_) return last_ + std::min<milliseconds>(*retry_after_, longest_wish);
+  if (what_ == For::people) return last_ + varied(at(patient_row, polls_), random);
+  const bool long_since = last_ - begun_ > patience;
+  if (what_ == For::issuance) {
+    return last_ + (long_since ? varied(at(patient_row, patient_polls_), random)
+                               : varied(at(issuance_row, polls_), polls_ < 3 ? 0.5 : random));
+  }
+  if (long_since) return last_ + varied(at(patient_row, patient_polls_), random);
+  if (hits_ > hits_when_polled_ || (hits_ == 0 && polls_ == 0)) {
+    const Time fallback = last_ + at(validation_row, polls_);
+    if (hits_ == 0) return fallback;
+    const auto expected = experience.hits_per_challenge * challenges_;
+    if (expected == 0) return std::max(last_hit_ + after_last_hit, last_);
+    if (hits_ >= expected) return last_hit_ + after_expected_hits;
+    return std::min(fallback, last_hit_ + after_missing_hits);
+  }
+  if (hits_ > 0 && polls_since_hit_ <= verdict_row.size()) {
+    return last_ + varied(at(verdict_row, polls_since_hit_ > 0 ? polls_since_hit_ - 1 : 0), random);
+  }
+  return last_ + varied(at(validation_row, polls_), random);
+}
+
+}  // namespace evercert

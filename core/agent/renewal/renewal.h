@@ -1,0 +1,136 @@
+// Keeps one key of one certificate alive: decides when to order, drives the order machine step by step, waits, backs off,
+// gives up, and hands what was issued to whoever publishes. One job of Workers; its steps never overlap.
+// Rule: every pause that protects the CA is on disk before it begins, so that a restart does not shorten it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "agent/order/order_machine.h"
+#include "agent/renewal/budget.h"
+#include "agent/renewal/pace.h"
+#include "agent/renewal/workers.h"
+#include "serving/publish/bundle.h"
+
+namespace evercert {
+
+// A CA account as the renewals of a plan see it.
+struct IssuerSeat {
+  std::shared_ptr<Issuer> issuer;
+  ChallengeSolver* solver = nullptr;
+  std::shared_ptr<Budget> budget;
+};
+
+// What is published now for this key.
+struct Installed {
+  Lifetime lifetime;
+  std::uint64_t generation = 0;
+  bool covers = true;  // names and kind of key are what the plan wants
+};
+
+struct RenewalParts {
+  const Clock& clock;
+  Events& events;
+  OrderRecords& orders;
+  PaceRecords& paces;
+  KeyProvider& keys;
+  // The certificate's issuer of that name; nullopt: it cannot be used, and the reason is an event already.
+  std::function<std::optional<IssuerSeat>(const std::string& issuer)> seat;
+  // Puts what was issued before the servers. storage: try again; issuer_refused: it is not what was asked for.
+  std::function<Result<Done>(const CertificateSpec&, BundlePair, const std::string& issuer)> publish;
+  // Whether the newest bundle holds the key of this record already.
+  std::function<bool(const OrderRecord&)> is_published;
+  // Watches for the validation requests of a job; all that were seen since.
+  std::function<void(const std::string& job, const std::vector<Challenge>&)> watch_hits;
+  std::function<std::uint32_t(const std::string& job)> hits;
+  std::function<void(const std::string& job)> poke;
+  std::function<double()> random;  // 0 … 1
+};
+
+// What the status page shows of it.
+struct RenewalView {
+  std::optional<OrderState> order;  // while there is one
+  std::string issuer;
+  std::string reference;
+  Time order_since;
+  std::optional<Time> next;
+  std::string why;
+  std::string now;
+  std::optional<Pace::Failure> failure;
+  bool held = false;
+};
+
+class Renewal {
+ public:
+  Renewal(RenewalParts parts, CertificateSpec certificate, KeySpec key);
+
+  [[nodiscard]] const std::string& job() const { return job_; }
+  [[nodiscard]] const CertificateSpec& certificate() const { return certificate_; }
+  [[nodiscard]] const KeySpec& key() const { return key_; }
+
+  // One step, for Workers.
+  Workers::Again run();
+
+  // From any thread; poke the job afterwards.
+  void installed(std::optional<Installed> what);
+  void hold(const Error& why);  // never replaced until a person decides
+  // The plan wants it no more: its place at the issuer is free.
+  void leave();
+  // A person asks: now, past the back-off; with `force` also past the storm guard. The reason why not, if the guard forbids.
+  std::optional<std::string> request(bool force);
+
+  [[nodiscard]] RenewalView view() const;
+
+ private:
+  std::optional<Workers::Again> load(Time now);
+  Workers::Again consider(Time now);
+  Workers::Again carry_on(Time now);
+  Workers::Again take_step(Time now);
+  Workers::Again publish(Time now);
+  Workers::Again step_failed(const Error& error, Time now);
+  Workers::Again order_failed(const Error& error, Time now);
+  void clean_up(const OrderRecord& record);
+  void end_order();
+  void end_place();
+  Time note_failure(const Error& error, Time now);
+  void choose_issuer(const Error& error);
+  void tell(const char* name, LogLevel level, const std::string& sentence,
+            std::vector<std::pair<std::string, std::string>> fields = {});
+  void show(const std::string& now_text, std::optional<Time> next, const std::string& why);
+  [[nodiscard]] OrderMachine::Parts machine_parts() const;
+  [[nodiscard]] double share_left(Time now) const;
+
+  RenewalParts parts_;
+  CertificateSpec certificate_;
+  KeySpec key_;
+  std::string job_;
+
+  // Of the running step only.
+  bool loaded_ = false;
+  Pace pace_;
+  std::optional<IssuerSeat> seat_;
+  std::unique_ptr<OrderMachine> machine_;
+  std::vector<std::string> known_;
+  std::optional<IssuedCertificate> issued_;
+  Polling polling_;
+  std::optional<Time> retry_at_;
+  bool has_place_ = false;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::optional<Installed> installed_;
+  bool announce_ = true;  // the next due time is worth an event
+  std::optional<Error> held_;
+  bool requested_ = false;
+  bool forced_ = false;
+  std::vector<Issue> issues_;
+  std::shared_ptr<Budget> budget_;
+  RenewalView view_;
+};
+
+// The name of its job: certificate and kind of key.
+std::string renewal_job(const std::string& certificate, KeyAlgorithm algorithm);
+
+}  // namespace evercert

@@ -1,0 +1,173 @@
+#include "agent/run/inheritance.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "evercert/launch.h"
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+#include "serving/launch/inspect.h"
+
+namespace evercert {
+
+namespace {
+
+constexpr std::size_t descriptor_count = 5;
+constexpr std::size_t longest_line = 2000;
+
+const char* word_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::error:
+      return "error";
+    case LogLevel::warn:
+      return "warn";
+    case LogLevel::notice:
+      return "notice";
+    case LogLevel::info:
+      return "info";
+    case LogLevel::debug:
+      return "debug";
+  }
+  return "error";
+}
+
+Result<Done> protect_this_process() {
+  if (auto undumpable = make_undumpable(); !undumpable) return undumpable;
+  const rlimit none{0, 0};
+  if (::setrlimit(RLIMIT_CORE, &none) != 0) return system_error(ErrorKind::internal, "cannot forbid core files", errno);
+  // A tracer that came before is not sent away by the kernel.
+  if (auto safe = check_protected(::getpid()); !safe) return safe.error().with_prefix("this process cannot be given secrets");
+  return Done{};
+}
+
+struct Message {
+  std::string text;
+  std::vector<Descriptor> descriptors;
+};
+
+void collect(msghdr& message, std::vector<Descriptor>& descriptors) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t index = 0; index < count; ++index) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(part) + index * sizeof number, sizeof number);
+      descriptors.emplace_back(number);
+    }
+  }
+}
+
+Error gone() {
+  return {ErrorKind::connection, "the server that started this agent has gone"};
+}
+
+// nullopt: nothing there yet.
+Result<std::optional<Message>> receive(int channel) {
+  std::array<char, 4096> text;
+  // Room for more than was agreed, so that a surplus is seen and closed.
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * 32)> control{};
+  iovec part{text.data(), text.size()};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  const ssize_t size = ::recvmsg(channel, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return std::optional<Message>();
+  if (size == 0 || (size < 0 && errno == ECONNRESET)) return gone();
+  if (size < 0) return system_error(ErrorKind::connection, "cannot read from the server that started this agent", errno);
+  Message message{{text.data(), static_cast<std::size_t>(size)}, {}};
+  collect(header, message.descriptors);
+  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) message.descriptors.clear();
+  return std::optional<Message>(std::move(message));
+}
+
+Result<Message> wait_for_message(int channel, std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    auto message = receive(channel);
+    if (!message) return message.error();
+    if (*message) return std::move(**message);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+    if (left <= 0) return Error{ErrorKind::connection, "the server that started this agent sent nothing in time"};
+    pollfd readable{channel, POLLIN, 0};
+    ::poll(&readable, 1, static_cast<int>(std::min<std::int64_t>(left, 60000)));
+  }
+}
+
+}  // namespace
+
+Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds timeout) {
+  Inheritance inheritance;
+  inheritance.channel = Descriptor(channel);
+  if (::fcntl(channel, F_SETFD, FD_CLOEXEC) != 0)
+    return system_error(ErrorKind::internal, "descriptor " + std::to_string(channel) + " is not the channel to a server",
+                        errno);
+  if (auto safe = protect_this_process(); !safe) return safe.error();
+  static constexpr std::string_view ready = "{\"ready\":1}";
+  if (::send(channel, ready.data(), ready.size(), MSG_NOSIGNAL) < 0) {
+    if (errno == EPIPE || errno == ECONNRESET) return gone();
+    return system_error(ErrorKind::internal, "descriptor " + std::to_string(channel) + " is not the channel to a server",
+                        errno);
+  }
+  auto message = wait_for_message(channel, timeout);
+  if (!message) return message.error();
+  const auto document = parse_json(message->text, "the server's message");
+  auto instance = document ? json_text(*document, "instance", "the server's message") : Result<std::string>(document.error());
+  if (!instance || instance->empty() || message->descriptors.size() != descriptor_count)
+    return Error{ErrorKind::internal,
+                 "the server handed over something else than was agreed: module and program are of "
+                 "different releases"};
+  inheritance.instance = std::move(*instance);
+  inheritance.board = std::move(message->descriptors[0]);
+  inheritance.report = std::move(message->descriptors[1]);
+  inheritance.wake = std::move(message->descriptors[2]);
+  inheritance.plan = std::move(message->descriptors[3]);
+  inheritance.secrets = std::move(message->descriptors[4]);
+  return inheritance;
+}
+
+bool server_is_gone(int channel) {
+  // Whatever else the server may say is for a later release: read and dropped, so that the end behind it is seen.
+  std::array<char, 4096> text;
+  for (unsigned count = 0; count < 64; ++count) {
+    const ssize_t size = ::recv(channel, text.data(), text.size(), MSG_DONTWAIT);
+    if (size == 0) return true;
+    if (size < 0 && errno != EINTR) return errno != EAGAIN && errno != EWOULDBLOCK;
+  }
+  return false;
+}
+
+void ChannelLogger::write(LogLevel level, std::string_view line) {
+  const std::lock_guard guard(mutex_);
+  if (untold_ > 0) {
+    const std::string told =
+        "evercert: " + std::to_string(untold_) + " lines of the agent were dropped, the server did not read them";
+    if (!send(LogLevel::warn, told)) {
+      ++untold_;
+      dropped_.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+    untold_ = 0;
+  }
+  if (send(level, line)) return;
+  ++untold_;
+  dropped_.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool ChannelLogger::send(LogLevel level, std::string_view line) const {
+  const std::string message = dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_line))}});
+  return ::send(channel_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+}  // namespace evercert

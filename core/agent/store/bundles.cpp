@@ -1,0 +1,175 @@
+#include "agent/store/bundles.h"
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+
+#include "serving/store/seal.h"
+
+namespace evercert {
+namespace {
+
+constexpr int most_races = 16;
+
+std::string folder_of(const std::string& name) {
+  return "certificates/" + file_name_of(name) + "/";
+}
+
+// "<digits>.bundle" as its number, 0 for anything else.
+std::uint64_t number_of(std::string_view file_name) {
+  constexpr std::string_view ending = ".bundle";
+  if (!file_name.ends_with(ending) || file_name.starts_with('0')) return 0;
+  const char* const last = file_name.data() + file_name.size() - ending.size();
+  std::uint64_t number = 0;
+  const auto [end, fault] = std::from_chars(file_name.data(), last, number);
+  return fault == std::errc() && end == last ? number : 0;
+}
+
+Result<std::vector<std::uint64_t>> present_generations(Store& store, const std::string& name) {
+  const std::string folder = folder_of(name);
+  const auto keys = store.list(folder);
+  if (!keys) return keys.error();
+  std::vector<std::uint64_t> generations;
+  for (const std::string_view key : *keys) {
+    const std::uint64_t number = number_of(key.substr(folder.size()));
+    if (number > 0) generations.push_back(number);
+  }
+  std::sort(generations.begin(), generations.end(), std::greater<>());
+  return generations;
+}
+
+// The highest number that a damaged bundle took with it to quarantine/; it stays used.
+Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name) {
+  const auto keys = store.list("quarantine/");
+  if (!keys) return keys.error();
+  const std::string begin = "quarantine/certificates_" + file_name_of(name) + "_";
+  std::uint64_t highest = 0;
+  for (const std::string& key : *keys) {
+    if (!key.starts_with(begin)) continue;
+    const std::string_view rest = std::string_view(key).substr(begin.size());
+    const std::size_t end = rest.find(".bundle.");
+    if (end != std::string_view::npos) highest = std::max(highest, number_of(rest.substr(0, end + 7)));
+  }
+  return highest;
+}
+
+struct Found {
+  std::optional<Bundle> bundle;
+  std::optional<Error> fault;  // neither: the file has gone
+};
+
+Result<Found> look_at(Store& store, const SealKey& serving, const std::string& name, std::uint64_t generation) {
+  const auto object = store.get(bundle_path(name, generation));
+  if (!object) return object.error();
+  if (!*object) return Found{};
+  auto bundle = open_bundle(serving, name, generation, (*object)->value);
+  if (!bundle) return Found{{}, bundle.error()};
+  return Found{std::move(*bundle), {}};
+}
+
+bool is_for_people(const Error& error) {
+  return error.kind == ErrorKind::action_required;
+}
+
+// Keeps the new generation and the one below it that opens; what nobody can open here stays as well.
+void remove_older(Store& store, const SealKey& serving, const std::string& name, std::uint64_t newest) {
+  const auto generations = present_generations(store, name);
+  if (!generations) return;
+  bool previous_found = false;
+  for (const std::uint64_t generation : *generations) {
+    if (generation >= newest) continue;
+    const auto found = look_at(store, serving, name, generation);
+    if (!found || found->fault || !found->bundle) continue;  // newest_bundle() sees to damaged ones
+    // A file that could not be removed is tried again after the next publication.
+    if (previous_found && !store.erase(bundle_path(name, generation))) return;
+    previous_found = true;
+  }
+}
+
+}  // namespace
+
+Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundle bundle,
+                                     std::chrono::system_clock::time_point now, const PublishOptions& options) {
+  if (const auto verified = verify_bundle(bundle, now); !verified) return verified.error();
+  const auto quarantined = highest_quarantined(store, bundle.name);
+  if (!quarantined) return quarantined.error();
+  for (int attempt = 0; attempt < most_races; ++attempt) {
+    const auto generations = present_generations(store, bundle.name);
+    if (!generations) return generations.error();
+    std::uint64_t newest = 0;
+    if (!generations->empty()) {
+      newest = generations->front();
+      const auto found = look_at(store, serving, bundle.name, newest);
+      if (!found) return found.error();
+      if (found->fault && is_for_people(*found->fault)) return *found->fault;
+    }
+    bundle.generation = std::max({newest, *quarantined, options.above}) + 1;
+    const auto file = seal_bundle(serving, bundle);
+    if (!file) return file.error();
+    const std::string key = bundle_path(bundle.name, bundle.generation);
+    const auto put = store.put(key, *file, {{Store::Condition::Kind::absent}, Durability::power, options.guard});
+    if (put) {
+      remove_older(store, serving, bundle.name, bundle.generation);
+      return bundle.generation;
+    }
+    const auto taken = store.get(key);
+    if (!taken || !*taken) return put.error();
+    // Another process published under this number a moment ago: take the next one.
+  }
+  return Error{ErrorKind::storage, "\"" + bundle.name + "\" cannot be published: others keep taking its next generation"};
+}
+
+Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name) {
+  const auto generations = present_generations(store, name);
+  if (!generations) return generations.error();
+  NewestBundle newest;
+  for (const std::uint64_t generation : *generations) {
+    auto found = look_at(store, serving, name, generation);
+    if (!found) return found.error();
+    if (found->bundle) {
+      newest.bundle = std::move(found->bundle);
+      return newest;
+    }
+    if (!found->fault) continue;
+    if (is_for_people(*found->fault)) {
+      if (!newest.held) newest.held = std::move(found->fault);
+      continue;
+    }
+    Error fault = *found->fault;
+    const auto moved = store.quarantine(bundle_path(name, generation));
+    fault.message += moved ? "; it was moved to " + *moved : "; " + moved.error().message;
+    newest.damaged.push_back(std::move(fault));
+  }
+  return newest;
+}
+
+Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::string& name, std::optional<std::uint64_t> to,
+                               std::chrono::system_clock::time_point now, const PublishOptions& options) {
+  const std::string what = "\"" + name + "\" cannot be rolled back";
+  if (!to) {
+    const auto generations = present_generations(store, name);
+    if (!generations) return generations.error();
+    if (generations->size() < 2) {
+      return Error{ErrorKind::action_required, what + ": there is no generation before the present one"};
+    }
+    to = (*generations)[1];
+  }
+  auto found = look_at(store, serving, name, *to);
+  if (!found) return found.error();
+  if (found->fault) return found->fault->with_prefix(what);
+  if (!found->bundle) {
+    return Error{ErrorKind::action_required, what + ": there is no generation " + std::to_string(*to) + " any more"};
+  }
+  Bundle bundle = std::move(*found->bundle);
+  for (const BundlePair& pair : bundle.pairs) {
+    const auto facts = leaf_facts(pair.leaf);
+    if (!facts) return facts.error().with_prefix(what);
+    if (facts->not_after <= now) {
+      return Error{ErrorKind::action_required, what + ": generation " + std::to_string(*to) + " has expired"};
+    }
+  }
+  bundle.origin = "rollback to " + std::to_string(*to);
+  return publish_bundle(store, serving, std::move(bundle), now, options);
+}
+
+}  // namespace evercert

@@ -1,0 +1,38 @@
+// Bundles in the store: numbering, publication, fall-back and roll-back. Used by order/ and run/.
+// Rule: a generation number is never used twice, and no file under another seal key or of a newer release is ever replaced.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/store/store.h"
+#include "serving/publish/bundle.h"
+
+namespace evercert {
+
+struct PublishOptions {
+  const StoreLock* guard = nullptr;
+  std::uint64_t above = 0;  // a generation known from elsewhere (the board): the new one is higher
+};
+
+// Verifies, numbers (bundle.generation is ignored) and puts durably; keeps the previous generation that opens, removes older
+// ones. Returns the generation. Errors: storage; action_required when the newest on disk is locked or of a newer release.
+Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundle bundle,
+                                     std::chrono::system_clock::time_point now, const PublishOptions& options = {});
+
+struct NewestBundle {
+  std::optional<Bundle> bundle;  // the newest that opens
+  // Set when a newer file than that one is locked or of a newer release: no order may be placed until a person decides.
+  std::optional<Error> held;
+  std::vector<Error> damaged;  // what was damaged or foreign and lies in quarantine now
+};
+// What there is of a certificate. Damaged and foreign files are quarantined, and the generation before is used.
+Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name);
+
+// A new generation with the content of an older one: `to`, or the one before the newest. Refused (action_required) when that
+// one has expired or is not there.
+Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::string& name, std::optional<std::uint64_t> to,
+                               std::chrono::system_clock::time_point now, const PublishOptions& options = {});
+
+}  // namespace evercert

@@ -1,0 +1,336 @@
+#include "agent/store/file_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "agent/store/file_lock.h"
+#include "agent/store/file_watch.h"
+#include "serving/base/files.h"
+#include "serving/store/directory.h"
+
+namespace evercert {
+namespace {
+
+constexpr std::size_t largest_value = std::size_t{256} << 10;
+constexpr std::size_t largest_component = 240;  // leaves room for ".….XXXXXX"
+constexpr std::chrono::seconds longest_wait_for_others{10};
+
+bool is_key_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+bool is_component(std::string_view component) {
+  return !component.empty() && component.size() <= largest_component && component.front() != '.' &&
+         std::all_of(component.begin(), component.end(), is_key_character);
+}
+
+Result<Done> check_key(std::string_view key) {
+  std::string_view rest = key;
+  while (true) {
+    const std::size_t end = rest.find('/');
+    if (!is_component(rest.substr(0, end))) {
+      return Error{ErrorKind::internal, "\"" + std::string(key) + "\" is no key of the store"};
+    }
+    if (end == std::string_view::npos) return Done{};
+    rest.remove_prefix(end + 1);
+  }
+}
+
+std::pair<std::string, std::string> split(const std::string& key) {
+  const std::size_t slash = key.rfind('/');
+  if (slash == std::string::npos) return {"", key};
+  return {key.substr(0, slash), key.substr(slash + 1)};
+}
+
+mode_t mode_of(std::string_view name) {
+  return name.ends_with(".bundle") ? 0640 : 0600;
+}
+
+std::uint64_t revision_of(BytesView content, const struct stat& status) {
+  // The time and the inode tell two writes of the same bytes apart.
+  Bytes all = sha256(content);
+  const std::array<std::uint64_t, 3> facts{static_cast<std::uint64_t>(status.st_ino),
+                                           static_cast<std::uint64_t>(status.st_mtim.tv_sec),
+                                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec)};
+  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(facts.data());
+  all.insert(all.end(), bytes, bytes + sizeof facts);
+  const Bytes digest = sha256(all);
+  std::uint64_t revision = 0;
+  std::memcpy(&revision, digest.data(), sizeof revision);
+  return revision;
+}
+
+// A file being written beside its place; gone again unless it was renamed.
+class UnfinishedFile {
+ public:
+  UnfinishedFile(int directory, const std::string& name)
+      : directory_(directory), name_("." + name + "." + to_hex(random_bytes(3))) {}
+  UnfinishedFile(const UnfinishedFile&) = delete;
+  UnfinishedFile& operator=(const UnfinishedFile&) = delete;
+  ~UnfinishedFile() {
+    if (there_) unlinkat(directory_, name_.c_str(), 0);
+  }
+
+  // 0, or errno.
+  int write(BytesView content, mode_t mode, const std::optional<std::uint32_t>& group, bool durable) {
+    Descriptor file(openat(directory_, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file.valid()) return errno;
+    there_ = true;
+    if (group && fchown(file.get(), static_cast<uid_t>(-1), *group) != 0) return errno;
+    if (fchmod(file.get(), mode) != 0) return errno;
+    const BytesView whole = content;
+    while (!content.empty()) {
+      const ssize_t wrote = ::write(file.get(), content.data(), content.size());
+      if (wrote < 0 && errno == EINTR) continue;
+      if (wrote < 0) return errno;
+      content = content.subspan(static_cast<std::size_t>(wrote));
+    }
+    if (durable && fsync(file.get()) != 0) return errno;
+    struct stat status {};
+    if (fstat(file.get(), &status) != 0) return errno;
+    revision_ = revision_of(whole, status);
+    return close(file.release()) == 0 ? 0 : errno;
+  }
+
+  int rename(const std::string& name) {
+    if (renameat(directory_, name_.c_str(), directory_, name.c_str()) != 0) return errno;
+    there_ = false;
+    return 0;
+  }
+  [[nodiscard]] std::uint64_t revision() const { return revision_; }
+
+ private:
+  int directory_;
+  std::string name_;
+  bool there_ = false;
+  std::uint64_t revision_ = 0;
+};
+
+class FileStore : public Store {
+ public:
+  FileStore(Descriptor state, FileStoreOptions options) : state_(std::move(state)), options_(options) {}
+
+  Result<std::optional<StoredObject>> get(const std::string& key) override {
+    if (const auto valid = check_key(key); !valid) return valid.error();
+    const Descriptor file(open_beneath(state_.get(), key, O_RDONLY | O_NONBLOCK));
+    if (!file.valid() && errno == ENOENT) return std::optional<StoredObject>();
+    struct stat status {};
+    if (!file.valid() || fstat(file.get(), &status) != 0) return system_error(ErrorKind::storage, "cannot read " + key, errno);
+    if (!S_ISREG(status.st_mode)) return Error{ErrorKind::storage, "cannot read " + key + ": it is not a regular file"};
+    auto content = read_descriptor(file.get(), 2 * largest_value);
+    if (!content) return content.error().with_prefix("cannot read " + key);
+    const std::uint64_t revision = revision_of(*content, status);
+    return std::optional<StoredObject>({std::move(*content), revision});
+  }
+
+  Result<std::vector<std::string>> list(const std::string& prefix) override {
+    std::vector<std::string> keys;
+    std::vector<std::string> open{prefix};
+    while (!open.empty()) {
+      const std::string directory = std::move(open.back());
+      open.pop_back();
+      auto entries = entries_below(directory);
+      if (!entries) return entries.error();
+      for (const DirectoryEntry& entry : *entries) {
+        if (!is_component(entry.name)) continue;
+        if (entry.kind == DirectoryEntry::Kind::file) keys.push_back(directory + entry.name);
+        if (entry.kind == DirectoryEntry::Kind::directory) open.push_back(directory + entry.name + "/");
+      }
+    }
+    return keys;
+  }
+
+  Result<std::uint64_t> put(const std::string& key, BytesView value, const PutOptions& options) override {
+    if (const auto valid = check_key(key); !valid) return valid.error();
+    if (value.size() > largest_value) return Error{ErrorKind::internal, "cannot write " + key + ": it is too large"};
+    const auto [folder, name] = split(key);
+    const bool durable = options.durability == Durability::power;
+    const auto directory = make_directories(folder, durable);
+    if (!directory) return directory.error();
+    UnfinishedFile file(directory->get(), name);
+    if (const int code = file.write(value, mode_of(name), options_.group, durable); code != 0) {
+      return system_error(ErrorKind::storage, "cannot write " + key, code);
+    }
+    {
+      // Written and fsynced before, so that others wait for a rename only.
+      const auto others = keep_others_out();
+      if (!others) return others.error();
+      if (const auto allowed = check_condition(key, options); !allowed) return allowed.error();
+      if (const int code = file.rename(name); code != 0) return system_error(ErrorKind::storage, "cannot write " + key, code);
+    }
+    if (durable && fsync(directory->get()) != 0) {
+      return system_error(ErrorKind::storage, "cannot make " + key + " durable", errno);
+    }
+    return file.revision();
+  }
+
+  Result<Done> erase(const std::string& key) override {
+    if (const auto valid = check_key(key); !valid) return valid.error();
+    const auto [folder, name] = split(key);
+    const Descriptor directory(open_folder(folder));
+    if (!directory.valid() && errno == ENOENT) return Done{};
+    if (!directory.valid()) return system_error(ErrorKind::storage, "cannot erase " + key, errno);
+    const auto others = keep_others_out();
+    if (!others) return others.error();
+    if (unlinkat(directory.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
+      return system_error(ErrorKind::storage, "cannot erase " + key, errno);
+    }
+    return Done{};
+  }
+
+  Result<std::string> quarantine(const std::string& key) override {
+    if (const auto valid = check_key(key); !valid) return valid.error();
+    const auto [folder, name] = split(key);
+    const Descriptor from(open_folder(folder));
+    if (!from.valid()) return system_error(ErrorKind::storage, "cannot move " + key + " to quarantine", errno);
+    const auto to = make_directories("quarantine", true);
+    if (!to) return to.error();
+    std::string flat = key;
+    std::replace(flat.begin(), flat.end(), '/', '_');
+    if (flat.size() > 200) flat = flat.substr(flat.size() - 200);
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+    const auto others = keep_others_out();
+    if (!others) return others.error();
+    for (int attempt = 0; attempt < 1000; ++attempt) {
+      const std::string target = flat + "." + std::to_string(now.count()) + "." + std::to_string(attempt);
+      if (faccessat(to->get(), target.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) continue;
+      if (renameat(from.get(), name.c_str(), to->get(), target.c_str()) != 0) break;
+      if (fsync(to->get()) != 0 || fsync(from.get()) != 0) break;
+      return "quarantine/" + target;
+    }
+    return system_error(ErrorKind::storage, "cannot move " + key + " to quarantine", errno);
+  }
+
+  Result<std::unique_ptr<StoreLock>> lock(const std::string& name, std::chrono::milliseconds wait,
+                                          std::stop_token stop) override {
+    auto directory = make_directories("locks", false);
+    if (!directory) return directory.error();
+    return lock_file(std::move(*directory), name, wait, std::move(stop));
+  }
+
+  Result<std::unique_ptr<StoreWatch>> watch(const std::string& prefix,
+                                            std::function<void(const std::string& key)> changed) override {
+    return watch_files(Descriptor(fcntl(state_.get(), F_DUPFD_CLOEXEC, 0)), prefix, std::move(changed));
+  }
+
+ private:
+  // Excludes other threads by the mutex, other processes by the lock on the store's own lock file.
+  class Exclusion {
+   public:
+    Exclusion(std::unique_lock<std::mutex> mine, int file) : mine_(std::move(mine)), file_(file) {}
+    Exclusion(Exclusion&& other) noexcept : mine_(std::move(other.mine_)), file_(std::exchange(other.file_, -1)) {}
+    Exclusion& operator=(Exclusion&&) = delete;
+    Exclusion(const Exclusion&) = delete;
+    Exclusion& operator=(const Exclusion&) = delete;
+    ~Exclusion() {
+      if (file_ >= 0) set_lock(file_, F_UNLCK);
+    }
+
+   private:
+    std::unique_lock<std::mutex> mine_;
+    int file_;
+  };
+
+  static bool set_lock(int file, short type) {
+    struct flock whole {};
+    whole.l_type = type;
+    whole.l_whence = SEEK_SET;
+    return fcntl(file, F_OFD_SETLK, &whole) == 0;
+  }
+
+  Result<Exclusion> keep_others_out() {
+    std::unique_lock mine(mutex_);
+    if (!exclusion_.valid()) {
+      const auto directory = make_directories("locks", false);
+      if (!directory) return directory.error();
+      exclusion_ = Descriptor(openat(directory->get(), "store", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600));
+      if (!exclusion_.valid()) return system_error(ErrorKind::storage, "cannot open the lock of the store", errno);
+    }
+    // Held by others for the length of a rename; long only when their process was stopped in that moment.
+    const auto deadline = std::chrono::steady_clock::now() + longest_wait_for_others;
+    while (!set_lock(exclusion_.get(), F_WRLCK)) {
+      if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || std::chrono::steady_clock::now() > deadline) {
+        return system_error(ErrorKind::storage, "another process does not let go of the lock of the store", errno);
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    return Exclusion(std::move(mine), exclusion_.get());
+  }
+
+  Result<Done> check_condition(const std::string& key, const PutOptions& options) {
+    if (options.guard != nullptr && options.guard->lost()) {
+      return Error{ErrorKind::storage, "cannot write " + key + ": the lock that guards it was lost"};
+    }
+    if (options.condition.kind == Condition::Kind::any) return Done{};
+    const auto present = get(key);
+    if (!present) return present.error();
+    if (options.condition.kind == Condition::Kind::absent && *present) {
+      return Error{ErrorKind::storage, "cannot write " + key + ": it exists already"};
+    }
+    if (options.condition.kind == Condition::Kind::revision &&
+        (!*present || (*present)->revision != options.condition.revision)) {
+      return Error{ErrorKind::storage, "cannot write " + key + ": it has changed meanwhile"};
+    }
+    return Done{};
+  }
+
+  Result<std::vector<DirectoryEntry>> entries_below(const std::string& prefix) {
+    Descriptor directory(open_folder(prefix.substr(0, prefix.size() - (prefix.ends_with('/') ? 1 : 0))));
+    if (!directory.valid() && errno == ENOENT) return std::vector<DirectoryEntry>();
+    if (!directory.valid()) return system_error(ErrorKind::storage, "cannot list " + prefix, errno);
+    return entries_of(std::move(directory));
+  }
+
+  [[nodiscard]] Descriptor open_folder(const std::string& folder) const {
+    if (folder.empty()) return Descriptor(openat(state_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return Descriptor(open_beneath(state_.get(), folder, O_RDONLY | O_DIRECTORY));
+  }
+
+  // Opens a directory below the state directory, making what is missing.
+  Result<Descriptor> make_directories(const std::string& folder, bool durable) {
+    Descriptor current(open_folder(folder));
+    if (current.valid()) return current;
+    if (errno != ENOENT) return system_error(ErrorKind::storage, "cannot open the directory " + folder, errno);
+    current = open_folder("");
+    std::size_t begin = 0;
+    while (begin < folder.size()) {
+      const std::size_t end = std::min(folder.find('/', begin), folder.size());
+      const std::string component = folder.substr(begin, end - begin);
+      const bool made = mkdirat(current.get(), component.c_str(), 0750) == 0;
+      if (!made && errno != EEXIST) return system_error(ErrorKind::storage, "cannot make the directory " + folder, errno);
+      Descriptor next(openat(current.get(), component.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!next.valid()) return system_error(ErrorKind::storage, "cannot open the directory " + folder, errno);
+      if (made) {
+        const bool owned = !options_.group || fchown(next.get(), static_cast<uid_t>(-1), *options_.group) == 0;
+        if (!owned || fchmod(next.get(), 0750) != 0 || (durable && fsync(current.get()) != 0)) {
+          return system_error(ErrorKind::storage, "cannot make the directory " + folder, errno);
+        }
+      }
+      current = std::move(next);
+      begin = end + 1;
+    }
+    return current;
+  }
+
+  Descriptor state_;
+  FileStoreOptions options_;
+  std::mutex mutex_;
+  Descriptor exclusion_;
+};
+
+}  // namespace
+
+std::unique_ptr<Store> make_file_store(Descriptor state, FileStoreOptions options) {
+  return std::make_unique<FileStore>(std::move(state), options);
+}
+
+}  // namespace evercert

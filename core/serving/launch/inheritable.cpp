@@ -1,0 +1,98 @@
+// What outlives reloads (Instance) and what one configuration hands over (Cycle), as descriptors.
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "evercert/launch.h"
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+#include "serving/launch/carried_format.h"
+#include "serving/publish/memory_file.h"
+
+namespace evercert {
+
+namespace {
+
+void wipe(std::string& text) {
+  OPENSSL_cleanse(text.data(), text.size());
+  text.clear();
+}
+
+Result<Descriptor> sealed_memory_file(const char* name, std::string_view content) {
+  auto file = make_memory_file(name);
+  if (!file) return file;
+  while (!content.empty()) {
+    const ssize_t count = ::write(file->get(), content.data(), content.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return system_error(ErrorKind::storage, "cannot write a memory file", errno);
+    content.remove_prefix(static_cast<std::size_t>(count));
+  }
+  if (::fcntl(file->get(), F_ADD_SEALS, final_seals) != 0)
+    return system_error(ErrorKind::storage, "cannot seal a memory file", errno);
+  return file;
+}
+
+// Written by hand: a JSON library would leave copies of the secrets behind.
+std::string render_secrets(const SealKeys& keys, const DiskFiles& files) {
+  std::size_t size = 1024;
+  for (const auto& [path, content] : files.carried()) size += 2 * path.size() * 6 + content.view().size() * 4 / 3 + 16;
+  std::string text;
+  text.reserve(size);
+  const auto append = [&text](BytesView bytes) {
+    std::string encoded = to_base64(bytes);
+    text.append("\"").append(encoded).append("\"");
+    wipe(encoded);
+  };
+  text.append("{\"format\":").append(std::to_string(carried_format)).append(",\"seal\":{\"id\":");
+  text.append(dump_json(keys.serving.id)).append(",\"serving\":");
+  append(keys.serving.key.view());
+  text.append(",\"agent\":");
+  append(keys.agent.key.view());
+  text.append("},\"files\":{");
+  const char* separator = "";
+  for (const auto& [path, content] : files.carried()) {
+    text.append(separator).append(dump_json(path)).append(":");
+    append(content.view());
+    separator = ",";
+  }
+  text.append("}}");
+  return text;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Instance>> Instance::create() {
+  auto instance = std::make_shared<Instance>();
+  instance->id = to_hex(random_bytes(16));
+  auto board = Board::create();
+  if (!board) return board.error();
+  instance->board = std::move(*board);
+  auto read_only = Board::read_only(instance->board.get());
+  if (!read_only) return read_only.error();
+  instance->board_read_only = std::move(*read_only);
+  auto report = ReportPage::create();
+  if (!report) return report.error();
+  instance->report = std::move(*report);
+  instance->wake = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!instance->wake.valid()) return system_error(ErrorKind::storage, "cannot create an event descriptor", errno);
+  return instance;
+}
+
+Result<Cycle> Cycle::create(const Settings& settings, const SealKeys& keys, const DiskFiles& files) {
+  Cycle cycle;
+  auto plan = sealed_memory_file("evercert-plan", to_json(settings));
+  if (!plan) return plan.error();
+  cycle.plan = std::move(*plan);
+  std::string text = render_secrets(keys, files);
+  auto secrets = sealed_memory_file("evercert-secrets", text);
+  wipe(text);
+  if (!secrets) return secrets.error();
+  cycle.secrets = std::move(*secrets);
+  return cycle;
+}
+
+}  // namespace evercert

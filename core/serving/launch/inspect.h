@@ -1,0 +1,18 @@
+// Looks at another process from outside, by what /proc says of it.
+#pragma once
+
+#include <sys/types.h>
+
+#include "evercert/result.h"
+
+namespace evercert {
+
+// Whether secrets may be handed to this process: it is not dumpable and nobody traces it.
+//
+// The kernel gives the files of /proc/PID (not the directory) to root as soon as a process is undumpable, for every user and
+// also where nothing is privileged; they show the process's own user otherwise. Of a process of root nothing can be told this
+// way, but then only root could look into it. Where /proc is mounted with hidepid, an undumpable process of our own user is
+// invisible to us, while a dumpable one is not: being invisible is the proof there.
+Result<Done> check_protected(pid_t pid);
+
+}  // namespace evercert

@@ -1,0 +1,121 @@
+#include "serving/launch/spawn.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "serving/base/files.h"
+
+namespace evercert {
+
+namespace {
+
+constexpr int channel_number = 3;
+
+// A message to the starter, put together without any allocation, then the end.
+[[noreturn]] void fail(int channel, const char* step) {
+  const int code = errno;
+  std::array<char, 128> message{};
+  std::size_t length = 0;
+  const auto append = [&](const char* text) {
+    while (*text != '\0' && length < message.size() - 8) message[length++] = *text++;
+  };
+  append("{\"failed\":\"");
+  append(step);
+  append("\",\"errno\":");
+  std::array<char, 12> digits{};
+  std::size_t at = digits.size() - 1;
+  for (int rest = code; at > 0 && (rest != 0 || at == digits.size() - 1); rest /= 10)
+    digits[--at] = static_cast<char>('0' + rest % 10);
+  append(&digits[at]);
+  append("}");
+  ::send(channel, message.data(), length, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::_exit(127);
+}
+
+void close_all_from(unsigned first) {
+  if (::syscall(SYS_close_range, first, ~0U, 0U) == 0) return;
+  rlimit limit{};
+  constexpr rlim_t enough = 65536;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > enough) limit.rlim_cur = enough;
+  for (unsigned number = first; number < limit.rlim_cur; ++number) ::close(static_cast<int>(number));
+}
+
+// Ignored signals and the mask survive exec; a server ignores SIGPIPE and others.
+void reset_signals() {
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &standard, nullptr);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// The system calls themselves: the library's wrappers talk to the other threads, which the child does not have.
+void become(int channel, uid_t user, gid_t group) {
+  ::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+  if (::syscall(SYS_setgroups, 1, &group) != 0) fail(channel, "set the groups of");
+  if (::syscall(SYS_setresgid, group, group, group) != 0) fail(channel, "set the group of");
+  if (::syscall(SYS_setresuid, user, user, user) != 0) fail(channel, "set the user of");
+}
+
+[[noreturn]] void run_child(const Supervisor::Program& program, int channel, int null_device, char* const* arguments,
+                            char* const* environment) {
+  // Out of the way first: either may already have a number that is about to be replaced.
+  const int high_channel = ::fcntl(channel, F_DUPFD, 100);
+  const int high_null = ::fcntl(null_device, F_DUPFD, 100);
+  if (high_channel < 0 || high_null < 0) fail(channel, "arrange the descriptors of");
+  if (::dup2(high_channel, channel_number) < 0 || ::dup2(high_null, 0) < 0) fail(high_channel, "arrange the descriptors of");
+  close_all_from(channel_number + 1);
+  reset_signals();
+  if (program.become) become(channel_number, *program.become, program.become_group);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(channel_number, "restrict");
+  ::umask(027);
+  ::execve(program.path.c_str(), arguments, environment);
+  fail(channel_number, failed_step_execute);
+}
+
+}  // namespace
+
+Result<Spawned> spawn_agent(const Supervisor::Program& program) {
+  std::array<int, 2> ends{-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return system_error(ErrorKind::internal, "cannot make the agent's channel", errno);
+  Spawned spawned;
+  spawned.channel = Descriptor(ends[0]);
+  const Descriptor far_end(ends[1]);
+  const Descriptor null_device(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null_device.valid()) return system_error(ErrorKind::internal, "cannot open /dev/null", errno);
+
+  std::array<std::string, 4> words{"evercert", "run", "--descriptor", std::to_string(channel_number)};
+  const std::array<char*, 5> arguments{words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
+  // Nothing of the server's environment: it may steer OpenSSL, curl or the loader, and may hold what is nobody's business.
+  std::string path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+  const std::array<char*, 2> environment{path.data(), nullptr};
+
+  // A handler of the server must run neither in the child nor before the pidfd exists (it might reap the child).
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  spawned.pid = ::fork();
+  const int fork_code = errno;
+  if (spawned.pid == 0) run_child(program, far_end.get(), null_device.get(), arguments.data(), environment.data());
+  if (spawned.pid > 0) spawned.process = Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, spawned.pid, 0U)));
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (spawned.pid < 0) return system_error(ErrorKind::internal, "cannot fork for the agent", fork_code);
+  return spawned;
+}
+
+}  // namespace evercert

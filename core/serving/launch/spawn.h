@@ -1,0 +1,22 @@
+// Forks and executes the agent's program with one descriptor, 3, which is the channel.
+// Rule: between fork and exec only calls that are safe after a fork in a process with threads.
+#pragma once
+
+#include <sys/types.h>
+
+#include "evercert/launch.h"
+
+namespace evercert {
+
+struct Spawned {
+  pid_t pid = -1;
+  Descriptor channel;
+  Descriptor process;  // pidfd: names this very process even after its pid has been given away; may be missing
+};
+
+Result<Spawned> spawn_agent(const Supervisor::Program& program);
+
+// What the child sends on the channel instead of starting: {"failed":STEP,"errno":N}.
+constexpr const char* failed_step_execute = "execute";
+
+}  // namespace evercert

@@ -1,0 +1,60 @@
+#include <array>
+#include <utility>
+
+#include "evercert/board.h"
+#include "serving/publish/memory_file.h"
+
+namespace evercert {
+
+struct ReportPage::Layout {
+  std::array<std::atomic<std::uint32_t>, Board::challenge_capacity> hits;
+  alignas(4096) std::array<std::atomic<std::uint64_t>, Board::certificate_capacity> loaded;
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
+
+Result<Descriptor> ReportPage::create() {
+  return make_fixed_memory_file("evercert-report", sizeof(Layout));
+}
+
+Result<ReportPage> ReportPage::map(int descriptor) {
+  auto memory = map_memory_file(descriptor, sizeof(Layout), true, "report page");
+  if (!memory) return memory.error();
+  return ReportPage(static_cast<Layout*>(*memory));
+}
+
+ReportPage::ReportPage(ReportPage&& other) noexcept : layout_(std::exchange(other.layout_, nullptr)) {}
+
+ReportPage& ReportPage::operator=(ReportPage&& other) noexcept {
+  std::swap(layout_, other.layout_);
+  return *this;
+}
+
+ReportPage::~ReportPage() {
+  unmap_memory(layout_, sizeof(Layout));
+}
+
+void ReportPage::hit(std::uint32_t challenge_slot) {
+  if (challenge_slot < Board::challenge_capacity) layout_->hits[challenge_slot].fetch_add(1, std::memory_order_acq_rel);
+}
+
+std::uint32_t ReportPage::hits(std::uint32_t challenge_slot) const {
+  return challenge_slot < Board::challenge_capacity ? layout_->hits[challenge_slot].load(std::memory_order_acquire) : 0;
+}
+
+void ReportPage::reset_hits(std::uint32_t challenge_slot) {
+  if (challenge_slot < Board::challenge_capacity) layout_->hits[challenge_slot].store(0, std::memory_order_release);
+}
+
+void ReportPage::loaded(CertificateSlot slot, std::uint64_t generation) {
+  if (slot >= Board::certificate_capacity) return;
+  auto& word = layout_->loaded[slot];
+  std::uint64_t present = word.load(std::memory_order_relaxed);
+  while (present < generation && !word.compare_exchange_weak(present, generation, std::memory_order_acq_rel)) {
+  }
+}
+
+std::uint64_t ReportPage::loaded(CertificateSlot slot) const {
+  return slot < Board::certificate_capacity ? layout_->loaded[slot].load(std::memory_order_acquire) : 0;
+}
+
+}  // namespace evercert

@@ -1,0 +1,325 @@
+#include <cppunit/extensions/HelperMacros.h>
+
+#include "agent/acme/directory.h"
+#include "agent/acme/nonces.h"
+#include "agent/acme/order.h"
+#include "agent/acme/problem.h"
+
+namespace evercert {
+namespace {
+
+using std::chrono::seconds;
+const auto now = std::chrono::system_clock::from_time_t(1'795'312'800);  // 2026-11-22 02:00:00 UTC
+
+HttpResponse answer(int status, std::string body, std::vector<std::pair<std::string, std::string>> fields = {}) {
+  HttpResponse response;
+  response.status = status;
+  response.body = std::move(body);
+  response.fields = std::move(fields);
+  return response;
+}
+
+std::string document(const std::string& type, const std::string& detail = "why") {
+  return R"({"type":"urn:ietf:params:acme:error:)" + type + R"(","detail":")" + detail + "\"}";
+}
+
+class ProblemTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(ProblemTest);
+  CPPUNIT_TEST(every_problem_type_of_a_request_has_its_kind);
+  CPPUNIT_TEST(unauthorized_means_the_name_in_a_validation);
+  CPPUNIT_TEST(a_compound_problem_takes_the_kind_of_its_parts);
+  CPPUNIT_TEST(a_paused_name_needs_a_person);
+  CPPUNIT_TEST(the_content_type_does_not_matter);
+  CPPUNIT_TEST(an_answer_without_a_document_goes_by_its_status);
+  CPPUNIT_TEST(subproblems_name_the_identifiers);
+  CPPUNIT_TEST(a_limit_waits_as_long_as_the_header_says);
+  CPPUNIT_TEST(a_limit_without_header_waits_until_the_time_in_its_detail);
+  CPPUNIT_TEST(a_limit_that_says_nothing_waits_an_hour);
+  CPPUNIT_TEST(retry_after_is_read_as_seconds_and_as_a_date);
+  CPPUNIT_TEST(control_characters_of_a_server_do_not_reach_a_sentence);
+  CPPUNIT_TEST(a_document_of_wrong_types_is_no_problem_document);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  void every_problem_type_of_a_request_has_its_kind() {
+    const std::pair<const char*, ErrorKind> types[] = {{"accountDoesNotExist", ErrorKind::issuer_refused},
+                                                       {"alreadyReplaced", ErrorKind::issuer_refused},
+                                                       {"alreadyRevoked", ErrorKind::issuer_refused},
+                                                       {"badCSR", ErrorKind::issuer_refused},
+                                                       {"badNonce", ErrorKind::connection},
+                                                       {"badPublicKey", ErrorKind::issuer_refused},
+                                                       {"badRevocationReason", ErrorKind::issuer_refused},
+                                                       {"badSignatureAlgorithm", ErrorKind::issuer_refused},
+                                                       {"caa", ErrorKind::challenge_failed},
+                                                       {"compound", ErrorKind::issuer_refused},
+                                                       {"connection", ErrorKind::challenge_failed},
+                                                       {"dns", ErrorKind::challenge_failed},
+                                                       {"externalAccountRequired", ErrorKind::action_required},
+                                                       {"incorrectResponse", ErrorKind::challenge_failed},
+                                                       {"invalidContact", ErrorKind::action_required},
+                                                       {"invalidProfile", ErrorKind::issuer_refused},
+                                                       {"malformed", ErrorKind::issuer_refused},
+                                                       {"orderNotReady", ErrorKind::issuer_refused},
+                                                       {"rateLimited", ErrorKind::rate_limited},
+                                                       {"rejectedIdentifier", ErrorKind::issuer_refused},
+                                                       {"serverInternal", ErrorKind::connection},
+                                                       {"tls", ErrorKind::challenge_failed},
+                                                       {"unauthorized", ErrorKind::issuer_refused},
+                                                       {"unsupportedContact", ErrorKind::action_required},
+                                                       {"unsupportedIdentifier", ErrorKind::issuer_refused},
+                                                       {"userActionRequired", ErrorKind::action_required}};
+    for (const auto& [type, kind] : types) {
+      const Error error = refusal(answer(403, document(type)), "issuer x", "accept an order", now);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(type, std::string(to_string(kind)), std::string(to_string(error.kind)));
+      CPPUNIT_ASSERT(is_problem(error, type));
+      CPPUNIT_ASSERT(error.message.find(std::string("why (") + type + ")") != std::string::npos);
+    }
+  }
+
+  void unauthorized_means_the_name_in_a_validation() {
+    const Problem problem{"urn:ietf:params:acme:error:unauthorized", "404", "", {}};
+    CPPUNIT_ASSERT(kind_of(problem, ProblemOf::validation, 200) == ErrorKind::challenge_failed);
+    CPPUNIT_ASSERT(kind_of(problem, ProblemOf::request, 403) == ErrorKind::issuer_refused);
+  }
+
+  void a_compound_problem_takes_the_kind_of_its_parts() {
+    const std::string part = "urn:ietf:params:acme:error:";
+    Problem problem{part + "compound", "several", "", {{part + "rejectedIdentifier", "", "a"}, {part + "caa", "", "b"}}};
+    CPPUNIT_ASSERT(kind_of(problem, ProblemOf::request, 400) == ErrorKind::challenge_failed);
+    problem.subproblems.pop_back();
+    CPPUNIT_ASSERT(kind_of(problem, ProblemOf::request, 400) == ErrorKind::issuer_refused);
+  }
+
+  void a_paused_name_needs_a_person() {
+    const Error error =
+        refusal(answer(429, document("rateLimited",
+                                     "Your account is temporarily prevented from requesting certificates for a.example. "
+                                     "Please visit: https://portal.example/unpause")),
+                "issuer x", "accept an order", now);
+    CPPUNIT_ASSERT(error.kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(error.message.find("https://portal.example/unpause") != std::string::npos);
+  }
+
+  void the_content_type_does_not_matter() {
+    const Error error = refusal(answer(400, document("badCSR"), {{"Content-Type", "text/html"}}), "issuer x", "finalize", now);
+    CPPUNIT_ASSERT(is_problem(error, "badCSR"));
+  }
+
+  void an_answer_without_a_document_goes_by_its_status() {
+    CPPUNIT_ASSERT(refusal(answer(503, "<html>", {{"Retry-After", "7"}}), "x", "y", now).kind == ErrorKind::connection);
+    CPPUNIT_ASSERT(refusal(answer(503, "<html>", {{"Retry-After", "7"}}), "x", "y", now).retry_after == seconds(7));
+    CPPUNIT_ASSERT(refusal(answer(429, ""), "x", "y", now).kind == ErrorKind::connection);
+    CPPUNIT_ASSERT(refusal(answer(404, ""), "x", "y", now).kind == ErrorKind::issuer_refused);
+    CPPUNIT_ASSERT(refusal(answer(500, "{}"), "x", "y", now).message.find("HTTP status 500") != std::string::npos);
+  }
+
+  void subproblems_name_the_identifiers() {
+    const Error error =
+        refusal(answer(400, R"({"type":"urn:ietf:params:acme:error:malformed","detail":"two names","subproblems":[
+          {"type":"urn:ietf:params:acme:error:malformed","detail":"bad","identifier":{"type":"dns","value":"_x.example"}},
+          {"type":"urn:ietf:params:acme:error:rejectedIdentifier","identifier":{"type":"dns","value":"y.example"}}, 7]})"),
+                "issuer x", "accept an order", now);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, error.problem->subproblems.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("_x.example"), error.problem->subproblems[0].identifier);
+    CPPUNIT_ASSERT_EQUAL(std::string("issuer x refused to accept an order: two names (malformed); _x.example: bad; "
+                                     "y.example: rejectedIdentifier"),
+                         error.message);
+  }
+
+  void a_limit_waits_as_long_as_the_header_says() {
+    const Error error = refusal(
+        answer(429, document("rateLimited", "retry after 2026-11-22 03:00:00 UTC"), {{"Retry-After", "90"}}), "x", "y", now);
+    CPPUNIT_ASSERT(error.retry_after == seconds(90));
+  }
+
+  void a_limit_without_header_waits_until_the_time_in_its_detail() {
+    const Error error =
+        refusal(answer(429, document("rateLimited", "too many certificates, retry after 2026-11-22 02:30:00 UTC: see docs")),
+                "x", "y", now);
+    CPPUNIT_ASSERT(error.retry_after == seconds(1800));
+    CPPUNIT_ASSERT(retry_after_in("retry after 2026-11-22T01:00:00Z", now) == seconds(0));
+    CPPUNIT_ASSERT(!retry_after_in("retry after lunch", now));
+    CPPUNIT_ASSERT(!retry_after_in("", now));
+  }
+
+  void a_limit_that_says_nothing_waits_an_hour() {
+    CPPUNIT_ASSERT(refusal(answer(429, document("rateLimited")), "x", "y", now).retry_after == std::chrono::hours(1));
+  }
+
+  void retry_after_is_read_as_seconds_and_as_a_date() {
+    const auto read = [](const char* value) { return retry_after_of(answer(200, "", {{"retry-after", value}}), now); };
+    CPPUNIT_ASSERT(read("120") == seconds(120));
+    CPPUNIT_ASSERT(read("Sun, 22 Nov 2026 02:05:00 GMT") == seconds(300));
+    CPPUNIT_ASSERT(read("Sun, 22 Nov 2026 01:00:00 GMT") == seconds(0));
+    CPPUNIT_ASSERT(!read("soon"));
+    CPPUNIT_ASSERT(!read("99999999999999999999"));
+    CPPUNIT_ASSERT(!read("-5"));
+    CPPUNIT_ASSERT(!retry_after_of(answer(200, ""), now));
+  }
+
+  void control_characters_of_a_server_do_not_reach_a_sentence() {
+    const Error error = refusal(answer(400, document("malformed", "a\\nb\\u001b[31m")), "x", "y", now);
+    CPPUNIT_ASSERT(error.message.find('\n') == std::string::npos && error.message.find('\x1b') == std::string::npos);
+  }
+
+  void a_document_of_wrong_types_is_no_problem_document() {
+    CPPUNIT_ASSERT(!read_problem(R"({"type":7,"detail":[]})"));
+    CPPUNIT_ASSERT(!read_problem("[]"));
+    CPPUNIT_ASSERT(!read_problem("{"));
+    CPPUNIT_ASSERT(read_problem(R"({"detail":"only this","subproblems":{}})"));
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(ProblemTest);
+
+class DirectoryTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(DirectoryTest);
+  CPPUNIT_TEST(all_that_is_offered_is_read);
+  CPPUNIT_TEST(a_page_that_is_no_directory_says_so);
+  CPPUNIT_TEST(an_encrypted_directory_must_not_lead_to_plain_http);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  void all_that_is_offered_is_read() {
+    auto directory = parse_directory(R"({"newNonce":"https://c/n","newAccount":"https://c/a","newOrder":"https://c/o",
+      "revokeCert":"https://c/r","renewalInfo":"https://c/i","x":{},"meta":{"termsOfService":"https://c/t",
+      "externalAccountRequired":true,"profiles":{"tlsserver":"45 days","odd":3}}})",
+                                     "https://c/dir");
+    CPPUNIT_ASSERT(directory);
+    CPPUNIT_ASSERT_EQUAL(std::string("https://c/i"), directory->renewal_info);
+    CPPUNIT_ASSERT(directory->external_account_required);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, directory->profiles.size());
+    CPPUNIT_ASSERT(directory->key_change.empty());
+  }
+
+  void a_page_that_is_no_directory_says_so() {
+    for (const char* text :
+         {"<html>", "[]", "{}", R"({"newNonce":1})", R"({"newNonce":"https://c/n","newAccount":"https://c/a"})"}) {
+      auto directory = parse_directory(text, "https://c/dir");
+      CPPUNIT_ASSERT(!directory && directory.error().kind == ErrorKind::connection);
+      CPPUNIT_ASSERT(directory.error().message.find("https://c/dir") != std::string::npos);
+    }
+  }
+
+  void an_encrypted_directory_must_not_lead_to_plain_http() {
+    const char* text = R"({"newNonce":"http://c/n","newAccount":"http://c/a","newOrder":"http://c/o"})";
+    CPPUNIT_ASSERT(!parse_directory(text, "https://c/dir"));
+    CPPUNIT_ASSERT(parse_directory(text, "http://c/dir"));
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(DirectoryTest);
+
+class TurnedClock : public Clock {
+ public:
+  [[nodiscard]] std::chrono::system_clock::time_point now() const override { return time; }
+  std::chrono::system_clock::time_point time = ::evercert::now;
+};
+
+class NoncesTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(NoncesTest);
+  CPPUNIT_TEST(the_newest_comes_first_and_each_once);
+  CPPUNIT_TEST(no_more_than_the_newest_thirty_two_are_kept);
+  CPPUNIT_TEST(none_older_than_ten_minutes_is_given);
+  CPPUNIT_TEST(what_is_not_base64url_is_not_kept);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  void the_newest_comes_first_and_each_once() {
+    Nonces nonces(clock_);
+    nonces.put("a");
+    nonces.put("b");
+    CPPUNIT_ASSERT(nonces.take() == "b");
+    CPPUNIT_ASSERT(nonces.take() == "a");
+    CPPUNIT_ASSERT(!nonces.take());
+  }
+
+  void no_more_than_the_newest_thirty_two_are_kept() {
+    Nonces nonces(clock_);
+    for (int i = 0; i < 40; ++i) nonces.put("n" + std::to_string(i));
+    for (int i = 39; i >= 8; --i) CPPUNIT_ASSERT(nonces.take() == "n" + std::to_string(i));
+    CPPUNIT_ASSERT(!nonces.take());
+  }
+
+  void none_older_than_ten_minutes_is_given() {
+    Nonces nonces(clock_);
+    nonces.put("a");
+    clock_.time += std::chrono::minutes(10) + seconds(1);
+    CPPUNIT_ASSERT(!nonces.take());
+  }
+
+  void what_is_not_base64url_is_not_kept() {
+    Nonces nonces(clock_);
+    nonces.put("");
+    nonces.put("a b");
+    nonces.put("\"");
+    CPPUNIT_ASSERT(!nonces.take());
+  }
+
+ private:
+  TurnedClock clock_;
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(NoncesTest);
+
+class OrderResourceTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(OrderResourceTest);
+  CPPUNIT_TEST(a_detail_gives_the_order_again);
+  CPPUNIT_TEST(garbled_orders_are_worth_asking_again);
+  CPPUNIT_TEST(a_damaged_detail_is_an_error);
+  CPPUNIT_TEST(challenges_of_unknown_shape_are_passed_over);
+  CPPUNIT_TEST(links_are_found_in_one_header_or_several);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  void a_detail_gives_the_order_again() {
+    auto order = parse_order(R"({"status":"ready","identifiers":[{"type":"dns","value":"b"},{"type":"dns","value":"a"}],
+      "authorizations":["https://c/z/1","https://c/z/2"],"finalize":"https://c/f"})",
+                             "https://c/o/1");
+    CPPUNIT_ASSERT(order);
+    CPPUNIT_ASSERT_EQUAL(std::string("a"), order->identifiers.front().value);
+    order->request_key = "abc";
+    auto again = order_of({"https://c/o/1", order->status, order->to_detail(), {}, {}});
+    CPPUNIT_ASSERT(again);
+    CPPUNIT_ASSERT(again->authorizations == order->authorizations);
+    CPPUNIT_ASSERT_EQUAL(std::string("https://c/f"), again->finalize);
+    CPPUNIT_ASSERT_EQUAL(std::string("abc"), again->request_key);
+    CPPUNIT_ASSERT(again->status == IssuerOrderStatus::ready);
+  }
+
+  void garbled_orders_are_worth_asking_again() {
+    for (const char* text : {"", "[]", "{}", R"({"status":"odd"})", R"({"status":7})",
+                             R"({"status":"valid","authorizations":7})", R"({"status":"valid","identifiers":[7]})"}) {
+      auto order = parse_order(text, "https://c/o/1");
+      CPPUNIT_ASSERT_MESSAGE(text, !order && order.error().kind == ErrorKind::connection);
+    }
+  }
+
+  void a_damaged_detail_is_an_error() {
+    for (const char* detail : {"", "[]", "x", R"({"authorizations":"no list"})"}) {
+      auto order = order_of({"https://c/o/1", IssuerOrderStatus::pending, detail, {}, {}});
+      CPPUNIT_ASSERT_MESSAGE(detail, !order && order.error().kind == ErrorKind::internal);
+    }
+  }
+
+  void challenges_of_unknown_shape_are_passed_over() {
+    auto authorization = parse_authorization(
+        R"({"status":"pending","identifier":{"type":"dns","value":"a"},"wildcard":true,"challenges":[7,{"type":3},
+        {"type":"new-01","url":"https://c/1"},{"type":"http-01","url":"https://c/2","token":"t"}]})",
+        "https://c/z");
+    CPPUNIT_ASSERT(authorization);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, authorization->challenges.size());
+    CPPUNIT_ASSERT(authorization->wildcard);
+  }
+
+  void links_are_found_in_one_header_or_several() {
+    const HttpResponse response = answer(200, "",
+                                         {{"Link", "<https://c/1>;rel=\"alternate\", <https://c/2>; rel=alternate"},
+                                          {"link", "<https://c/dir>;rel=\"index\""},
+                                          {"Link", "</relative>;rel=\"alternate\", <https://c/3>;rel=alternative"}});
+    CPPUNIT_ASSERT((links(response, "alternate") == std::vector<std::string>{"https://c/1", "https://c/2"}));
+    CPPUNIT_ASSERT((links(response, "index") == std::vector<std::string>{"https://c/dir"}));
+    CPPUNIT_ASSERT(links(answer(200, "", {{"Link", "<broken"}}), "next").empty());
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(OrderResourceTest);
+
+}  // namespace
+}  // namespace evercert
