@@ -46,6 +46,13 @@ Workers::Again Renewal::run() {
   }
   if (!loaded_) {
     if (auto again = load(now)) return *again;
+    // Who has least time left goes first, once all have looked.
+    std::optional<Lifetime> lifetime;
+    {
+      const std::lock_guard lock(mutex_);
+      if (installed_) lifetime = installed_->lifetime;
+    }
+    return {now, false, urgency(lifetime, now)};
   }
   return machine_ ? carry_on(now) : consider(now);
 }
@@ -86,7 +93,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(**record));
   if (done) {
     static_cast<void>(machine_->published().has_value());
-    parts_.retire(*seat_->solver, machine_->record().challenges);
+    clean_up(machine_->record());
     known_ = machine_->record().known;
     machine_.reset();
     seat_.reset();
@@ -268,7 +275,7 @@ Workers::Again Renewal::publish(Time now) {
   pace_.next_attempt = Time();
   pace_.issuer_failures = 0;
   static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
-  parts_.retire(*seat_->solver, record.challenges);
+  clean_up(record);
   // When this write fails the record says `valid` still; who reads it finds the key in the newest bundle.
   static_cast<void>(machine_->published().has_value());
   known_ = machine_->record().known;
@@ -367,6 +374,11 @@ void Renewal::choose_issuer(const Error& error) {
   pace_.issuer_failures = 0;
 }
 
+// The solver keeps answers open for a while: a CA asks from several places, and not all at once.
+void Renewal::clean_up(const OrderRecord& record) {
+  for (const auto& challenge : record.challenges) static_cast<void>(seat_->solver->clean_up(challenge).has_value());
+}
+
 void Renewal::end_place() {
   if (!has_place_ || !seat_) return;
   has_place_ = false;
@@ -405,6 +417,16 @@ void Renewal::hold(const Error& why) {
   tell("action_required", LogLevel::error, why.message, {{"kind", to_string(why.kind)}});
 }
 
+void Renewal::leave() {
+  std::shared_ptr<Budget> budget;
+  {
+    const std::lock_guard lock(mutex_);
+    budget = budget_;
+  }
+  if (!budget) return;
+  if (auto next = budget->forget(job_)) parts_.poke(*next);
+}
+
 std::optional<std::string> Renewal::request(bool force) {
   const std::lock_guard lock(mutex_);
   if (held_) return held_->message;
@@ -430,6 +452,7 @@ void Renewal::show(const std::string& now_text, std::optional<Time> next, const 
   view_.now = now_text;
   view_.next = next;
   view_.why = why;
+  if (seat_) budget_ = seat_->budget;
   view_.issuer = seat_ ? seat_->issuer->spec().name : certificate_.issuers.front();
   view_.order.reset();
   if (machine_) {

@@ -46,8 +46,6 @@ struct RenewalParts {
   // Watches for the validation requests of a job; all that were seen since.
   std::function<void(const std::string& job, const std::vector<Challenge>&)> watch_hits;
   std::function<std::uint32_t(const std::string& job)> hits;
-  // Takes answers away once no CA can ask for them any more.
-  std::function<void(ChallengeSolver&, std::vector<Challenge>)> retire;
   std::function<void(const std::string& job)> poke;
   std::function<double()> random;  // 0 … 1
 };
@@ -79,6 +77,8 @@ class Renewal {
   // From any thread; poke the job afterwards.
   void installed(std::optional<Installed> what);
   void hold(const Error& why);  // never replaced until a person decides
+  // The plan wants it no more: its place at the issuer is free.
+  void leave();
   // A person asks: now, past the back-off; with `force` also past the storm guard. The reason why not, if the guard forbids.
   std::optional<std::string> request(bool force);
 
@@ -92,6 +92,7 @@ class Renewal {
   Workers::Again publish(Time now);
   Workers::Again step_failed(const Error& error, Time now);
   Workers::Again order_failed(const Error& error, Time now);
+  void clean_up(const OrderRecord& record);
   void end_order();
   void end_place();
   Time note_failure(const Error& error, Time now);
@@ -125,6 +126,7 @@ class Renewal {
   bool requested_ = false;
   bool forced_ = false;
   std::vector<Issue> issues_;
+  std::shared_ptr<Budget> budget_;
   RenewalView view_;
 };
 

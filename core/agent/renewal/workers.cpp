@@ -46,18 +46,14 @@ void Workers::add(const std::string& name, double urgency, std::optional<Time> d
 }
 
 void Workers::remove(const std::string& name) {
-  std::unique_lock lock(mutex_);
+  const std::lock_guard lock(mutex_);
   const auto found = jobs_.find(name);
   if (found == jobs_.end()) return;
   Job& job = found->second;
-  job.removed = true;
   due_.erase({job.urgency, name});
   if (job.due) later_.erase({*job.due, name});
-  if (!job.running) {
-    jobs_.erase(found);
-    return;
-  }
-  idle_.wait(lock, [&] { return !jobs_.contains(name) || !jobs_.at(name).removed; });
+  job.removed = true;
+  if (!job.running) jobs_.erase(found);
 }
 
 void Workers::poke(const std::string& name) {
@@ -87,6 +83,11 @@ bool Workers::pause(std::chrono::milliseconds bound) {
   std::unique_lock lock(mutex_);
   paused_ = true;
   return idle_.wait_for(lock, bound, [this] { return running_ == 0; });
+}
+
+bool Workers::idle() {
+  const std::lock_guard lock(mutex_);
+  return running_ == 0;
 }
 
 void Workers::resume() {
@@ -148,6 +149,7 @@ void Workers::finish(const std::string& name, const Again& again) {
     if (job.removed || again.gone) {
       jobs_.erase(found);
     } else {
+      if (again.urgency) job.urgency = *again.urgency;
       // add() during the step may have set a due time of its own: the earlier one holds.
       if (again.at && (!job.due || *again.at < *job.due)) {
         job.due = again.at;

@@ -25,6 +25,7 @@ class Workers {
   struct Again {
     std::optional<Time> at = std::nullopt;
     bool gone = false;
+    std::optional<double> urgency = std::nullopt;  // a new one
   };
   using Step = std::function<Again()>;
 
@@ -35,7 +36,7 @@ class Workers {
 
   // A new job, or another function for one of that name. Smaller urgency goes first among those that are due.
   void add(const std::string& name, double urgency, std::optional<Time> due, Step step);
-  // Forgets the job; returns after a step that is running. Never call it from a step of the same job.
+  // Forgets the job; a step that is running ends by itself.
   void remove(const std::string& name);
   // Something happened: run as soon as a worker is free (once more, if it is running now).
   void poke(const std::string& name);
@@ -46,6 +47,7 @@ class Workers {
   // No new step begins; true once the running ones have ended, false when the bound is over.
   bool pause(std::chrono::milliseconds bound);
   void resume();
+  [[nodiscard]] bool idle();
 
  private:
   struct Job {
@@ -55,7 +57,6 @@ class Workers {
     bool running = false;
     bool poked = false;
     bool removed = false;
-    std::uint64_t ticket = 0;  // of its place in later_
   };
   void keep_time(const std::stop_token& stop);
   void work(const std::stop_token& stop);

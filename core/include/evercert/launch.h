@@ -55,6 +55,7 @@ class Supervisor {
     std::string path;                  // absolute; the argument vector is fixed: evercert run --descriptor 3
     std::optional<uid_t> become = {};  // drop to this user before exec (when privileged)
     gid_t become_group = 0;
+    std::chrono::milliseconds ready_within{10000};  // an agent that takes longer to become ready is ended by tend()
   };
   // Neither `instance` nor `cycle` may go before the supervisor. Nothing is started yet.
   Supervisor(Program program, const Instance& instance, const Cycle& cycle, Logger& log);
@@ -72,7 +73,7 @@ class Supervisor {
   // descriptor() is closed; call start() again after restart_delay(). An exec that failed is told apart from a crash.
   // Takes all there is, so edge-triggered watching is fine.
   State on_readable();
-  // To be called now and then (every few seconds) as well: ends an agent that does not become ready within ten seconds.
+  // To be called now and then (every few seconds) as well: ends an agent that does not become ready in time.
   State tend();
   // Back-off: 50 ms after the first loss, doubling to 60 s, back to 50 ms once an agent has lived for a minute.
   [[nodiscard]] std::chrono::milliseconds restart_delay() const;

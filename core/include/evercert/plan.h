@@ -70,6 +70,7 @@ struct IssuerSpec {
   bool terms_accepted = false;
   Proxy proxy;
   unsigned max_orders = 16;  // in flight
+  std::string import_path;   // state_path of an earlier client to take certificates over from, or empty
   Place place;
 };
 

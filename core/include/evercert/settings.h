@@ -36,6 +36,7 @@ struct Option {
   std::string_view syntax;    // for the reference page: "alg[:size] | file"
   std::string_view fallback;  // the default, as text, or empty
   std::string_view help;      // one or two sentences
+  bool from_server = false;   // set by front ends from what the server knows; an operator does not write it
 };
 
 std::span<const Option> options();
@@ -62,12 +63,20 @@ struct Settings {
   std::vector<Section> certificates;
 };
 
-// Adds one setting to a section. Errors (configuration): unknown option with the nearest known one, too few or too many
-// words, given twice though not repeatable. The message does not repeat the place.
+// Adds one setting to a section; the certificate option `name` also names the section. Errors (configuration): unknown option
+// with the nearest known one, too few or too many words, given twice though not repeatable, control characters in a word. The
+// message does not repeat the place.
 Result<Done> set(Section& section, Scope scope, std::string_view option, std::span<const std::string> words,
                  const Place& place);
 
-// Reads an evercert.json (comments allowed) into `settings`, after what is there already. Errors name file and line.
+// Makes the file words of a setting absolute: relative ones are below `directory`. The global state_path stays as written
+// (check() refuses a relative one). A front end calls it after each set(), with its server's own directory; the readers below
+// do it with the directory of the file they read.
+void anchor_paths(Setting& setting, const std::string& directory);
+
+// Reads an evercert.json (comments allowed) into `settings`, after what is there already. Errors name file and line. The
+// option `include` is read at once and never stored; a front end answers its own spelling of it by calling
+// read_settings_file with an absolute path.
 Result<Done> read_settings_file(Settings& settings, const std::string& path);
 Result<Done> read_settings_text(Settings& settings, std::string_view json, const std::string& file);
 

@@ -25,7 +25,6 @@ namespace {
 constexpr std::size_t largest_message = 16384;
 constexpr std::size_t longest_line = 2000;
 constexpr unsigned messages_at_once = 4096;
-constexpr std::chrono::seconds ready_deadline{10};
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
@@ -100,12 +99,13 @@ class Supervisor::Content {
 
   State tend() {
     if (!channel_.valid()) return State::gone;
-    if (delivered_ || std::chrono::steady_clock::now() - started_ < ready_deadline) return State::running;
+    if (delivered_ || std::chrono::steady_clock::now() - started_ < program_.ready_within) return State::running;
     // It may have said so without anybody having looked.
     if (on_readable() == State::gone) return State::gone;
     if (delivered_) return State::running;
-    log_.write(LogLevel::error, "evercert: the agent did not become ready within " + std::to_string(ready_deadline.count()) +
-                                    " s; it is ended and started again" + process_field());
+    log_.write(LogLevel::error, "evercert: the agent did not become ready within " +
+                                    std::to_string(program_.ready_within.count()) + " ms; it is ended and started again" +
+                                    process_field());
     return dismiss();
   }
 

@@ -84,6 +84,7 @@ void write(ChallengeEntry& entry, ChallengeKind kind, std::string_view token, st
 }
 
 bool claim(ChallengeEntry& entry, std::uint64_t from) {
+  if (entry.mark.load(std::memory_order_relaxed) != from) return false;
   const std::uint64_t mine = answer_mark(static_cast<std::uint32_t>(::getpid()));
   return entry.mark.compare_exchange_strong(from, mine, std::memory_order_acq_rel);
 }

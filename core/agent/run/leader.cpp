@@ -1,0 +1,302 @@
+#include "agent/run/leader.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+
+#include "agent/store/file_store.h"
+
+namespace evercert {
+namespace {
+
+constexpr unsigned worker_threads = 8;
+
+double random_share() {
+  thread_local std::mt19937_64 generator{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0.0, 1.0)(generator);
+}
+
+std::string status_class(int status) {
+  return status == 0 ? "none" : std::to_string(status / 100) + "xx";
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> flattened(
+    const std::map<std::pair<std::string, std::string>, std::uint64_t>& counts) {
+  std::vector<std::pair<std::string, std::uint64_t>> flat;
+  for (const auto& [key, count] : counts) flat.emplace_back(key.first + std::string(1, '\0') + key.second, count);
+  return flat;
+}
+
+}  // namespace
+
+Leader::Leader(Ground& ground)
+    : ground_(ground),
+      accounts_(ground.store, ground.keys.agent),
+      orders_(ground.store, ground.keys.agent),
+      paces_(ground.store, ground.keys.agent),
+      keys_(make_file_keys()),
+      stored_answers_(ground.store, ground.keys.agent),
+      board_answers_(ground.board),
+      http_01_({&stored_answers_, &board_answers_}, ground.clock),
+      hit_watch_(ground.board, ground.report),
+      seats_(ground.make_issuer ? ground.make_issuer
+                                : [this](const IssuerSpec& spec) {
+                                    const auto answered = [this](const std::string& issuer, int status) {
+                                      const std::lock_guard lock(mutex_);
+                                      ++requests_[{issuer, status_class(status)}];
+                                    };
+                                    return make_issuer(
+                                        spec, {accounts_, ground_.events, ground_.clock, stop_.get_token(), answered});
+                                  },
+             {{ChallengeKind::http_01, &http_01_}}, ground.events),
+      since_(ground.clock.now()),
+      workers_(ground.clock, worker_threads),
+      publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
+                    [this](const std::string& certificate) { refresh(certificate); },
+                    {}}) {}
+
+Leader::~Leader() {
+  abort_requests();
+}
+
+void Leader::start() {
+  if (auto swept = sweep_unfinished_files(ground_.state_directory, ground_.clock.now()); !swept) {
+    ground_.log.write(LogLevel::warn, swept.error().message);
+  }
+  sweep();
+  apply(plans_.put({ground_.instance, ground_.plan->server, ground_.plan, true}));
+}
+
+// Open answers survive a crash of ours in the store: they go back on the board, and those whose time has passed go away.
+void Leader::sweep() {
+  constexpr double after_orders = 2;
+  workers_.add("sweeping", after_orders, ground_.clock.now(), [this]() -> Workers::Again {
+    const Time now = ground_.clock.now();
+    auto open = stored_answers_.sweep(now);
+    if (open) {
+      for (const auto& answer : *open) static_cast<void>(board_answers_.put(answer).has_value());
+    }
+    ground_.board.sweep_answers(now);
+    return {now + std::chrono::minutes(1)};
+  });
+}
+
+void Leader::follow(PlanSource source) {
+  apply(plans_.put(std::move(source)));
+}
+
+void Leader::forget(const std::string& source) {
+  apply(plans_.remove(source));
+}
+
+void Leader::apply(const PlanUnion::Change& change) {
+  for (const auto& [name, sentence] : change.conflicts) {
+    Event event;
+    event.name = "action_required";
+    event.level = LogLevel::error;
+    event.certificate = name;
+    event.sentence = sentence;
+    event.fields = {{"kind", "configuration"}};
+    ground_.events.tell(std::move(event));
+  }
+  for (const auto& name : change.removed) remove(name);
+  for (const auto& name : change.added) add(name);
+}
+
+void Leader::add(const std::string& certificate) {
+  const PlanUnion::Item& item = *plans_.find(certificate);
+  for (const auto& key : item.certificate.keys) {
+    auto renewal = std::make_shared<Renewal>(parts_for(item), item.certificate, key);
+    {
+      const std::lock_guard lock(mutex_);
+      renewals_[certificate].push_back(renewal);
+    }
+    // Everybody looks before anybody orders, so that the most urgent can go first.
+    constexpr double look_first = -1;
+    workers_.add(renewal->job(), look_first, ground_.clock.now(),
+                 [this, renewal, looked = std::make_shared<bool>(false)]() -> Workers::Again {
+                   if (!std::exchange(*looked, true)) {
+                     publication_.look(renewal->certificate(), true);
+                     refresh(renewal->certificate().name);
+                   }
+                   return renewal->run();
+                 });
+  }
+}
+
+void Leader::remove(const std::string& certificate) {
+  std::vector<std::shared_ptr<Renewal>> gone;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = renewals_.find(certificate);
+    if (found == renewals_.end()) return;
+    gone.swap(found->second);
+    renewals_.erase(found);
+  }
+  for (const auto& renewal : gone) {
+    workers_.remove(renewal->job());
+    hit_watch_.watch(renewal->job(), {});
+    renewal->leave();
+  }
+}
+
+RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
+  return {ground_.clock,
+          ground_.events,
+          orders_,
+          paces_,
+          *keys_,
+          [this, plan = item.plan](const std::string& issuer) -> std::optional<IssuerSeat> {
+            const IssuerSpec* spec = plan->issuer(issuer);
+            return spec == nullptr ? std::nullopt : seats_.seat(*spec);
+          },
+          [this](const CertificateSpec& certificate, BundlePair pair, const std::string& issuer) {
+            return publication_.publish(certificate, std::move(pair), issuer);
+          },
+          [this](const OrderRecord& record) { return publication_.holds_key_of(record); },
+          [this](const std::string& job, const std::vector<Challenge>& challenges) { hit_watch_.watch(job, challenges); },
+          [this](const std::string& job) { return hit_watch_.hits(job); },
+          [this](const std::string& job) { workers_.poke(job); },
+          random_share};
+}
+
+std::optional<IssuerSeat> Leader::seat_of(const PlanUnion::Item& item, const std::string& issuer) {
+  const IssuerSpec* spec = item.plan->issuer(issuer);
+  return spec == nullptr ? std::nullopt : seats_.seat(*spec);
+}
+
+std::vector<std::shared_ptr<Renewal>> Leader::renewals_of(const std::string& certificate) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = renewals_.find(certificate);
+  return found == renewals_.end() ? std::vector<std::shared_ptr<Renewal>>() : found->second;
+}
+
+void Leader::refresh(const std::string& certificate) {
+  const auto current = publication_.current(certificate);
+  for (const auto& renewal : renewals_of(certificate)) {
+    if (current.held) {
+      renewal->hold({ErrorKind::action_required, current.problem ? current.problem->message : "the newest bundle is locked"});
+      continue;
+    }
+    std::optional<Installed> installed;
+    for (const auto& pair : current.pairs) {
+      if (pair.key.algorithm != renewal->key().algorithm) continue;
+      installed = Installed{pair.lifetime, current.generation, pair.covers && pair.key == renewal->key()};
+    }
+    renewal->installed(installed);
+    workers_.poke(renewal->job());
+  }
+}
+
+std::optional<std::string> Leader::renew(const std::string& certificate, bool force) {
+  std::optional<std::string> refused;
+  for (const auto& renewal : renewals_of(certificate)) {
+    if (auto why = renewal->request(force)) refused = why;
+    workers_.poke(renewal->job());
+  }
+  return refused;
+}
+
+void Leader::hits_came() {
+  for (const auto& job : hit_watch_.risen()) workers_.poke(job);
+}
+
+void Leader::pause() {
+  static_cast<void>(workers_.pause(std::chrono::milliseconds(0)));
+}
+
+bool Leader::idle() {
+  return workers_.idle();
+}
+
+// --- status ---
+
+void Leader::count(const Event& event) {
+  const std::lock_guard lock(mutex_);
+  if (event.name == "issued") ++order_results_[{event.issuer, "issued"}];
+  if (event.name == "renewal_failed") {
+    ++order_results_[{event.issuer, "failed"}];
+    for (const auto& [name, value] : event.fields) {
+      if (name == "kind" && value == "challenge_failed") ++challenge_results_[{"http-01", "failed"}];
+    }
+  }
+  if (event.name == "order_ready") ++challenge_results_[{"http-01", "valid"}];
+}
+
+StatusReport Leader::report() {
+  StatusReport report;
+  report.server = ground_.plan->server.empty() ? "none" : ground_.plan->server;
+  report.version = EVERCERT_VERSION;
+  report.generated_at = report.last_run = ground_.clock.now();
+  report.agent.state = "leader";
+  report.agent.pid = static_cast<int>(getpid());
+  report.agent.since = since_;
+  report.agent.followers = plans_.servers();
+  for (const auto& [name, item] : plans_.items()) report.certificates.push_back(status_of(item, report));
+  const std::lock_guard lock(mutex_);
+  report.counters = {flattened(requests_), flattened(order_results_), flattened(challenge_results_)};
+  return report;
+}
+
+CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& report) {
+  const auto& certificate = item.certificate;
+  const Time now = ground_.clock.now();
+  const auto current = publication_.current(certificate.name);
+  CertificateStatus status;
+  status.name = certificate.name;
+  for (const auto& identifier : certificate.identifiers) status.identifiers.push_back(identifier.value);
+  status.issuer = current.generation != 0 ? current.issuer : certificate.issuers.front();
+  status.generation = current.generation;
+  status.serial = current.serial;
+  if (const auto lifetime = current.lifetime()) {
+    status.not_before = lifetime->not_before;
+    status.not_after = lifetime->not_after;
+  }
+  for (const auto& pair : current.pairs) status.keys.push_back(pair.key.text());
+  if (current.pairs.empty()) {
+    for (const auto& key : certificate.keys) status.keys.push_back(key.text());
+  }
+  status.served = current.served;
+  status.problem = current.problem;
+
+  bool ordering = false;
+  bool held = current.held;
+  std::optional<Pace::Failure> failure;
+  for (const auto& renewal : renewals_of(certificate.name)) {
+    const RenewalView view = renewal->view();
+    held = held || view.held;
+    if (view.next && (!status.next || *view.next < status.next->at))
+      status.next = CertificateStatus::Next{*view.next, view.why};
+    if (!view.now.empty()) status.now = view.now;
+    if (view.failure) failure = view.failure;
+    if (view.order && *view.order != OrderState::issued && *view.order != OrderState::failed) {
+      ordering = true;
+      report.orders.push_back(
+          {certificate.name, renewal->key().text(), view.issuer, to_string(*view.order), view.reference, view.order_since});
+    }
+  }
+  if (failure && !status.problem) {
+    status.problem =
+        StatusProblem{to_string(failure->kind), failure->message, failure->since, remedy_for(to_string(failure->kind))};
+  }
+  const bool person = failure && (failure->kind == ErrorKind::action_required || failure->kind == ErrorKind::configuration);
+  if (held) {
+    status.state = CertificateState::held;
+  } else if (person) {
+    status.state = CertificateState::action_required;
+  } else if (status.not_after && *status.not_after <= now) {
+    status.state = CertificateState::expired;
+  } else if (failure) {
+    status.state = CertificateState::failing;
+  } else if (current.not_served) {
+    status.state = CertificateState::issued_not_served;
+  } else if (current.generation != 0) {
+    status.state = CertificateState::served;
+  } else {
+    status.state = ordering ? CertificateState::ordering : CertificateState::waiting;
+  }
+  return status;
+}
+
+}  // namespace evercert

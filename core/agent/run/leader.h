@@ -1,0 +1,84 @@
+// The leader's work: one renewal per certificate and kind of key of all plans, publication, and what the status page shows.
+// Made when an agent is elected, gone when it hands over. Main thread only, but for what Workers run.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "agent/challenge/http_01.h"
+#include "agent/run/ground.h"
+#include "agent/run/hit_watch.h"
+#include "agent/run/plan_union.h"
+#include "agent/run/publication.h"
+#include "agent/run/sealed_accounts.h"
+
+namespace evercert {
+
+class Leader {
+ public:
+  explicit Leader(Ground& ground);
+  ~Leader();
+  Leader(const Leader&) = delete;
+  Leader& operator=(const Leader&) = delete;
+
+  // Carries open orders on and schedules the own plan.
+  void start();
+  void follow(PlanSource source);  // a follower's plan
+  void forget(const std::string& source);
+
+  // No new step begins. idle(): the running ones have ended and written their records.
+  void pause();
+  [[nodiscard]] bool idle();
+  void abort_requests() { stop_.request_stop(); }
+
+  // A validation request was seen.
+  void hits_came();
+  void count(const Event& event);
+  [[nodiscard]] StatusReport report();
+
+  // For the control socket. `renew`: the reason why not.
+  std::optional<std::string> renew(const std::string& certificate, bool force);
+  [[nodiscard]] const PlanUnion& plans() const { return plans_; }
+  [[nodiscard]] Publication& publication() { return publication_; }
+  [[nodiscard]] Workers& workers() { return workers_; }
+  std::optional<IssuerSeat> seat_of(const PlanUnion::Item& item, const std::string& issuer);
+  // What every renewal of a certificate is to know after a change.
+  void refresh(const std::string& certificate);
+
+ private:
+  void apply(const PlanUnion::Change& change);
+  void add(const std::string& certificate);
+  void remove(const std::string& certificate);
+  [[nodiscard]] RenewalParts parts_for(const PlanUnion::Item& item);
+  [[nodiscard]] CertificateStatus status_of(const PlanUnion::Item& item, StatusReport& report);
+  std::vector<std::shared_ptr<Renewal>> renewals_of(const std::string& certificate) const;
+  void sweep();
+
+  Ground& ground_;
+  std::stop_source stop_;
+  SealedAccounts accounts_;
+  OrderRecords orders_;
+  PaceRecords paces_;
+  std::unique_ptr<KeyProvider> keys_;
+  StoredAnswers stored_answers_;
+  BoardAnswers board_answers_;
+  Http01 http_01_;
+  HitWatch hit_watch_;
+  Seats seats_;
+  PlanUnion plans_;
+  mutable std::mutex mutex_;  // guards renewals_ and counters_
+  std::map<std::string, std::vector<std::shared_ptr<Renewal>>> renewals_;
+  std::map<std::pair<std::string, std::string>, std::uint64_t> requests_;
+  std::map<std::pair<std::string, std::string>, std::uint64_t> order_results_;
+  std::map<std::pair<std::string, std::string>, std::uint64_t> challenge_results_;
+  Time since_;
+  Workers workers_;  // its threads use all above: they end first
+  Publication publication_;
+};
+
+}  // namespace evercert

@@ -1,0 +1,23 @@
+// The ACME accounts in the store, sealed under the agent's key: accounts/<id>.account. Made once by the agent for all issuers.
+#pragma once
+
+#include "agent/acme/account_records.h"
+#include "agent/store/store.h"
+#include "evercert/state.h"
+
+namespace evercert {
+
+class SealedAccounts : public AccountRecords {
+ public:
+  SealedAccounts(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {}
+  Result<std::optional<AccountRecord>> load(const std::string& id) override;
+  Result<AccountRecord> add(const std::string& id, const AccountRecord& record) override;
+  Result<Done> save(const std::string& id, const AccountRecord& record) override;
+
+ private:
+  Result<Done> put(const std::string& id, const AccountRecord& record, Store::Condition condition);
+  Store& store_;
+  SealKey key_;
+};
+
+}  // namespace evercert

@@ -1,0 +1,53 @@
+#include "agent/run/seats.h"
+
+#include "serving/base/files.h"
+
+namespace evercert {
+namespace {
+
+std::string digest(const Secret& secret) {
+  return to_hex(sha256(secret.view()));
+}
+
+// Two specifications with the same text are one account at one CA, reached the same way.
+std::string text_of(const IssuerSpec& spec) {
+  std::string text = spec.name + "\n" + spec.type + "\n" + spec.uri + "\n" + spec.account_key.text() + "\n" +
+                     digest(spec.account_key_pem) + "\n" + to_string(spec.challenge) + "\n" + spec.preferred_chain + "\n" +
+                     (spec.profile ? spec.profile->name + (spec.profile->required ? "!" : "") : "") + "\n" +
+                     digest(spec.trusted_certificates_pem) + "\n" + spec.proxy.uri + "\n" + spec.proxy.user + "\n" +
+                     digest(spec.proxy.password) + "\n" + std::to_string(spec.max_orders) + "\n" +
+                     (spec.common_name_in_csr ? "c" : "-") + (spec.verify ? "v" : "-") + (spec.terms_accepted ? "t" : "-") +
+                     "\n";
+  for (const auto& contact : spec.contacts) text += contact + "\n";
+  if (spec.external_account) text += spec.external_account->kid + "\n" + digest(spec.external_account->hmac_key);
+  return text;
+}
+
+}  // namespace
+
+std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
+  const std::string text = text_of(spec);
+  const std::lock_guard lock(mutex_);
+  const auto found = seats_.find(text);
+  if (found != seats_.end()) return found->second;
+  const auto solver = solvers_.find(spec.challenge);
+  auto issuer = solver == solvers_.end()
+                    ? Result<std::unique_ptr<Issuer>>(
+                          Error{ErrorKind::configuration,
+                                std::string("the challenge ") + to_string(spec.challenge) + " is not known to this program"})
+                    : make_(spec);
+  if (!issuer) {
+    Event event;
+    event.name = "action_required";
+    event.level = LogLevel::error;
+    event.issuer = spec.name;
+    event.sentence = "the issuer \"" + spec.name + "\" cannot be used: " + issuer.error().message;
+    events_.tell(std::move(event));
+    return std::nullopt;
+  }
+  IssuerSeat seat{std::move(issuer).value(), solver->second, std::make_shared<Budget>(spec.max_orders)};
+  seats_.emplace(text, seat);
+  return seat;
+}
+
+}  // namespace evercert

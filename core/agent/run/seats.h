@@ -1,0 +1,31 @@
+// The CA accounts that plans speak of, each made once however many certificates and plans use it.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "agent/issuer/issuers.h"
+#include "agent/renewal/renewal.h"
+
+namespace evercert {
+
+class Seats {
+ public:
+  // Tests put another maker of issuers here.
+  using Maker = std::function<Result<std::unique_ptr<Issuer>>(const IssuerSpec&)>;
+  Seats(Maker make, std::map<ChallengeKind, ChallengeSolver*> solvers, Events& events)
+      : make_(std::move(make)), solvers_(std::move(solvers)), events_(events) {}
+
+  // nullopt: it cannot be made; the reason was told.
+  std::optional<IssuerSeat> seat(const IssuerSpec& spec);
+
+ private:
+  const Maker make_;
+  const std::map<ChallengeKind, ChallengeSolver*> solvers_;
+  Events& events_;
+  std::mutex mutex_;
+  std::map<std::string, IssuerSeat> seats_;  // by all that matters of the specification
+};
+
+}  // namespace evercert

@@ -1,0 +1,149 @@
+#include "serving/config/check.h"
+
+#include <algorithm>
+#include <map>
+
+#include "serving/config/words.h"
+
+namespace evercert {
+
+const Setting* SectionReader::find(std::string_view option) const {
+  for (const Setting& setting : section_.settings)
+    if (setting.option->name == option) return &setting;
+  return nullptr;
+}
+
+std::vector<std::string> SectionReader::words(std::string_view option) const {
+  std::vector<std::string> all;
+  for (const Setting& setting : section_.settings)
+    if (setting.option->name == option) all.insert(all.end(), setting.words.begin(), setting.words.end());
+  return all;
+}
+
+void SectionReader::complain(Complaint::Severity severity, std::string_view option, std::string message) const {
+  const Setting* const setting = option.empty() ? nullptr : find(option);
+  complaints_.push_back(
+      {severity, setting != nullptr ? setting->place : section_.place, std::string(option), std::move(message)});
+}
+
+void SectionReader::error(std::string_view option, std::string message) const {
+  complain(Complaint::Severity::error, option, std::move(message));
+}
+
+void SectionReader::warning(std::string_view option, std::string message) const {
+  complain(Complaint::Severity::warning, option, std::move(message));
+}
+
+void SectionReader::blame(const Setting& setting, std::string message) const {
+  complaints_.push_back({Complaint::Severity::error, setting.place, std::string(setting.option->name), std::move(message)});
+}
+
+void SectionReader::read_switch(std::string_view option, bool& value) const {
+  const Setting* const setting = find(option);
+  if (setting == nullptr) return;
+  if (setting->words.empty()) {
+    value = true;
+    return;
+  }
+  const auto parsed = parse_switch(setting->words[0]);
+  if (parsed)
+    value = *parsed;
+  else
+    blame(*setting, std::string(option) + ": " + parsed.error().message);
+}
+
+void SectionReader::read_number(std::string_view option, unsigned least, unsigned most, unsigned& value) const {
+  const Setting* const setting = find(option);
+  if (setting == nullptr) return;
+  const auto parsed = parse_number(setting->words[0], least, most);
+  if (parsed)
+    value = *parsed;
+  else
+    blame(*setting, std::string(option) + ": " + parsed.error().message);
+}
+
+void SectionReader::read_port(std::string_view option, std::uint16_t& value) const {
+  unsigned number = value;
+  read_number(option, 1, 65535, number);
+  value = static_cast<std::uint16_t>(number);
+}
+
+void SectionReader::read_word(std::string_view option, std::string& value) const {
+  const Setting* const setting = find(option);
+  if (setting == nullptr) return;
+  if (setting->words[0].empty())
+    blame(*setting, std::string(option) + " is empty; write a value or remove it");
+  else
+    value = setting->words[0];
+}
+
+void SectionReader::read_absolute_path(std::string_view option, std::string& value) const {
+  const Setting* const setting = find(option);
+  if (setting == nullptr) return;
+  if (setting->words[0].starts_with('/'))
+    value = setting->words[0];
+  else
+    blame(*setting,
+          std::string(option) + ": " + in_quotes(setting->words[0]) + " is no absolute path; write one that begins with /");
+}
+
+void SectionReader::read_proof(bool& proof, std::vector<ProofAddress>& addresses) const {
+  read_switch("proof", proof);
+  const Setting* const setting = find("proof_address");
+  if (setting == nullptr) return;
+  auto parsed = parse_proof_addresses(words("proof_address"));
+  if (parsed)
+    addresses = std::move(*parsed);
+  else
+    blame(*setting, "proof_address: " + parsed.error().message);
+}
+
+namespace {
+
+// In the order of the operator's files: the files as they first come up, then lines.
+void sort_by_place(const Settings& settings, std::vector<Complaint>& complaints) {
+  std::map<std::string, std::size_t> order;
+  const auto remember = [&](const Section& section) {
+    order.try_emplace(section.place.file, order.size());
+    for (const Setting& setting : section.settings) order.try_emplace(setting.place.file, order.size());
+  };
+  remember(settings.global);
+  std::for_each(settings.issuers.begin(), settings.issuers.end(), remember);
+  std::for_each(settings.certificates.begin(), settings.certificates.end(), remember);
+  std::stable_sort(complaints.begin(), complaints.end(), [&](const Complaint& left, const Complaint& right) {
+    return std::pair(order[left.place.file], left.place.line) < std::pair(order[right.place.file], right.place.line);
+  });
+}
+
+void check_issuers(const Settings& settings, FileSource& files, Plan& plan, std::vector<Complaint>& complaints) {
+  std::map<std::string_view, const Section*> seen;
+  for (const Section& section : settings.issuers) {
+    const auto [earlier, fresh] = seen.try_emplace(section.name, &section);
+    if (!fresh)
+      SectionReader(section, complaints)
+          .error("", "issuer " + in_quotes(section.name) + " is defined twice, first at " + earlier->second->place.text() +
+                         "; give one another name or remove it");
+    plan.issuers.push_back(check_issuer(section, files, complaints));
+  }
+}
+
+}  // namespace
+
+Checked check_with(const Settings& settings, FileSource& files, const FileSystemProbe& probe) {
+  Checked checked;
+  Plan plan;
+  const ProofDefaults defaults = check_global(settings.global, probe, plan, checked.complaints);
+  check_issuers(settings, files, plan, checked.complaints);
+  checked.certificates_of_section = check_certificates(settings, defaults, plan, checked.complaints);
+  const bool refused = std::any_of(checked.complaints.begin(), checked.complaints.end(),
+                                   [](const Complaint& complaint) { return complaint.severity == Complaint::Severity::error; });
+  if (!refused) checked.plan = std::move(plan);
+  if (!checked.complaints.empty()) sort_by_place(settings, checked.complaints);
+  return checked;
+}
+
+Checked check(const Settings& settings, FileSource& files, bool check_state_path) {
+  return check_with(settings, files, check_state_path ? FileSystemProbe(network_file_system_of) : FileSystemProbe());
+}
+
+}  // namespace evercert

@@ -1,0 +1,289 @@
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "serving/config/check.h"
+#include "serving/config/identifier.h"
+#include "serving/config/spelling.h"
+#include "serving/config/words.h"
+
+namespace evercert {
+
+namespace {
+
+// What the issuers of public trust take in one order at most.
+constexpr std::size_t many_names = 100;
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string result;
+  for (const std::string& word : words) result += (result.empty() ? "" : ",") + word;
+  return result;
+}
+
+std::string joined(const std::vector<KeySpec>& keys) {
+  std::vector<std::string> words;
+  for (const KeySpec& key : keys) words.push_back(key.text());
+  return joined(words);
+}
+
+std::vector<Identifier> sorted(std::vector<Identifier> identifiers) {
+  std::sort(identifiers.begin(), identifiers.end());
+  return identifiers;
+}
+
+class CertificatesReading {
+ public:
+  CertificatesReading(const Settings& settings, const ProofDefaults& defaults, Plan& plan, std::vector<Complaint>& complaints)
+      : settings_(settings), defaults_(defaults), plan_(plan), complaints_(complaints) {
+    for (const Section& issuer : settings.issuers) issuer_names_.push_back(issuer.name);
+  }
+
+  std::vector<std::vector<std::size_t>> read() {
+    std::vector<std::vector<std::size_t>> certificates_of_section(settings_.certificates.size());
+    for (std::size_t i = 0; i < settings_.certificates.size(); ++i)
+      certificates_of_section[i] = read_section(settings_.certificates[i]);
+    check_plain_ports();
+    return certificates_of_section;
+  }
+
+ private:
+  std::vector<std::size_t> read_section(const Section& section) {
+    const SectionReader reader(section, complaints_);
+    CertificateSpec spec;
+    spec.place = section.place;
+    const std::vector<Identifier> identifiers = read_identifiers(reader);
+    spec.issuers = read_issuers(reader);
+    spec.keys = read_keys(reader);
+    reader.read_switch("placeholder", spec.placeholder);
+    spec.proof = defaults_.proof;
+    spec.proof_addresses = defaults_.addresses;
+    reader.read_proof(spec.proof, spec.proof_addresses);
+    bool each = false;
+    reader.read_switch("each", each);
+    if (each && !section.name.empty())
+      reader.error("name", "name cannot stand beside each, which names each certificate after its own name; remove one");
+    if (identifiers.empty()) return {};
+    check_wildcards(reader, identifiers, spec.issuers);
+    if (!each && identifiers.size() > many_names)
+      reader.warning("", "this certificate is for " + std::to_string(identifiers.size()) +
+                             " names, more than most issuers put in " + "one; write " +
+                             spell_each(spelling_of(plan_.server, section.place)) + " for one certificate per name");
+    return each ? add_each(reader, spec, identifiers) : add_one(reader, std::move(spec), identifiers);
+  }
+
+  std::vector<std::size_t> add_each(const SectionReader& reader, const CertificateSpec& model,
+                                    const std::vector<Identifier>& identifiers) {
+    std::vector<std::size_t> indexes;
+    for (const Identifier& identifier : identifiers) {
+      CertificateSpec spec = model;
+      spec.identifiers = {identifier};
+      if (const auto index = add(reader, std::move(spec), certificate_name_of(identifier))) indexes.push_back(*index);
+    }
+    return indexes;
+  }
+
+  std::vector<std::size_t> add_one(const SectionReader& reader, CertificateSpec spec, std::vector<Identifier> identifiers) {
+    const std::string name = reader.section().name.empty() ? certificate_name_of(identifiers.front()) : reader.section().name;
+    std::sort(identifiers.begin() + 1, identifiers.end());
+    spec.identifiers = std::move(identifiers);
+    const auto index = add(reader, std::move(spec), name);
+    return index ? std::vector<std::size_t>{*index} : std::vector<std::size_t>();
+  }
+
+  std::vector<Identifier> read_identifiers(const SectionReader& reader) {
+    const bool listed = reader.find("identifiers") != nullptr;
+    const std::string_view option = listed ? "identifiers" : "server_names";
+    std::vector<Identifier> identifiers;
+    std::set<Identifier> seen;
+    bool faulty = false;
+    for (const Setting& setting : reader.section().settings) {
+      if (setting.option->name != option) continue;
+      for (const std::string& word : setting.words) {
+        auto read = read_name(word, listed);
+        if (!read) {
+          faulty = true;
+          reader.blame(setting, read.error().message + (listed ? ""
+                                                               : ", or name what the certificate is for yourself: " +
+                                                                     identifiers_hint(reader.section().place)));
+          continue;
+        }
+        for (Identifier& identifier : *read)
+          if (seen.insert(identifier).second) identifiers.push_back(std::move(identifier));
+      }
+    }
+    if (identifiers.empty() && !faulty)
+      reader.error(reader.find(option) != nullptr ? option : "",
+                   "there is no name that a certificate could be for; add a server name, or " +
+                       identifiers_hint(reader.section().place));
+    return identifiers;
+  }
+
+  [[nodiscard]] std::string identifiers_hint(const Place& place) const {
+    return spell(*find_option(Scope::certificate, "identifiers"), spelling_of(plan_.server, place));
+  }
+
+  static Result<std::vector<Identifier>> read_name(const std::string& word, bool listed) {
+    if (!listed) return parse_server_name(word);
+    auto identifier = parse_identifier(word);
+    if (!identifier) return identifier.error();
+    return std::vector<Identifier>{std::move(*identifier)};
+  }
+
+  std::vector<std::string> read_issuers(const SectionReader& reader) {
+    const Setting* const setting = reader.find("issuer");
+    if (issuer_names_.empty()) {
+      if (!std::exchange(missing_issuer_told_, true))
+        reader.error(setting != nullptr ? "issuer" : "",
+                     "no issuer is defined; add one: " + issuer_example(spelling_of(plan_.server, reader.section().place)));
+      return {};
+    }
+    if (setting == nullptr) return default_issuer(reader);
+    std::vector<std::string> names;
+    for (std::string& name : split_at_commas(setting->words)) {
+      if (std::find(issuer_names_.begin(), issuer_names_.end(), name) == issuer_names_.end())
+        reader.blame(*setting,
+                     "issuer " + in_quotes(name) + " is not defined; define it, or write one of: " + enumerated(issuer_names_));
+      else if (std::find(names.begin(), names.end(), name) == names.end())
+        names.push_back(std::move(name));
+    }
+    return names;
+  }
+
+  std::vector<std::string> default_issuer(const SectionReader& reader) {
+    if (std::find(issuer_names_.begin(), issuer_names_.end(), "default") != issuer_names_.end()) return {"default"};
+    if (issuer_names_.size() == 1) return issuer_names_;
+    if (!std::exchange(default_issuer_told_, true))
+      reader.error("",
+                   "several issuers are defined (" + enumerated(issuer_names_) +
+                       ") and none is called default; call one so, or name an issuer here: " +
+                       spell(*find_option(Scope::certificate, "issuer"), spelling_of(plan_.server, reader.section().place)));
+    return {};
+  }
+
+  static std::vector<KeySpec> read_keys(const SectionReader& reader) {
+    const Setting* const setting = reader.find("key");
+    if (setting == nullptr) return {KeySpec{}};
+    std::vector<KeySpec> keys;
+    for (const std::string& word : split_at_commas(setting->words)) {
+      const auto key = parse_key_spec(word);
+      if (!key) {
+        reader.blame(*setting, "key: " + key.error().message);
+        continue;
+      }
+      const auto rival =
+          std::find_if(keys.begin(), keys.end(), [&](const KeySpec& known) { return known.algorithm == key->algorithm; });
+      if (rival != keys.end())
+        reader.blame(*setting, "key: " + rival->text() + " and " + key->text() +
+                                   " are of one algorithm, of which a handshake uses one; keep one of them");
+      else
+        keys.push_back(*key);
+    }
+    if (keys.empty() && split_at_commas(setting->words).empty())
+      reader.blame(*setting, "key is empty; write a kind of key, such as ecdsa:256");
+    return keys;
+  }
+
+  void check_wildcards(const SectionReader& reader, const std::vector<Identifier>& identifiers,
+                       const std::vector<std::string>& issuers) {
+    const auto wildcard = std::find_if(identifiers.begin(), identifiers.end(),
+                                       [](const Identifier& identifier) { return identifier.is_wildcard(); });
+    if (wildcard == identifiers.end() || issuers.empty()) return;
+    const bool provable = std::any_of(issuers.begin(), issuers.end(), [&](const std::string& name) {
+      return plan_.issuer(name)->challenge == ChallengeKind::dns_01;
+    });
+    if (!provable)
+      reader.error(reader.find("identifiers") != nullptr ? "identifiers" : "server_names",
+                   in_quotes(wildcard->value) + " is a wildcard, which http-01 cannot prove (issuer " + enumerated(issuers) +
+                       "); list the names one by one");
+  }
+
+  // Adds a certificate to the plan, or merges it into an equal one.
+  std::optional<std::size_t> add(const SectionReader& reader, CertificateSpec spec, const std::string& name) {
+    auto good = parse_certificate_name(name);
+    if (!good) {
+      reader.error("name", good.error().message);
+      return std::nullopt;
+    }
+    spec.name = std::move(*good);
+    const auto [found, fresh] = by_name_.try_emplace(spec.name, plan_.certificates.size());
+    if (!fresh) {
+      merge(reader, plan_.certificates[found->second], spec);
+      return found->second;
+    }
+    check_claims(reader, spec);
+    plan_.certificates.push_back(std::move(spec));
+    return found->second;
+  }
+
+  static void merge(const SectionReader& reader, CertificateSpec& known, const CertificateSpec& spec) {
+    std::vector<std::string> differences;
+    if (sorted(known.identifiers) != sorted(spec.identifiers)) differences.emplace_back("names");
+    if (known.issuers != spec.issuers) differences.emplace_back("issuers");
+    if (known.keys != spec.keys) differences.emplace_back("keys");
+    if (known.placeholder != spec.placeholder) differences.emplace_back("placeholder");
+    if (known.proof != spec.proof) differences.emplace_back("proof");
+    if (!differences.empty()) {
+      reader.error("", "certificate " + in_quotes(spec.name) + " is already defined at " + known.place.text() + " with other " +
+                           enumerated(differences) + "; make both alike, or give one of them a name of its own");
+      return;
+    }
+    for (const ProofAddress& address : spec.proof_addresses)
+      if (std::find(known.proof_addresses.begin(), known.proof_addresses.end(), address) == known.proof_addresses.end())
+        known.proof_addresses.push_back(address);
+  }
+
+  // The same name in two certificates is well, as long as both are ordered alike.
+  void check_claims(const SectionReader& reader, const CertificateSpec& spec) {
+    bool told = false;
+    for (const Identifier& identifier : spec.identifiers) {
+      const auto [found, fresh] = claims_.try_emplace(identifier.value, plan_.certificates.size());
+      if (fresh || told) continue;
+      const CertificateSpec& rival = plan_.certificates[found->second];
+      if (rival.issuers == spec.issuers && rival.keys == spec.keys) continue;
+      told = true;
+      reader.error("", in_quotes(identifier.value) + " is also in the certificate of " + rival.place.text() +
+                           ", ordered otherwise (issuer " + joined(rival.issuers) + " and key " + joined(rival.keys) +
+                           " there, issuer " + joined(spec.issuers) + " and key " + joined(spec.keys) +
+                           " here); make both alike or remove the name from one");
+    }
+  }
+
+  // http-01 knocks at one port, whichever server block listens there.
+  void check_plain_ports() {
+    const Section* first = nullptr;
+    bool open = false;
+    for (const Section& section : settings_.certificates) {
+      for (const Setting& setting : section.settings) {
+        if (setting.option->name != "plain_ports") continue;
+        if (first == nullptr) first = &section;
+        for (const std::string& word : setting.words) open = open || word == std::to_string(plan_.http_port);
+      }
+    }
+    if (first == nullptr || open || plan_.certificates.empty()) return;
+    const std::string port = std::to_string(plan_.http_port);
+    SectionReader(*first, complaints_)
+        .warning("", "nothing listens for plain HTTP at port " + port +
+                         ", where issuers ask for http-01 answers; add a listener for " + port + ", or set http_port if " +
+                         port + " is forwarded to another port here");
+  }
+
+  const Settings& settings_;
+  const ProofDefaults& defaults_;
+  Plan& plan_;
+  std::vector<Complaint>& complaints_;
+  std::vector<std::string> issuer_names_;
+  std::unordered_map<std::string, std::size_t> by_name_;
+  std::unordered_map<std::string, std::size_t> claims_;
+  bool missing_issuer_told_ = false;
+  bool default_issuer_told_ = false;
+};
+
+}  // namespace
+
+std::vector<std::vector<std::size_t>> check_certificates(const Settings& settings, const ProofDefaults& defaults, Plan& plan,
+                                                         std::vector<Complaint>& complaints) {
+  return CertificatesReading(settings, defaults, plan, complaints).read();
+}
+
+}  // namespace evercert

@@ -1,0 +1,49 @@
+#include "serving/config/check.h"
+#include "serving/config/words.h"
+
+namespace evercert {
+
+namespace {
+
+void check_state_path(const SectionReader& reader, const FileSystemProbe& probe, Plan& plan) {
+  plan.state_path = "/var/lib/evercert";
+  reader.read_absolute_path("state_path", plan.state_path);
+  while (plan.state_path.size() > 1 && plan.state_path.ends_with('/')) plan.state_path.pop_back();
+  const Setting* const setting = reader.find("state_path");
+  bool forced = false;
+  if (setting != nullptr && setting->words.size() > 1) {
+    forced = setting->words[1] == "force";
+    if (!forced)
+      reader.blame(*setting, "state_path: the second word " + in_quotes(setting->words[1]) + " is unknown; write PATH [force]");
+  }
+  if (forced || !probe) return;
+  if (const auto network = probe(plan.state_path))
+    reader.error("state_path",
+                 "state_path: " + plan.state_path + " lies on a network file system (" + *network +
+                     "), where locks may not hold and two agents could order twice; choose a local directory, or " +
+                     "write state_path " + plan.state_path + " force if you trust its locks");
+}
+
+}  // namespace
+
+ProofDefaults check_global(const Section& section, const FileSystemProbe& probe, Plan& plan,
+                           std::vector<Complaint>& complaints) {
+  const SectionReader reader(section, complaints);
+  check_state_path(reader, probe, plan);
+  plan.program = "/usr/bin/evercert";
+  reader.read_absolute_path("program", plan.program);
+  reader.read_word("agent_user", plan.agent_user);
+  reader.read_word("server", plan.server);
+  reader.read_port("http_port", plan.http_port);
+  reader.read_port("tls_port", plan.tls_port);
+  reader.read_number("cache_size", 1, 1U << 20, plan.cache_size);
+  if (reader.find("shared_zone") != nullptr)
+    reader.warning("shared_zone", "shared_zone is not needed and does nothing here; it can be removed");
+  if (const Setting* const include = reader.find("include"))
+    reader.blame(*include, "include: " + in_quotes(include->words[0]) + " was not read; only a front end or a file reader can");
+  ProofDefaults defaults;
+  reader.read_proof(defaults.proof, defaults.addresses);
+  return defaults;
+}
+
+}  // namespace evercert

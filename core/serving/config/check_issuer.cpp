@@ -1,0 +1,242 @@
+#include <openssl/pem.h>
+
+#include <algorithm>
+
+#include "serving/base/openssl_handles.h"
+#include "serving/config/check.h"
+#include "serving/config/words.h"
+
+namespace evercert {
+
+namespace {
+
+// Refuses to ask anybody for a passphrase.
+int no_passphrase(char*, int, int, void*) {
+  return -1;
+}
+
+BioHandle reading(const Secret& content) {
+  return BioHandle(::BIO_new_mem_buf(content.view().data(), static_cast<int>(content.view().size())));
+}
+
+Result<KeySpec> spec_of_pem(const Secret& pem, const std::string& path) {
+  const CleanErrorQueue clean;
+  const BioHandle input = reading(pem);
+  const KeyHandle key(::PEM_read_bio_PrivateKey(input.get(), nullptr, no_passphrase, nullptr));
+  if (!key)
+    return configuration_error(path + " holds no private key in PEM without a passphrase; name such a file, or a kind of key");
+  const auto bits = static_cast<unsigned>(::EVP_PKEY_get_bits(key.get()));
+  const bool rsa = ::EVP_PKEY_is_a(key.get(), "RSA") == 1;
+  if (rsa && bits >= 2048) return KeySpec{KeyAlgorithm::rsa, bits};
+  if (!rsa && ::EVP_PKEY_is_a(key.get(), "EC") == 1) {
+    const auto spec = parse_key_spec("ecdsa:" + std::to_string(bits));
+    if (spec) return *spec;
+  }
+  return configuration_error(path +
+                             " holds a key of a kind that cannot sign for an account; use ECDSA on P-256, P-384 or P-521, " +
+                             "or RSA of at least 2048 bits");
+}
+
+bool holds_certificate(const Secret& pem) {
+  const CleanErrorQueue clean;
+  const BioHandle input = reading(pem);
+  return CertificateHandle(::PEM_read_bio_X509(input.get(), nullptr, no_passphrase, nullptr)) != nullptr;
+}
+
+class IssuerReading {
+ public:
+  IssuerReading(const Section& section, FileSource& files, std::vector<Complaint>& complaints)
+      : reader_(section, complaints), files_(files) {
+    spec_.name = section.name;
+    spec_.place = section.place;
+  }
+
+  IssuerSpec read() {
+    check_name();
+    read_type();
+    read_uri();
+    read_account_key();
+    read_challenge();
+    reader_.read_switch("common_name_in_csr", spec_.common_name_in_csr);
+    read_contacts();
+    read_external_account();
+    reader_.read_word("preferred_chain", spec_.preferred_chain);
+    read_profile();
+    read_trusted_certificates();
+    reader_.read_switch("ssl_verify", spec_.verify);
+    read_import_path();
+    read_terms();
+    read_proxy();
+    reader_.read_number("max_orders", 1, 1000, spec_.max_orders);
+    return std::move(spec_);
+  }
+
+ private:
+  [[nodiscard]] std::string subject() const { return "issuer " + in_quotes(spec_.name); }
+
+  void check_name() {
+    const std::string& name = spec_.name;
+    const bool spelled = std::all_of(name.begin(), name.end(), [](char character) {
+      return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
+             (character >= '0' && character <= '9') || character == '.' || character == '-' || character == '_';
+    });
+    if (name.empty() || name.size() > 64 || !spelled)
+      reader_.error(
+          "", in_quotes(name) + " cannot name an issuer; a name has up to 64 letters, digits, dots, hyphens and underscores");
+  }
+
+  void read_type() {
+    const Setting* const setting = reader_.find("type");
+    if (setting != nullptr && setting->words[0] != "acme")
+      reader_.blame(*setting, "type: this release speaks acme only, not " + in_quotes(setting->words[0]) + "; write type acme");
+  }
+
+  void read_uri() {
+    const Setting* const setting = reader_.find("uri");
+    if (setting == nullptr) {
+      reader_.error("uri", subject() + " has no uri; add the address of its ACME directory: uri https://HOST/PATH");
+      return;
+    }
+    spec_.uri = setting->words[0];
+    if (const auto good = check_issuer_uri(spec_.uri); !good) reader_.blame(*setting, "uri: " + good.error().message);
+  }
+
+  void read_account_key() {
+    const Setting* const setting = reader_.find("account_key");
+    if (setting == nullptr) return;
+    const std::string& word = setting->words[0];
+    const auto refuse = [&](const Error& error) { reader_.blame(*setting, "account_key: " + error.message); };
+    if (!names_file(word)) {
+      const auto spec = parse_key_spec(word);
+      if (!spec) return refuse({ErrorKind::configuration, spec.error().message + ", or the path of a PEM file"});
+      spec_.account_key = *spec;
+      return;
+    }
+    auto pem = files_.read(word, FileSource::Care::secret);
+    if (!pem) return refuse(pem.error());
+    const auto spec = spec_of_pem(*pem, word);
+    if (!spec) return refuse(spec.error());
+    spec_.account_key = *spec;
+    spec_.account_key_pem = std::move(*pem);
+  }
+
+  void read_challenge() {
+    const Setting* const setting = reader_.find("challenge");
+    if (setting == nullptr || setting->words[0] == "http-01") return;
+    const std::string& word = setting->words[0];
+    const std::string fact = word == "tls-alpn-01" || word == "dns-01"
+                                 ? "this release answers http-01 only, not " + word
+                                 : in_quotes(word) + " is no kind of challenge that is known here";
+    reader_.blame(*setting, "challenge: " + fact + "; write challenge http-01");
+  }
+
+  void read_contacts() {
+    for (const Setting& setting : reader_.section().settings) {
+      if (setting.option->name != "contact") continue;
+      for (const std::string& word : setting.words) {
+        auto contact = parse_contact(word);
+        if (!contact)
+          reader_.blame(setting, "contact: " + contact.error().message);
+        else if (std::find(spec_.contacts.begin(), spec_.contacts.end(), *contact) == spec_.contacts.end())
+          spec_.contacts.push_back(std::move(*contact));
+      }
+    }
+  }
+
+  void read_external_account() {
+    const Setting* const setting = reader_.find("external_account_key");
+    if (setting == nullptr) return;
+    const std::string& kid = setting->words[0];
+    const std::string& where = setting->words[1];
+    const auto refuse = [&](const std::string& why) { reader_.blame(*setting, "external_account_key: " + why); };
+    if (kid.empty() || has_control_characters(kid) || kid.find(' ') != std::string::npos)
+      refuse("the key identifier is empty or has white space in it; copy it as the issuer printed it");
+    const bool in_place = where.starts_with("data:");
+    Secret content = in_place ? Secret::from_text(std::string_view(where).substr(5)) : Secret();
+    if (!in_place) {
+      auto read = files_.read(where, FileSource::Care::secret);
+      if (!read) return refuse(read.error().message);
+      content = std::move(*read);
+    }
+    auto key = parse_hmac_key(content.text());
+    if (!key) return refuse((in_place ? "" : where + ": ") + key.error().message);
+    spec_.external_account = ExternalAccount{kid, std::move(*key)};
+  }
+
+  void read_profile() {
+    const Setting* const setting = reader_.find("profile");
+    if (setting == nullptr) return;
+    const auto& words = setting->words;
+    if (words[0].empty()) return reader_.blame(*setting, "profile is empty; write the profile's name");
+    if (words.size() > 1 && words[1] != "require")
+      return reader_.blame(*setting, "profile: the second word " + in_quotes(words[1]) + " is unknown; write NAME [require]");
+    spec_.profile = Profile{words[0], words.size() > 1};
+  }
+
+  void read_trusted_certificates() {
+    const Setting* const setting = reader_.find("ssl_trusted_certificate");
+    if (setting == nullptr) return;
+    const std::string& path = setting->words[0];
+    auto pem = files_.read(path, FileSource::Care::plain);
+    if (!pem) return reader_.blame(*setting, "ssl_trusted_certificate: " + pem.error().message);
+    if (!holds_certificate(*pem))
+      return reader_.blame(*setting, "ssl_trusted_certificate: " + path + " holds no PEM certificate; name a file with the " +
+                                         "certificate (BEGIN CERTIFICATE) that signed the issuer's own server");
+    spec_.trusted_certificates_pem = std::move(*pem);
+  }
+
+  void read_import_path() {
+    const Setting* const setting = reader_.find("state_path");
+    if (setting == nullptr) return;
+    if (setting->words[0] == "off")
+      return reader_.blame(*setting,
+                           "state_path off is refused: a server that keeps nothing orders anew at each start and is locked "
+                           "out by the issuer's limits; remove it, the state is kept in the global state_path");
+    reader_.read_absolute_path("state_path", spec_.import_path);
+  }
+
+  void read_terms() {
+    reader_.read_switch("accept_terms_of_service", spec_.terms_accepted);
+    if (!spec_.terms_accepted)
+      reader_.warning("accept_terms_of_service", "the terms of service of " + subject() +
+                                                     " are not accepted, most issuers then " +
+                                                     "refuse to work; read them and add accept_terms_of_service");
+  }
+
+  void read_proxy() {
+    const Setting* const setting = reader_.find("proxy");
+    if (setting == nullptr) return;
+    const auto& words = setting->words;
+    const auto refuse = [&](const std::string& why) { reader_.blame(*setting, "proxy: " + why); };
+    if (words.size() == 1 && words[0] == "off") return;
+    if (words.size() == 2) return refuse("a user stands without the file of a password; write URI USER FILE");
+    const auto uri = parse_uri(words[0]);
+    if (!uri) return refuse(uri.error().message);
+    const std::vector<std::string> schemes = {"http", "https", "socks5", "socks5h"};
+    if (std::find(schemes.begin(), schemes.end(), uri->scheme) == schemes.end())
+      return refuse(in_quotes(words[0]) + " is no proxy; write http://, https://, socks5:// or socks5h://HOST:PORT");
+    if (uri->port == 0) return refuse(in_quotes(words[0]) + " has no port; write " + uri->scheme + "://HOST:PORT");
+    spec_.proxy.uri = words[0];
+    if (words.size() == 1) return;
+    spec_.proxy.user = words[1];
+    auto password = files_.read(words[2], FileSource::Care::secret);
+    if (!password) return refuse(password.error().message);
+    // A file written by hand ends in a line feed that is no part of the password.
+    std::string_view text = password->text();
+    while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
+    if (words[1].empty() || text.empty()) return refuse("the user or the password in " + words[2] + " is empty");
+    spec_.proxy.password = Secret::from_text(text);
+  }
+
+  SectionReader reader_;
+  FileSource& files_;
+  IssuerSpec spec_;
+};
+
+}  // namespace
+
+IssuerSpec check_issuer(const Section& section, FileSource& files, std::vector<Complaint>& complaints) {
+  return IssuerReading(section, files, complaints).read();
+}
+
+}  // namespace evercert

@@ -1,0 +1,41 @@
+// The two sources of files that a configuration names.
+#include "serving/base/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "evercert/plan.h"
+#include "serving/config/words.h"
+
+namespace evercert {
+
+namespace {
+constexpr std::size_t largest_file = std::size_t{1} << 20;
+}
+
+Result<Secret> DiskFiles::read(const std::string& path, Care care) {
+  // O_NONBLOCK: a named pipe must not stop the server's start.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file.valid()) return system_error(ErrorKind::configuration, "cannot read " + path, errno);
+  struct stat found {};
+  if (::fstat(file.get(), &found) != 0) return system_error(ErrorKind::configuration, "cannot read " + path, errno);
+  if (!S_ISREG(found.st_mode)) return configuration_error(path + " is not a regular file");
+  if (care == Care::secret && (found.st_mode & (S_IROTH | S_IWOTH)) != 0)
+    return configuration_error(path + " holds a secret and everybody can read or change it; run: chmod o-rw " + path);
+  if (static_cast<std::size_t>(found.st_size) > largest_file) return configuration_error(path + " is larger than 1 MiB");
+  auto content = read_descriptor(file.get(), largest_file);
+  if (!content) return configuration_error("cannot read " + path + ": " + content.error().message);
+  Secret secret(std::move(*content));
+  carried_.insert_or_assign(path, secret);
+  return secret;
+}
+
+Result<Secret> CarriedFiles::read(const std::string& path, Care) {
+  const auto found = files_.find(path);
+  if (found == files_.end()) return configuration_error(path + " did not come along with the configuration");
+  return found->second;
+}
+
+}  // namespace evercert

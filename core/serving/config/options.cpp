@@ -1,0 +1,145 @@
+// The option table. The reference page, the JSON Schema test and all front ends are measured against it.
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "evercert/settings.h"
+
+namespace evercert {
+
+namespace {
+
+constexpr Option table[] = {
+    {"state_path", Scope::global, ValueKind::path, 1, 2, false, "PATH [force]", "/var/lib/evercert",
+     "The directory that holds the seal key, certificates, accounts and orders. With force it may lie on a network file system "
+     "whose locks you trust."},
+    {"agent_user", Scope::global, ValueKind::word, 1, 1, false, "USER", "",
+     "The user the agent runs as when the server is started by root. Without it, the server's own unprivileged user."},
+    {"program", Scope::global, ValueKind::path, 1, 1, false, "PATH", "/usr/bin/evercert", "The agent's program."},
+    {"http_port", Scope::global, ValueKind::number, 1, 1, false, "PORT", "80",
+     "The port at which an issuer asks for http-01 answers, if it is not the usual one."},
+    {"tls_port", Scope::global, ValueKind::number, 1, 1, false, "PORT", "443",
+     "The port at which this server's TLS is reached from outside, if it is not the usual one."},
+    {"cache_size", Scope::global, ValueKind::number, 1, 1, false, "NUMBER", "10000",
+     "How many parsed certificates each serving process keeps in memory."},
+    {"shared_zone", Scope::global, ValueKind::word, 1, 1, false, "zone=NAME:SIZE", "",
+     "Accepted so that a configuration for nginx's own ACME module can be carried over, and ignored: memory grows as needed."},
+    {"include", Scope::global, ValueKind::path, 1, 0, true, "FILE...", "",
+     "Reads another evercert.json in this place: what several servers share."},
+    {"proof", Scope::global, ValueKind::switch_on_off, 1, 1, false, "on | off", "on",
+     "The proof of every certificate that does not say it itself."},
+    {"proof_address", Scope::global, ValueKind::words, 1, 0, true, "ADDRESS:PORT | unix:PATH [proxy_protocol]...", "",
+     "The listeners to prove every certificate at that does not name its own."},
+    {"server", Scope::global, ValueKind::word, 1, 1, false, "NAME/VERSION", "", "The server that this configuration is for.",
+     true},
+
+    {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme", "acme", "The protocol that the issuer speaks."},
+    {"uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
+     "The issuer's ACME directory. Required; https, except on loopback."},
+    {"account_key", Scope::issuer, ValueKind::word, 1, 1, false, "ALGORITHM[:SIZE] | FILE", "ecdsa:256",
+     "The kind of account key to make, or a PEM file with an account key of your own, unreadable for others. A word with a "
+     "slash "
+     "or a dot is a file."},
+    {"challenge", Scope::issuer, ValueKind::word, 1, 1, false, "http-01", "http-01",
+     "How control over a name is shown to the issuer."},
+    {"common_name_in_csr", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
+     "Puts the first name into the request's subject as well, for issuers that insist on it."},
+    {"contact", Scope::issuer, ValueKind::words, 1, 0, true, "URI | ADDRESS...", "",
+     "Where the issuer may reach you; mailto: is put before a bare mail address."},
+    {"external_account_key", Scope::issuer, ValueKind::secret_file, 2, 2, false, "KID FILE | KID data:KEY", "",
+     "The external account the issuer gave you: its key identifier, and the HMAC key in base64url, in a file unreadable for "
+     "others or in place."},
+    {"preferred_chain", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
+     "Among the chains an issuer offers, takes the one in which an issuer's common name is this."},
+    {"profile", Scope::issuer, ValueKind::words, 1, 2, false, "NAME [require]", "",
+     "The certificate profile to order; with require nothing is ordered if the issuer does not have it."},
+    {"ssl_trusted_certificate", Scope::issuer, ValueKind::path, 1, 1, false, "FILE", "",
+     "PEM certificates that the issuer's own server is verified with, instead of the system's."},
+    {"ssl_verify", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "on",
+     "Whether the issuer's own server is verified. Turn it off only in a laboratory."},
+    {"state_path", Scope::issuer, ValueKind::path, 1, 1, false, "PATH", "",
+     "A state directory of nginx's own ACME module to take certificates over from. Nothing is written to it."},
+    {"accept_terms_of_service", Scope::issuer, ValueKind::flag, 0, 1, false, "[on | off]", "off",
+     "Says that you agree to the issuer's terms of service. Most issuers refuse an account without it."},
+    {"proxy", Scope::issuer, ValueKind::words, 1, 3, false, "off | URI [USER FILE]", "off",
+     "The proxy through which the issuer is reached (http, https, socks5 or socks5h), and, where it asks for them, a user and "
+     "the file that holds the password, unreadable for others."},
+    {"max_orders", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "16",
+     "How many orders may be in flight at the issuer at once."},
+
+    {"issuer", Scope::certificate, ValueKind::words, 1, 0, false, "NAME[,NAME]...", "",
+     "The issuers to order from, in order of preference. Without it, the one called default, or else the only one."},
+    {"identifiers", Scope::certificate, ValueKind::words, 1, 0, true, "NAME | ADDRESS...", "",
+     "The names and IP addresses of the certificate. Without it, the server's names."},
+    {"server_names", Scope::certificate, ValueKind::words, 0, 0, true, "NAME...", "",
+     "The names of the server block or virtual host, as the server has them.", true},
+    {"key", Scope::certificate, ValueKind::words, 1, 0, false, "ALGORITHM[:SIZE][,ALGORITHM[:SIZE]]", "ecdsa:256",
+     "The keys to order certificates for: ecdsa:256, ecdsa:384, ecdsa:521, rsa:2048, rsa:3072 or rsa:4096, at most one of each "
+     "algorithm."},
+    {"name", Scope::certificate, ValueKind::word, 1, 1, false, "NAME", "",
+     "What the certificate is called in commands, status and store. Without it, as its first identifier."},
+    {"each", Scope::certificate, ValueKind::flag, 0, 1, false, "[on | off]", "off",
+     "Makes one certificate for each name instead of one for all."},
+    {"placeholder", Scope::certificate, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
+     "Serves a self-signed certificate until the first one is issued; otherwise handshakes are refused until then."},
+    {"proof", Scope::certificate, ValueKind::switch_on_off, 1, 1, false, "on | off", "on",
+     "Whether the agent connects to the server after each renewal to see the new certificate served."},
+    {"proof_address", Scope::certificate, ValueKind::words, 1, 0, true, "ADDRESS:PORT | unix:PATH [proxy_protocol]...", "",
+     "Where the agent connects for the proof, instead of the server's own listeners; proxy_protocol for listeners that expect "
+     "it."},
+    {"plain_ports", Scope::certificate, ValueKind::number, 0, 0, true, "PORT...", "",
+     "The ports without TLS at which the server listens.", true},
+};
+
+// Edits (insert, delete, replace, swap neighbours) that make one word the other.
+std::size_t edit_distance(std::string_view from, std::string_view to) {
+  std::vector<std::size_t> before_last(to.size() + 1);
+  std::vector<std::size_t> last(to.size() + 1);
+  std::vector<std::size_t> current(to.size() + 1);
+  std::iota(last.begin(), last.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= from.size(); ++i) {
+    current[0] = i;
+    for (std::size_t j = 1; j <= to.size(); ++j) {
+      const std::size_t replaced = last[j - 1] + (from[i - 1] == to[j - 1] ? 0 : 1);
+      current[j] = std::min({last[j] + 1, current[j - 1] + 1, replaced});
+      if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1])
+        current[j] = std::min(current[j], before_last[j - 2] + 1);
+    }
+    std::swap(before_last, last);
+    std::swap(last, current);
+  }
+  return last[to.size()];
+}
+
+}  // namespace
+
+std::span<const Option> options() {
+  return table;
+}
+
+const Option* find_option(Scope scope, std::string_view name) {
+  for (const Option& option : table)
+    if (option.scope == scope && option.name == name) return &option;
+  return nullptr;
+}
+
+const Option* nearest_option(Scope scope, std::string_view name) {
+  const Option* nearest = nullptr;
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  if (name.size() > 64) return nullptr;
+  for (const Option& option : table) {
+    if (option.scope != scope || option.from_server) continue;
+    const std::size_t distance = edit_distance(name, option.name);
+    // More than a third of the letters wrong is another word.
+    if (distance < least && distance <= std::max<std::size_t>(1, option.name.size() / 3)) {
+      least = distance;
+      nearest = &option;
+    }
+  }
+  return nearest;
+}
+
+}  // namespace evercert

@@ -1,0 +1,88 @@
+#include "evercert/settings.h"
+
+#include <algorithm>
+
+#include "serving/config/words.h"
+
+namespace evercert {
+
+namespace {
+
+const char* block_of(Scope scope) {
+  switch (scope) {
+    case Scope::global:
+      return "";
+    case Scope::issuer:
+      return " in an issuer";
+    case Scope::certificate:
+      return " for a certificate";
+  }
+  return "";
+}
+
+std::string expected_words(const Option& option) {
+  const auto spelled = [](unsigned count) { return std::to_string(count) + (count == 1 ? " word" : " words"); };
+  if (option.min_words == option.max_words) return spelled(option.min_words);
+  if (option.max_words == 0) return "at least " + spelled(option.min_words);
+  return std::to_string(option.min_words) + " to " + spelled(option.max_words);
+}
+
+// White space may stand in a key written in place; nothing else has a use for control characters.
+bool acceptable(const Option& option, const std::string& word) {
+  if (option.kind != ValueKind::secret_file) return !has_control_characters(word);
+  return word.find('\0') == std::string::npos;
+}
+
+// The words of a setting that name files.
+std::vector<std::string*> file_words(Setting& setting) {
+  std::vector<std::string*> files;
+  const Option& option = *setting.option;
+  auto& words = setting.words;
+  const auto add = [&](std::size_t index) {
+    if (index < words.size()) files.push_back(&words[index]);
+  };
+  if (option.kind == ValueKind::path && option.scope == Scope::issuer) add(0);
+  if (option.name == "program") add(0);
+  if (option.name == "external_account_key" && words.size() > 1 && !words[1].starts_with("data:")) add(1);
+  if (option.name == "account_key" && !words.empty() && names_file(words[0])) add(0);
+  if (option.name == "proxy") add(2);
+  return files;
+}
+
+}  // namespace
+
+std::string Place::text() const {
+  return line == 0 ? file : file + ":" + std::to_string(line);
+}
+
+Result<Done> set(Section& section, Scope scope, std::string_view option, std::span<const std::string> words,
+                 const Place& place) {
+  const Option* const known = find_option(scope, option);
+  if (known == nullptr) {
+    const Option* const nearest = nearest_option(scope, option);
+    return configuration_error("there is no option " + in_quotes(option) + block_of(scope) +
+                               (nearest != nullptr ? "; did you mean \"" + std::string(nearest->name) + "\"?" : ""));
+  }
+  const std::string name(known->name);
+  if (words.size() < known->min_words || (known->max_words != 0 && words.size() > known->max_words))
+    return configuration_error("\"" + name + "\" takes " + expected_words(*known) + ", not " + std::to_string(words.size()) +
+                               "; write: " + name + " " + std::string(known->syntax));
+  if (!known->repeatable) {
+    const auto earlier = std::find_if(section.settings.begin(), section.settings.end(),
+                                      [&](const Setting& setting) { return setting.option == known; });
+    if (earlier != section.settings.end())
+      return configuration_error("\"" + name + "\" is given twice, first at " + earlier->place.text() + "; remove one");
+  }
+  for (const std::string& word : words)
+    if (!acceptable(*known, word)) return configuration_error("\"" + name + "\" has a control character in it");
+  section.settings.push_back({known, {words.begin(), words.end()}, place});
+  if (scope == Scope::certificate && name == "name") section.name = words[0];
+  return Done{};
+}
+
+void anchor_paths(Setting& setting, const std::string& directory) {
+  for (std::string* const file : file_words(setting))
+    if (!file->empty() && !file->starts_with('/') && *file != "off") *file = directory + "/" + *file;
+}
+
+}  // namespace evercert

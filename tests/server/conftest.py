@@ -1,0 +1,147 @@
+"""Fixtures: one name server and one ACME server for all tests, a folder, a server and a second CA for each."""
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fault"))
+
+from fault_proxy import FaultProxy  # noqa: E402
+from harness import install as installation, ports, processes  # noqa: E402
+from harness.authority import Authority  # noqa: E402
+from harness.dns import Dns  # noqa: E402
+from harness.evercert import Evercert  # noqa: E402
+from harness.nginx import Nginx  # noqa: E402
+from harness.pebble import Pebble  # noqa: E402
+
+
+def new_folder(prefix="evercert-test-"):
+    """A folder that the web server's user may enter; what is secret below it has its own modes."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    os.chmod(folder, 0o755)
+    return folder
+
+
+def remove(folder):
+    if os.environ.get("EVERCERT_KEEP"):
+        print("kept: " + folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def adoption():
+    processes.adopt_orphans()
+
+
+@pytest.fixture(scope="session")
+def common_folder():
+    folder = new_folder("evercert-tests-")
+    yield folder
+    remove(folder)
+
+
+@pytest.fixture(scope="session")
+def install(common_folder):
+    if not installation.built():
+        pytest.fail("nothing is built in %s: cmake --preset release && cmake --build --preset release" % installation.BUILD)
+    return installation.Install(os.path.join(common_folder, "installed"))
+
+
+@pytest.fixture(scope="session")
+def authority(common_folder):
+    return Authority(os.path.join(common_folder, "authority"))
+
+
+@pytest.fixture(scope="session")
+def dns(common_folder):
+    server = Dns(common_folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def shared_pebble(common_folder, authority, dns):
+    server = Pebble(os.path.join(common_folder, "pebble"), authority)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def pebble(shared_pebble):
+    """The ACME server without faults; running, whatever the test before did to it."""
+    if shared_pebble.process.poll() is not None:
+        shared_pebble.start()
+    return shared_pebble
+
+
+@pytest.fixture
+def folder(request):
+    path = new_folder()
+    yield path
+    report = getattr(request.node, "report", None)
+    if report is not None and report.failed:
+        for name in sorted(os.listdir(path)):
+            if name.endswith((".log", ".conf")) and os.path.isfile(os.path.join(path, name)):
+                with open(os.path.join(path, name), errors="replace") as file:
+                    print("\n--- %s ---\n%s" % (name, file.read()[-6000:]))
+    remove(path)
+
+
+@pytest.fixture
+def other_pebble(folder, authority, dns):
+    """Makes a second ACME server with knobs, for this test alone."""
+    started = []
+
+    def make(**knobs):
+        server = Pebble(os.path.join(folder, "pebble"), authority, ports.OTHER_ACME, ports.OTHER_MANAGEMENT, **knobs)
+        started.append(server)
+        return server
+    yield make
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def fault(pebble):
+    """A proxy in front of the shared ACME server; without rules it only passes on."""
+    proxy = FaultProxy(ports.FAULT, ports.ACME, pebble.chain_path, pebble.key_path)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def nginx(folder, install, pebble):
+    """Makes servers; each is ended, with all it started, when the test is over."""
+    made = []
+
+    def make(http, **options):
+        options.setdefault("pebble", pebble)
+        options.setdefault("label", "nginx" if not made else "nginx%d" % (len(made) + 1))
+        server = Nginx(folder, install, http, **options)
+        made.append(server)
+        return server
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def evercert(install, folder):
+    """The command line on the state directory that servers of this test use."""
+    return Evercert(install, os.path.join(folder, "evercert"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.report = outcome.get_result()
+
+
+def pytest_sessionfinish(session):
+    """Whatever a failed test left running was started by us, so it goes with us."""
+    processes.end_all(processes.descendants_of(os.getpid()))

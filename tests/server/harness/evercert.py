@@ -1,0 +1,60 @@
+"""The command line, its exit codes and the status it reports."""
+import json
+import subprocess
+
+from . import processes, tls
+from .waiting import wait_for
+
+DONE, FAILED, USAGE, REFUSED, HUMAN, UNREACHABLE = range(6)
+
+
+class Evercert:
+    def __init__(self, install, state):
+        self.program, self.state = install.program, state
+
+    def run(self, *arguments, user=None, state=True, timeout=60, environment=None):
+        """Exit code, stdout and stderr; `user`: "www-data" or "nobody"."""
+        command = [self.program, *arguments]
+        if state:
+            command += ["--state", self.state]
+        identity = {"user": user, "group": "www-data" if user == "www-data" else "nogroup", "extra_groups": []} if user else {}
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=environment,
+                              stdin=subprocess.DEVNULL, **identity)
+
+    def start(self, *arguments):
+        return subprocess.Popen([self.program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                stdin=subprocess.DEVNULL)
+
+    def renew(self, name, force=True, timeout=60):
+        done = self.run("renew", name, *(["--force"] if force else []), timeout=timeout)
+        assert done.returncode == DONE, "renew %s: exit %d\n%s%s" % (name, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def status(self):
+        done = self.run("status", "--json")
+        assert done.returncode == DONE, "status: exit %d\n%s" % (done.returncode, done.stderr)
+        return json.loads(done.stdout)
+
+    def certificate(self, name):
+        return next((c for c in self.status()["certificates"] if c["name"] == name), None)
+
+    def wait_state(self, name, state, timeout=20.0):
+        wanted = (state,) if isinstance(state, str) else state
+        return wait_for(lambda: (lambda c: c if c and c["state"] in wanted else None)(self.certificate(name)),
+                        "%s to be %s" % (name, " or ".join(wanted)), timeout, 0.05, seen=lambda: json.dumps(self.status(), indent=1))
+
+    def wait_problem(self, name, kind=None, timeout=20.0):
+        def look():
+            certificate = self.certificate(name)
+            problem = certificate and certificate.get("problem")
+            return problem if problem and (kind is None or problem["kind"] == kind) else None
+        return wait_for(look, "a problem of %s" % name, timeout, 0.05, seen=lambda: json.dumps(self.status(), indent=1))
+
+
+def status_page(port, rest=""):
+    return tls.plain_get(port, "localhost", "/evercert" + rest)
+
+
+def end(process, timeout=10):
+    processes.stop(process, timeout=timeout)
+    return process.communicate()

@@ -1,0 +1,18 @@
+"""Loopback ports: 200 from EVERCERT_TEST_PORTS (default 32000). One test process at a time uses a range."""
+import os
+
+BASE = int(os.environ.get("EVERCERT_TEST_PORTS", "32000"))
+
+ACME, ACME_MANAGEMENT, DNS, DNS_CONTROL = (BASE + i for i in range(4))
+# A second CA with other settings, beside the shared one.
+OTHER_ACME, OTHER_MANAGEMENT = BASE + 4, BASE + 5
+FAULT = BASE + 6
+# Where the CA knocks.
+HTTP, TLS = BASE + 10, BASE + 11
+STATUS = BASE + 12
+STREAM = BASE + 13
+TLS_STATIC, TLS_CLIENT, TLS_HTTP2, TLS_TWELVE = (BASE + i for i in range(14, 18))
+# A second server on the same machine.
+OTHER_HTTP, OTHER_TLS = BASE + 20, BASE + 21
+# Six kinds of server block and whatever a test needs once.
+FREE = BASE + 30

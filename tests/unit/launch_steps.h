@@ -1,0 +1,98 @@
+// What the tests of launching share: a logger that keeps its lines, a temporary directory with the child program under the
+// names of its behaviours, and a little event loop.
+#pragma once
+
+#include <cppunit/TestAssert.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "evercert/launch.h"
+
+namespace evercert::launch_steps {
+
+class KeptLog : public Logger {
+ public:
+  void write(LogLevel level, std::string_view line) override {
+    const std::lock_guard guard(mutex_);
+    lines_.emplace_back(level, line);
+  }
+  [[nodiscard]] std::vector<std::pair<LogLevel, std::string>> lines() const {
+    const std::lock_guard guard(mutex_);
+    return lines_;
+  }
+  // The line that holds `words`, or empty.
+  [[nodiscard]] std::string line_with(std::string_view words) const {
+    for (const auto& [level, line] : lines())
+      if (line.find(words) != std::string::npos) return line;
+    return {};
+  }
+  [[nodiscard]] std::string all() const {
+    std::string text;
+    for (const auto& [level, line] : lines()) text += line + "\n";
+    return text;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::pair<LogLevel, std::string>> lines_;
+};
+
+class ProgramDirectory {
+ public:
+  ProgramDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "evercert-launch-XXXXXX").string();
+    CPPUNIT_ASSERT(::mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+    // Other users execute from here, too.
+    CPPUNIT_ASSERT_EQUAL(0, ::chmod(path_.c_str(), 0755));
+    std::filesystem::copy_file(EVERCERT_LAUNCH_CHILD, path_ / "program");
+  }
+  ProgramDirectory(const ProgramDirectory&) = delete;
+  ProgramDirectory& operator=(const ProgramDirectory&) = delete;
+  ~ProgramDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  std::string program(const std::string& behaviour) const {
+    const auto link = path_ / behaviour;
+    if (!std::filesystem::exists(link)) std::filesystem::create_symlink("program", link);
+    return link.string();
+  }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Serves the supervisor until `enough`, at most 20 s. False: it took longer.
+inline bool serve(Supervisor& supervisor, const std::function<bool()>& enough) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!enough()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    if (supervisor.descriptor() < 0) return enough();
+    pollfd readable{supervisor.descriptor(), POLLIN, 0};
+    if (::poll(&readable, 1, 20) > 0)
+      supervisor.on_readable();
+    else
+      supervisor.tend();
+  }
+  return true;
+}
+
+// Serves until the agent is gone.
+inline bool serve_to_the_end(Supervisor& supervisor) {
+  return serve(supervisor, [&] { return supervisor.descriptor() < 0; });
+}
+
+}  // namespace evercert::launch_steps
