@@ -117,6 +117,8 @@ ngx_stream_module_t context{nullptr, bind_servers, nullptr, nullptr, create_serv
 
 }  // namespace evercert
 
+// What nginx looks up by name; everything else is hidden.
+#pragma GCC visibility push(default)
 extern "C" {
 ngx_module_t ngx_stream_evercert_module{NGX_MODULE_V1,
                                         &evercert::context,
@@ -136,3 +138,4 @@ char* ngx_module_names[] = {evercert::stream_name, nullptr};
 // Before the module that would ask for a certificate.
 char* ngx_module_order[] = {evercert::stream_name, evercert::ssl_name, nullptr};
 }
+#pragma GCC visibility pop
