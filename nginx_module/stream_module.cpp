@@ -93,7 +93,8 @@ bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const 
   Host* const host = core->add_host(cf->cycle, block, facts);
   if (host == nullptr || ssl->ssl.ctx == nullptr) return host != nullptr;
   host->has_own = ssl->certificates->nelts != 0;
-  return core->serve(ssl->ssl.ctx, *host, "stream\n" + facts.place.text() + "\n" + std::string(text(ssl->client_certificate)));
+  const std::string place = facts.place.file + ":" + std::to_string(facts.place.line);
+  return core->serve(ssl->ssl.ctx, *host, "stream\n" + place + "\n" + std::string(text(ssl->client_certificate)));
 }
 
 ngx_int_t bind_servers(ngx_conf_t* cf) {
