@@ -87,6 +87,8 @@ ngx_http_module_t http_context{before_http, after_http, nullptr, before_merges, 
 
 }  // namespace evercert
 
+// What nginx looks up by name; everything else is hidden.
+#pragma GCC visibility push(default)
 extern "C" {
 ngx_module_t ngx_evercert_module{NGX_MODULE_V1, &evercert::core_context,   nullptr, NGX_CORE_MODULE, nullptr,
                                  nullptr,       evercert::protect_process, nullptr, nullptr,         nullptr,
@@ -110,3 +112,4 @@ char* ngx_module_names[] = {evercert::core_name, evercert::http_name, nullptr};
 // run; the http module before the one that would ask for a certificate.
 char* ngx_module_order[] = {evercert::core_name, evercert::log_name, evercert::http_name, evercert::ssl_name, nullptr};
 }
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@ namespace evercert {
 
 namespace {
 
+constexpr std::string_view prefix = "evercert: ";
+
 ngx_uint_t nginx_level(LogLevel level) {
   switch (level) {
     case LogLevel::error:
@@ -32,6 +34,7 @@ ngx_str_t pool_text(ngx_pool_t* pool, std::string_view value) {
 
 void log_line(ngx_uint_t level, ngx_log_t* log, std::string_view line) {
   if (log == nullptr) return;
+  if (line.starts_with(prefix)) line.remove_prefix(prefix.size());
   ngx_log_error(level, log, 0, "evercert: %*s", line.size(), line.data());
 }
 

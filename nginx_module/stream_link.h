@@ -33,4 +33,4 @@ class StreamLink {
 }  // namespace evercert
 
 // What the name above finds.
-extern "C" const evercert::StreamLink* evercert_stream_link();
+extern "C" [[gnu::visibility("default")]] const evercert::StreamLink* evercert_stream_link();

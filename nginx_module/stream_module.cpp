@@ -93,7 +93,8 @@ bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const 
   Host* const host = core->add_host(cf->cycle, block, facts);
   if (host == nullptr || ssl->ssl.ctx == nullptr) return host != nullptr;
   host->has_own = ssl->certificates->nelts != 0;
-  return core->serve(ssl->ssl.ctx, *host, "stream\n" + facts.place.text() + "\n" + std::string(text(ssl->client_certificate)));
+  const std::string place = facts.place.file + ":" + std::to_string(facts.place.line);
+  return core->serve(ssl->ssl.ctx, *host, "stream\n" + place + "\n" + std::string(text(ssl->client_certificate)));
 }
 
 ngx_int_t bind_servers(ngx_conf_t* cf) {
@@ -117,6 +118,8 @@ ngx_stream_module_t context{nullptr, bind_servers, nullptr, nullptr, create_serv
 
 }  // namespace evercert
 
+// What nginx looks up by name; everything else is hidden.
+#pragma GCC visibility push(default)
 extern "C" {
 ngx_module_t ngx_stream_evercert_module{NGX_MODULE_V1,
                                         &evercert::context,
@@ -136,3 +139,4 @@ char* ngx_module_names[] = {evercert::stream_name, nullptr};
 // Before the module that would ask for a certificate.
 char* ngx_module_order[] = {evercert::stream_name, evercert::ssl_name, nullptr};
 }
+#pragma GCC visibility pop
