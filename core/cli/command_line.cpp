@@ -24,9 +24,9 @@ int run_agent(const Request& request, Surroundings& surroundings) {
 }
 
 constexpr Verb verbs[] = {
-    {"status", print_status},   {"list", print_list},   {"show", print_certificate},     {"renew", ask_renew},
-    {"rollback", roll_back},    {"revoke", ask_revoke}, {"import", import_certificates}, {"run", run_agent},
-    {"version", print_version},
+    {"status", print_status},   {"list", print_list},           {"show", print_certificate},     {"renew", ask_renew},
+    {"rollback", roll_back},    {"revoke", ask_revoke},         {"import", import_certificates}, {"run", run_agent},
+    {"version", print_version}, {"reference", print_reference},
 };
 
 void add_place(CLI::App& command, Request& request) {
@@ -114,6 +114,13 @@ void add_other_verbs(CLI::App& app, Request& request) {
   version->footer("Examples:\n  evercert version\n  evercert version --json");
 }
 
+// For those who build evercert: the page is committed, and a test compares.
+void add_hidden_verbs(CLI::App& app, Request& request) {
+  CLI::App* reference = app.add_subcommand("reference", "Prints a page of the reference");
+  reference->group("");
+  reference->add_option("page", request.name)->required()->check(CLI::IsMember({"options"}));
+}
+
 // CLI11 only says that something was left over; a mistyped verb deserves the word that was meant.
 std::optional<std::string> unknown_verb(const std::vector<std::string>& arguments) {
   if (arguments.empty() || arguments[0].starts_with("-")) {
@@ -145,6 +152,7 @@ int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surro
   add_reading_verbs(app, request);
   add_changing_verbs(app, request);
   add_other_verbs(app, request);
+  add_hidden_verbs(app, request);
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(std::move(reversed));

@@ -12,6 +12,7 @@ int print_status(const Request& request, Surroundings& surroundings);
 int print_list(const Request& request, Surroundings& surroundings);
 int print_certificate(const Request& request, Surroundings& surroundings);
 int print_version(const Request& request, Surroundings& surroundings);
+int print_reference(const Request& request, Surroundings& surroundings);
 
 // Asking the agent.
 int ask_renew(const Request& request, Surroundings& surroundings);

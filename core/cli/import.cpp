@@ -93,7 +93,7 @@ Result<std::optional<std::string>> Adopter::reason_to_skip(const std::string& na
   if (!state) {
     return state.error();
   }
-  Result<std::optional<Bundle>> present = newest_bundle(*state, keys_->serving, name);
+  Result<std::optional<Bundle>> present = newest_readable_bundle(*state, keys_->serving, name);
   if (!present) {
     return present.error();
   }
@@ -176,8 +176,7 @@ Verdict Adopter::adopt(const Found& found, const std::string& name) {
   if (!stand_in_) {
     return hand_to_agent(std::move(verdict), *found.pair);
   }
-  Result<std::uint64_t> generation =
-      stand_in_->publish(std::move(bundle), "imported", "certificate imported from " + found.label);
+  Result<std::uint64_t> generation = stand_in_->adopt(std::move(bundle));
   if (!generation) {
     verdict.why = generation.error().message;
     return verdict;

@@ -6,16 +6,13 @@
 
 namespace evercert {
 
-Result<std::optional<Bundle>> newest_bundle(const StateReader& state, const SealKey& serving, const std::string& certificate,
-                                            std::optional<std::uint64_t> below) {
+Result<std::optional<Bundle>> newest_readable_bundle(const StateReader& state, const SealKey& serving,
+                                                     const std::string& certificate) {
   Result<std::vector<std::uint64_t>> generations = generations_of(state, certificate);
   if (!generations) {
     return generations.error();
   }
   for (const std::uint64_t generation : *generations) {
-    if (below && generation >= *below) {
-      continue;
-    }
     Result<std::optional<Bytes>> file = state.read(bundle_path(certificate, generation));
     if (!file) {
       return file.error();
@@ -42,7 +39,7 @@ Result<Json> pair_facts(const std::string& state_path, const StateReader& state,
   if (!*keys) {
     return Json::array();
   }
-  Result<std::optional<Bundle>> bundle = newest_bundle(state, (*keys)->serving, certificate);
+  Result<std::optional<Bundle>> bundle = newest_readable_bundle(state, (*keys)->serving, certificate);
   if (!bundle) {
     return bundle.error();
   }

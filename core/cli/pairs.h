@@ -13,9 +13,9 @@ namespace evercert {
 // [{"key","serial","not_before","not_after","sha256","chain","identifiers"}] of the newest generation that opens.
 Result<nlohmann::json> pair_facts(const std::string& state_path, const StateReader& state, const std::string& certificate);
 
-// The newest generation that opens, below `below` when that is given; nullopt when there is none. Generations that do not
+// The newest generation that opens; nullopt when there is none. Generations that do not
 // open are passed over, one that is locked or newer than this program is an error (action_required).
-Result<std::optional<Bundle>> newest_bundle(const StateReader& state, const SealKey& serving, const std::string& certificate,
-                                            std::optional<std::uint64_t> below = std::nullopt);
+Result<std::optional<Bundle>> newest_readable_bundle(const StateReader& state, const SealKey& serving,
+                                                     const std::string& certificate);
 
 }  // namespace evercert

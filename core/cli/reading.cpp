@@ -9,9 +9,9 @@
 #include "cli/commands.h"
 #include "cli/pairs.h"
 #include "cli/terminal.h"
-#include "evercert/settings.h"
 #include "evercert/status.h"
 #include "serving/base/json.h"
+#include "serving/config/reference.h"
 
 namespace evercert {
 namespace {
@@ -261,6 +261,11 @@ int print_version(const Request& request, Surroundings& surroundings) {
   } else {
     surroundings.out << "evercert " << EVERCERT_VERSION << " (OpenSSL " << openssl << ")\n";
   }
+  return exit_done;
+}
+
+int print_reference(const Request&, Surroundings& surroundings) {
+  surroundings.out << options_reference();
   return exit_done;
 }
 

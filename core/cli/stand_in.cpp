@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "agent/observe/audit_trail.h"
+#include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "serving/base/files.h"
 
@@ -82,42 +83,40 @@ Result<StandIn> StandIn::take_place(const std::string& state_path, SealKeys keys
   return StandIn(state_path, std::move(keys), std::move(*lock), make_file_store(std::move(state), {}));
 }
 
-Result<std::uint64_t> StandIn::publish(Bundle bundle, const std::string& event, const std::string& sentence) {
-  Result<StateReader> state = StateReader::open(state_path_);
-  if (!state) {
-    return state.error();
+Result<std::uint64_t> StandIn::adopt(Bundle bundle) {
+  const std::string name = bundle.name;
+  Result<std::uint64_t> generation =
+      publish_bundle(*store_, keys_.serving, std::move(bundle), std::chrono::system_clock::now());
+  if (generation) {
+    tell("imported", name, *generation, "certificate imported, it is generation " + std::to_string(*generation));
   }
-  Result<std::vector<std::uint64_t>> generations = generations_of(*state, bundle.name);
-  if (!generations) {
-    return generations.error();
+  return generation;
+}
+
+Result<std::uint64_t> StandIn::roll_back(const std::string& name, std::optional<std::uint64_t> to) {
+  Result<std::uint64_t> generation = rollback(*store_, keys_.serving, name, to, std::chrono::system_clock::now());
+  if (generation) {
+    tell("rolled_back", name, *generation, "certificate rolled back, it is generation " + std::to_string(*generation));
   }
-  bundle.generation = generations->empty() ? 1 : generations->front() + 1;
-  if (Result<Done> proved = verify_bundle(bundle, std::chrono::system_clock::now()); !proved) {
-    return proved.error();
-  }
-  Result<Bytes> sealed = seal_bundle(keys_.serving, bundle);
-  if (!sealed) {
-    return sealed.error();
-  }
-  Store::PutOptions options;
-  options.condition.kind = Store::Condition::Kind::absent;
-  if (Result<std::uint64_t> put = store_->put(bundle_path(bundle.name, bundle.generation), *sealed, options); !put) {
-    return put.error();
-  }
-  // Agents of other servers read the trail to learn of new generations. The certificate is safe without it.
+  return generation;
+}
+
+// Agents of other servers read the trail to learn of new generations. The certificate is safe without it.
+void StandIn::tell(const std::string& event, const std::string& name, std::uint64_t generation,
+                   const std::string& sentence) const {
   Silence silence;
-  if (Result<AuditTrail> trail = AuditTrail::open(state_path_, silence)) {
-    Event told;
-    told.name = event;
-    told.level = LogLevel::notice;
-    told.at = std::chrono::system_clock::now();
-    told.certificate = bundle.name;
-    told.issuer = bundle.issuer;
-    told.sentence = sentence;
-    told.fields = {{"generation", std::to_string(bundle.generation)}, {"origin", bundle.origin}};
-    trail->record(told);
+  Result<AuditTrail> trail = AuditTrail::open(state_path_, silence);
+  if (!trail) {
+    return;
   }
-  return bundle.generation;
+  Event told;
+  told.name = event;
+  told.level = LogLevel::notice;
+  told.at = std::chrono::system_clock::now();
+  told.certificate = name;
+  told.sentence = sentence;
+  told.fields = {{"generation", std::to_string(generation)}};
+  trail->record(told);
 }
 
 }  // namespace evercert

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/store/store.h"
@@ -19,13 +20,16 @@ class StandIn {
   // it did not answer.
   static Result<StandIn> take_place(const std::string& state_path, SealKeys keys);
 
-  // Proves the bundle, gives it the next generation and writes it; tells the audit trail under `event`. Returns the
-  // generation. Errors as verify_bundle() and the store.
-  Result<std::uint64_t> publish(Bundle bundle, const std::string& event, const std::string& sentence);
+  // Proves the bundle, numbers and writes it, and tells the audit trail. Returns the generation. Errors as publish_bundle().
+  Result<std::uint64_t> adopt(Bundle bundle);
+  // Makes an earlier generation the newest again. Errors as rollback().
+  Result<std::uint64_t> roll_back(const std::string& name, std::optional<std::uint64_t> to);
 
  private:
   StandIn(std::string state_path, SealKeys keys, Descriptor lock, std::unique_ptr<Store> store)
       : state_path_(std::move(state_path)), keys_(std::move(keys)), lock_(std::move(lock)), store_(std::move(store)) {}
+
+  void tell(const std::string& event, const std::string& name, std::uint64_t generation, const std::string& sentence) const;
 
   std::string state_path_;
   SealKeys keys_;
