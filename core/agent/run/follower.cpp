@@ -31,6 +31,7 @@ Follower::Follower(Ground& ground, std::function<void()> alone)
 
 Follower::~Follower() {
   watches_.clear();
+  workers_.stop();
   if (leader_) ground_.loop.unwatch(leader_->descriptor());
 }
 

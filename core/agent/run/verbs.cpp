@@ -79,20 +79,20 @@ void Verbs::renew(ControlServer::Client client, const Json& request) {
   const bool force = request.contains("force") && request["force"].is_boolean() && request["force"].get<bool>();
   Waiting waiting;
   if (all) {
-    for (const auto& [name, item] : leader_.plans().items()) waiting.names.insert(name);
+    for (const auto& [name, item] : leader_.plans().items()) waiting.names.emplace(name, item.certificate.keys.size());
   } else {
     const auto* item = item_of(client, request);
     if (item == nullptr) return;
-    waiting.names.insert(item->certificate.name);
+    waiting.names.emplace(item->certificate.name, item->certificate.keys.size());
   }
-  std::set<std::string> names;
+  std::map<std::string, std::size_t> names;
   names.swap(waiting.names);
-  for (const auto& name : names) {
+  for (const auto& [name, keys] : names) {
     if (auto refused = leader_.renew(name, force)) {
       waiting.failed.insert(name);
       waiting.last = *refused;
     } else {
-      waiting.names.insert(name);
+      waiting.names.emplace(name, keys);
     }
   }
   if (waiting.names.empty())
@@ -114,7 +114,9 @@ void Verbs::on_event(const Event& event) {
     const auto found = waiting_.find(client);
     if (found == waiting_.end()) continue;
     Waiting& waiting = found->second;
-    const bool done = event.name == "served" || (event.name == "published" && unproved);
+    std::size_t& left = waiting.names.at(event.certificate);
+    if (event.name == "published" && left > 0) --left;
+    const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
     const bool failed = event.name == "not_served" || event.name == "action_required" ||
                         (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
     if (!done && !failed) continue;

@@ -23,8 +23,8 @@ class Verbs {
   [[nodiscard]] ControlServer& server() { return server_; }
 
  private:
-  struct Waiting {  // a renew request
-    std::set<std::string> names;
+  struct Waiting {                             // a renew request
+    std::map<std::string, std::size_t> names;  // and how many of its keys are still to be published
     std::set<std::string> failed;
     std::string last;
   };
