@@ -1,86 +1,222 @@
+#include <cstdio>
+
 #include "agent/observe/status_report.h"
-#include "serving/base/json.h"
+#include "agent/observe/utf8.h"
 
 namespace evercert {
 namespace {
 
-// Members stay in the order in which a person wants to read them.
-using OrderedJson = nlohmann::ordered_json;
+// Written straight into the page, in the order in which a person wants to read it: with ten thousand certificates a tree of
+// JSON values costs more than all the rest of a rendering.
+class Writer {
+ public:
+  explicit Writer(std::string& page) : page_(page) {}
 
-std::string text_of(const OrderedJson& value) {
-  return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
-}
-
-OrderedJson time_or_null(const std::optional<Time>& time) {
-  return time ? OrderedJson(to_rfc3339(*time)) : OrderedJson();
-}
-
-OrderedJson certificate_json(const CertificateStatus& certificate) {
-  OrderedJson object{
-      {"name", certificate.name},
-      {"identifiers", certificate.identifiers},
-      {"issuer", certificate.issuer},
-      {"state", to_string(certificate.state)},
-      {"generation", certificate.generation},
-      {"serial", certificate.serial},
-      {"not_before", time_or_null(certificate.not_before)},
-      {"not_after", time_or_null(certificate.not_after)},
-      {"key", certificate.keys},
-      {"served", nullptr},
-      {"next", nullptr},
-      {"now", certificate.now.empty() ? OrderedJson() : OrderedJson(certificate.now)},
-      {"problem", nullptr},
-  };
-  if (const auto& served = certificate.served) {
-    object["served"] =
-        OrderedJson{{"generation", served->generation}, {"since", to_rfc3339(served->since)}, {"listener", served->listener}};
+  void open(char bracket) {
+    page_ += bracket;
+    first_ = true;
   }
-  if (const auto& next = certificate.next) {
-    object["next"] = OrderedJson{{"at", to_rfc3339(next->at)}, {"why", next->why}};
+  void close(char bracket) {
+    page_ += bracket;
+    first_ = false;
   }
-  if (const auto& problem = certificate.problem) {
-    object["problem"] = OrderedJson{{"kind", problem->kind},
-                                    {"message", problem->message},
-                                    {"since", to_rfc3339(problem->since)},
-                                    {"remedy", problem->remedy}};
+  void name(std::string_view member) {
+    separate();
+    page_.append("\"").append(member).append("\":");
+    first_ = true;
   }
-  return object;
+  void line() {
+    if (!first_) {
+      page_ += ',';
+    }
+    first_ = true;
+    page_ += '\n';
+  }
+  void text(std::string_view value) {
+    separate();
+    page_ += '"';
+    append_escaped(valid_utf8(value));
+    page_ += '"';
+  }
+  void number(std::uint64_t value) {
+    separate();
+    page_ += std::to_string(value);
+  }
+  void null() {
+    separate();
+    page_ += "null";
+  }
+  void texts(const std::vector<std::string>& values) {
+    open('[');
+    for (const std::string& value : values) {
+      text(value);
+    }
+    close(']');
+  }
+  void time_or_null(const std::optional<Time>& time) {
+    if (time) {
+      text(to_rfc3339(*time));
+    } else {
+      null();
+    }
+  }
+
+ private:
+  void separate() {
+    if (!first_) {
+      page_ += ',';
+    }
+    first_ = false;
+  }
+  // RFC 8259 section 7.
+  void append_escaped(const std::string& value) {
+    for (const char letter : value) {
+      if (static_cast<unsigned char>(letter) < 0x20) {
+        char escape[8];
+        std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(letter)));
+        page_ += escape;
+      } else {
+        if (letter == '"' || letter == '\\') {
+          page_ += '\\';
+        }
+        page_ += letter;
+      }
+    }
+  }
+
+  std::string& page_;
+  bool first_ = true;
+};
+
+void write_member(Writer& writer, std::string_view name, std::string_view value) {
+  writer.name(name);
+  writer.text(value);
 }
 
-OrderedJson order_json(const OrderStatusLine& order) {
-  return OrderedJson{{"certificate", order.certificate}, {"key", order.key},
-                     {"issuer", order.issuer},           {"state", order.state},
-                     {"reference", order.reference},     {"since", to_rfc3339(order.since)}};
+void write_served(Writer& writer, const std::optional<CertificateStatus::Served>& served) {
+  writer.name("served");
+  if (!served) {
+    writer.null();
+    return;
+  }
+  writer.open('{');
+  writer.name("generation");
+  writer.number(served->generation);
+  write_member(writer, "since", to_rfc3339(served->since));
+  write_member(writer, "listener", served->listener);
+  writer.close('}');
 }
 
-// One element a line: thousands of certificates stay readable, and only one is in memory as a tree.
-template <typename Element, typename Form>
-void append_array(std::string& text, const std::vector<Element>& elements, Form form) {
-  text += '[';
-  const char* separator = "\n";
+void write_next(Writer& writer, const std::optional<CertificateStatus::Next>& next) {
+  writer.name("next");
+  if (!next) {
+    writer.null();
+    return;
+  }
+  writer.open('{');
+  write_member(writer, "at", to_rfc3339(next->at));
+  write_member(writer, "why", next->why);
+  writer.close('}');
+}
+
+void write_problem(Writer& writer, const std::optional<StatusProblem>& problem) {
+  writer.name("problem");
+  if (!problem) {
+    writer.null();
+    return;
+  }
+  writer.open('{');
+  write_member(writer, "kind", problem->kind);
+  write_member(writer, "message", problem->message);
+  write_member(writer, "since", to_rfc3339(problem->since));
+  write_member(writer, "remedy", problem->remedy);
+  writer.close('}');
+}
+
+void write_certificate(Writer& writer, const CertificateStatus& certificate) {
+  writer.line();
+  writer.open('{');
+  write_member(writer, "name", certificate.name);
+  writer.name("identifiers");
+  writer.texts(certificate.identifiers);
+  write_member(writer, "issuer", certificate.issuer);
+  write_member(writer, "state", to_string(certificate.state));
+  writer.name("generation");
+  writer.number(certificate.generation);
+  write_member(writer, "serial", certificate.serial);
+  writer.name("not_before");
+  writer.time_or_null(certificate.not_before);
+  writer.name("not_after");
+  writer.time_or_null(certificate.not_after);
+  writer.name("key");
+  writer.texts(certificate.keys);
+  write_served(writer, certificate.served);
+  write_next(writer, certificate.next);
+  writer.name("now");
+  if (certificate.now.empty()) {
+    writer.null();
+  } else {
+    writer.text(certificate.now);
+  }
+  write_problem(writer, certificate.problem);
+  writer.close('}');
+}
+
+void write_order(Writer& writer, const OrderStatusLine& order) {
+  writer.line();
+  writer.open('{');
+  write_member(writer, "certificate", order.certificate);
+  write_member(writer, "key", order.key);
+  write_member(writer, "issuer", order.issuer);
+  write_member(writer, "state", order.state);
+  write_member(writer, "reference", order.reference);
+  write_member(writer, "since", to_rfc3339(order.since));
+  writer.close('}');
+}
+
+// One element a line, so that thousands of certificates stay readable.
+template <typename Element, typename Write>
+void write_array(Writer& writer, std::string& page, std::string_view name, const std::vector<Element>& elements, Write write) {
+  writer.line();
+  writer.name(name);
+  writer.open('[');
   for (const Element& element : elements) {
-    text += separator;
-    text += text_of(form(element));
-    separator = ",\n";
+    write(writer, element);
   }
-  text += elements.empty() ? "]" : "\n]";
+  page += elements.empty() ? "" : "\n";
+  writer.close(']');
 }
 
 }  // namespace
 
 std::string render_json(const StatusReport& report) {
-  const OrderedJson agent{{"state", report.agent.state},
-                          {"pid", report.agent.pid},
-                          {"since", to_rfc3339(report.agent.since)},
-                          {"followers", report.agent.followers}};
-  std::string text = "{\"format\":1,\n\"server\":" + text_of(report.server) + ",\n\"version\":" + text_of(report.version) +
-                     ",\n\"generated_at\":\"" + to_rfc3339(report.generated_at) + "\",\n\"last_run\":\"" +
-                     to_rfc3339(report.last_run) + "\",\n\"agent\":" + text_of(agent) + ",\n\"certificates\":";
-  append_array(text, report.certificates, certificate_json);
-  text += ",\n\"orders\":";
-  append_array(text, report.orders, order_json);
-  text += "}\n";
-  return text;
+  std::string page;
+  page.reserve(1024 + report.certificates.size() * 1024);
+  Writer writer(page);
+  writer.open('{');
+  writer.name("format");
+  writer.number(1);
+  for (const auto& [name, value] :
+       {std::pair{"server", report.server}, std::pair{"version", report.version},
+        std::pair{"generated_at", to_rfc3339(report.generated_at)}, std::pair{"last_run", to_rfc3339(report.last_run)}}) {
+    writer.line();
+    write_member(writer, name, value);
+  }
+  writer.line();
+  writer.name("agent");
+  writer.open('{');
+  write_member(writer, "state", report.agent.state);
+  writer.name("pid");
+  writer.number(static_cast<std::uint64_t>(report.agent.pid));
+  write_member(writer, "since", to_rfc3339(report.agent.since));
+  writer.name("followers");
+  writer.texts(report.agent.followers);
+  writer.close('}');
+  write_array(writer, page, "certificates", report.certificates, write_certificate);
+  write_array(writer, page, "orders", report.orders, write_order);
+  writer.close('}');
+  page += '\n';
+  return page;
 }
 
 }  // namespace evercert

@@ -1,5 +1,6 @@
 #include "agent/observe/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace evercert {
@@ -29,6 +30,10 @@ std::size_t sequence_length(std::string_view text) {
 }  // namespace
 
 std::string valid_utf8(std::string_view text) {
+  // Nearly all text is ASCII.
+  if (std::all_of(text.begin(), text.end(), [](char letter) { return static_cast<std::uint8_t>(letter) < 0x80; })) {
+    return std::string(text);
+  }
   std::string valid;
   valid.reserve(text.size());
   while (!text.empty()) {
