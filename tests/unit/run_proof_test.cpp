@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <cppunit/TestFixture.h>
 #include <cppunit/extensions/HelperMacros.h>
+#include <openssl/err.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -53,7 +54,7 @@ class Server {
     Manner manner = Manner::polite;
     int version = TLS1_3_VERSION;
     bool proxy_line = false;
-    std::string unix_path;
+    std::string unix_path = {};
   };
 
   Server(const std::vector<const Identity*>& identities, Habits habits) : habits_(std::move(habits)) {
