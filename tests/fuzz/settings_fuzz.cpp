@@ -1,4 +1,5 @@
-// evercert.json as anybody might write it: whatever is read must pass check() without harm and survive the way to JSON and back.
+// evercert.json as anybody might write it: whatever is read must pass check() without harm and survive the way to JSON and
+// back.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

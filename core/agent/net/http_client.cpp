@@ -28,6 +28,7 @@ using HeaderList = std::unique_ptr<curl_slist, HeaderListRelease>;
 struct Exchange {
   HttpResponse response;
   bool oversize = false;
+  bool head_complete = false;
 };
 
 std::string_view trimmed(std::string_view text) {
@@ -64,6 +65,9 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
         if (line.starts_with("HTTP/")) {
           // The headers of an interim answer or of a proxy's CONNECT are not those of the answer.
           exchange.response.fields.clear();
+          exchange.head_complete = false;
+        } else if (line == "\r\n" || line == "\n") {
+          exchange.head_complete = true;
         } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
           exchange.response.fields.emplace_back(trimmed(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
         }
@@ -225,6 +229,10 @@ class CurlClient : public HttpClient {
     const CURLcode outcome = curl_easy_perform(handle);
     Result<HttpResponse> result = [&]() -> Result<HttpResponse> {
       if (outcome != CURLE_OK) return failure(handle, outcome, uri, reason.data(), exchange.oversize);
+      // libcurl takes a connection that ends between two header lines for a whole answer.
+      if (!exchange.head_complete) {
+        return Error{ErrorKind::connection, origin_of(uri) + " closed the connection in the middle of its answer"};
+      }
       long status = 0;
       curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
       exchange.response.status = static_cast<int>(status);

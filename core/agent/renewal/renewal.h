@@ -94,6 +94,8 @@ class Renewal {
   Workers::Again order_failed(const Error& error, Time now);
   void clean_up(const OrderRecord& record);
   void end_order();
+  // An order that waits longer than this leaves its place to others.
+  static constexpr std::chrono::minutes place_is_kept{1};
   void end_place();
   Time note_failure(const Error& error, Time now);
   void choose_issuer(const Error& error);

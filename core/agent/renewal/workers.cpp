@@ -14,6 +14,10 @@ Workers::Workers(const Clock& clock, unsigned threads) : clock_(clock) {
 }
 
 Workers::~Workers() {
+  stop();
+}
+
+void Workers::stop() {
   for (auto& thread : threads_) thread.request_stop();
   timer_.notify_all();
   ready_.notify_all();

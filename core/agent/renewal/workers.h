@@ -30,7 +30,7 @@ class Workers {
   using Step = std::function<Again()>;
 
   Workers(const Clock& clock, unsigned threads);
-  ~Workers();  // as stop(), without a bound
+  ~Workers();  // as stop()
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
@@ -44,6 +44,8 @@ class Workers {
   // The clock was turned by hand, or jumped.
   void look_at_the_clock();
 
+  // Ends all threads; returns once the running steps have ended. Nothing runs afterwards.
+  void stop();
   // No new step begins; true once the running ones have ended, false when the bound is over.
   bool pause(std::chrono::milliseconds bound);
   void resume();

@@ -58,6 +58,7 @@ Leader::Leader(Ground& ground)
 
 Leader::~Leader() {
   abort_requests();
+  workers_.stop();
 }
 
 void Leader::start() {
@@ -78,8 +79,36 @@ void Leader::sweep() {
       for (const auto& answer : *open) static_cast<void>(board_answers_.put(answer).has_value());
     }
     ground_.board.sweep_answers(now);
+    watch_expiry();
     return {now + std::chrono::minutes(1)};
   });
+}
+
+// The last twentieth of a life is told once, and its end.
+void Leader::watch_expiry() {
+  const Time now = ground_.clock.now();
+  std::vector<std::string> names;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, renewals] : renewals_) names.push_back(name);
+  }
+  for (const auto& name : names) {
+    const auto current = publication_.current(name);
+    const auto lifetime = current.lifetime();
+    const bool expired = lifetime && lifetime->not_after <= now;
+    const std::string word = !lifetime || !is_emergency(*lifetime, now) ? "" : expired ? "expired" : "expiring";
+    const std::string mark = word.empty() ? "" : word + std::to_string(current.generation);
+    if (std::exchange(expiry_told_[name], mark) == mark || word.empty()) continue;
+    Event event;
+    event.name = word;
+    event.level = LogLevel::error;
+    event.certificate = name;
+    event.issuer = current.issuer;
+    event.sentence =
+        name + (expired ? " has expired at " : " is about to expire: it ends at ") + to_rfc3339(lifetime->not_after);
+    event.fields = {{"generation", std::to_string(current.generation)}};
+    ground_.events.tell(std::move(event));
+  }
 }
 
 void Leader::follow(PlanSource source) {

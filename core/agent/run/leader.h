@@ -58,6 +58,7 @@ class Leader {
   [[nodiscard]] CertificateStatus status_of(const PlanUnion::Item& item, StatusReport& report);
   std::vector<std::shared_ptr<Renewal>> renewals_of(const std::string& certificate) const;
   void sweep();
+  void watch_expiry();
 
   Ground& ground_;
   std::stop_source stop_;
@@ -76,6 +77,7 @@ class Leader {
   std::map<std::pair<std::string, std::string>, std::uint64_t> requests_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> order_results_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> challenge_results_;
+  std::map<std::string, std::string> expiry_told_;  // of the sweeping job only
   Time since_;
   Workers workers_;  // its threads use all above: they end first
   Publication publication_;

@@ -123,7 +123,9 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
   }
   auto seen = current(certificate.name);
   if (prove && seen.generation != 0) {
-    prove_later(certificate, seen.generation, before != 0 && seen.generation > before);
+    // What was issued this minute and is new to us has just been published, by a leader or by an agent before us.
+    const bool fresh = seen.generation != before && parts_.clock.now() - seen.published_at < std::chrono::minutes(1);
+    prove_later(certificate, seen.generation, fresh);
   }
   return seen;
 }
@@ -231,10 +233,12 @@ void Publication::prove_later(const CertificateSpec& certificate, std::uint64_t 
   if (!certificate.proof || certificate.proof_addresses.empty()) return;
   constexpr double before_orders = 0;
   parts_.workers.add("proof of " + certificate.name, before_orders, parts_.clock.now(),
-                     [this, certificate, generation, fresh] { return prove_once(certificate, generation, fresh); });
+                     [this, certificate, generation, fresh, begun = parts_.clock.now()] {
+                       return prove_once(certificate, generation, fresh, begun);
+                     });
 }
 
-Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh) {
+Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun) {
   const Current known = current(certificate.name);
   if (known.generation != generation) return {std::nullopt, true};
   std::string complaint;
@@ -272,9 +276,10 @@ Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::
     }
     return {std::nullopt, true};
   }
-  if (fresh && passed < until_alarm) {
+  if (now - begun < until_alarm) {
     const auto pause =
-        std::clamp<std::chrono::milliseconds>(passed / 2, std::chrono::milliseconds(3), std::chrono::milliseconds(200));
+        std::clamp<std::chrono::milliseconds>(std::chrono::duration_cast<std::chrono::milliseconds>(now - begun) / 2,
+                                              std::chrono::milliseconds(3), std::chrono::milliseconds(200));
     return {now + pause};
   }
   if (!known.not_served) {

@@ -80,7 +80,7 @@ class Publication {
   Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry);
   void note(const CertificateSpec& certificate, Entry& entry, const Bundle& bundle);
   void prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh);
-  Workers::Again prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh);
+  Workers::Again prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun);
   void tell(const char* name, LogLevel level, const std::string& certificate, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields);
 

@@ -4,12 +4,13 @@
 #include <charconv>
 #include <functional>
 
-#include "serving/store/seal.h"
+#include "serving/base/files.h"
 
 namespace evercert {
 namespace {
 
-constexpr int most_races = 16;
+constexpr std::chrono::seconds longest_turn{30};
+constexpr unsigned turns = 64;
 
 std::string folder_of(const std::string& name) {
   return "certificates/" + file_name_of(name) + "/";
@@ -71,6 +72,17 @@ bool is_for_people(const Error& error) {
   return error.kind == ErrorKind::action_required;
 }
 
+// One publisher at a time numbers a certificate: a slow one would else take a number that a faster one has used and removed
+// since. A few locks serve all certificates.
+Result<std::unique_ptr<StoreLock>> wait_for_turn(Store& store, const std::string& name) {
+  const Bytes digest = sha256({reinterpret_cast<const std::uint8_t*>(name.data()), name.size()});
+  auto turn = store.lock("publish " + std::to_string(digest.front() % turns), longest_turn, {});
+  if (turn && *turn == nullptr) {
+    return Error{ErrorKind::storage, "\"" + name + "\" cannot be published: another process has been publishing for too long"};
+  }
+  return turn;
+}
+
 // Keeps the new generation and the one below it that opens; what nobody can open here stays as well.
 void remove_older(Store& store, const SealKey& serving, const std::string& name, std::uint64_t newest) {
   const auto generations = present_generations(store, name);
@@ -91,32 +103,26 @@ void remove_older(Store& store, const SealKey& serving, const std::string& name,
 Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundle bundle,
                                      std::chrono::system_clock::time_point now, const PublishOptions& options) {
   if (const auto verified = verify_bundle(bundle, now); !verified) return verified.error();
+  const auto turn = wait_for_turn(store, bundle.name);
+  if (!turn) return turn.error();
   const auto quarantined = highest_quarantined(store, bundle.name);
   if (!quarantined) return quarantined.error();
-  for (int attempt = 0; attempt < most_races; ++attempt) {
-    const auto generations = present_generations(store, bundle.name);
-    if (!generations) return generations.error();
-    std::uint64_t newest = 0;
-    if (!generations->empty()) {
-      newest = generations->front();
-      const auto found = look_at(store, serving, bundle.name, newest);
-      if (!found) return found.error();
-      if (found->fault && is_for_people(*found->fault)) return *found->fault;
-    }
-    bundle.generation = std::max({newest, *quarantined, options.above}) + 1;
-    const auto file = seal_bundle(serving, bundle);
-    if (!file) return file.error();
-    const std::string key = bundle_path(bundle.name, bundle.generation);
-    const auto put = store.put(key, *file, {{Store::Condition::Kind::absent}, Durability::power, options.guard});
-    if (put) {
-      remove_older(store, serving, bundle.name, bundle.generation);
-      return bundle.generation;
-    }
-    const auto taken = store.get(key);
-    if (!taken || !*taken) return put.error();
-    // Another process published under this number a moment ago: take the next one.
+  const auto generations = present_generations(store, bundle.name);
+  if (!generations) return generations.error();
+  const std::uint64_t newest = generations->empty() ? 0 : generations->front();
+  if (newest > 0) {
+    const auto found = look_at(store, serving, bundle.name, newest);
+    if (!found) return found.error();
+    if (found->fault && is_for_people(*found->fault)) return *found->fault;
   }
-  return Error{ErrorKind::storage, "\"" + bundle.name + "\" cannot be published: others keep taking its next generation"};
+  bundle.generation = std::max({newest, *quarantined, options.above}) + 1;
+  const auto file = seal_bundle(serving, bundle);
+  if (!file) return file.error();
+  const Store::PutOptions put_options{{Store::Condition::Kind::absent}, Durability::power, options.guard};
+  const auto put = store.put(bundle_path(bundle.name, bundle.generation), *file, put_options);
+  if (!put) return put.error();
+  remove_older(store, serving, bundle.name, bundle.generation);
+  return bundle.generation;
 }
 
 Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name) {

@@ -51,7 +51,7 @@ class FileWatch : public StoreWatch {
       return system_error(ErrorKind::storage, "cannot watch " + prefix_, errno);
     }
     arm();
-    if (armed_ && reads_events_) tail_.skip_present(directory_.get());
+    if (armed_ && reads_events_) tail_.skip_present(open_watched().get());
     if (!armed_ && ancestors_.empty()) return system_error(ErrorKind::storage, "cannot watch " + prefix_, errno);
     thread_ = std::jthread([this] {
       at_boundary<bool>(
@@ -71,6 +71,12 @@ class FileWatch : public StoreWatch {
     return inotify_add_watch(notices_.get(), path.c_str(), mask);
   }
 
+  // Never kept open: the kernel would not tell that the directory was removed.
+  [[nodiscard]] Descriptor open_watched() const {
+    return Descriptor(folder_.empty() ? fcntl(state_.get(), F_DUPFD_CLOEXEC, 0)
+                                      : open_beneath(state_.get(), folder_, O_RDONLY | O_DIRECTORY));
+  }
+
   // Watches the directory, or, while it does not exist, those above it, in which it will appear.
   void arm() {
     ancestors_.clear();
@@ -81,9 +87,8 @@ class FileWatch : public StoreWatch {
       ancestors_.push_back(add_watch(above.get(), IN_CREATE | IN_MOVED_TO | IN_ONLYDIR));
     }
     // The ancestors first: what appears between the two is then heard twice rather than not at all.
-    directory_ = Descriptor(folder_.empty() ? fcntl(state_.get(), F_DUPFD_CLOEXEC, 0)
-                                            : open_beneath(state_.get(), folder_, O_RDONLY | O_DIRECTORY));
-    watch_ = directory_.valid() ? add_watch(directory_.get(), changes | losses) : -1;
+    const Descriptor directory = open_watched();
+    watch_ = directory.valid() ? add_watch(directory.get(), changes | losses) : -1;
     armed_ = watch_ >= 0;
     if (!armed_) return;
     for (const int ancestor : ancestors_) {
@@ -111,7 +116,7 @@ class FileWatch : public StoreWatch {
 
   void take(const inotify_event& notice, const std::string& name) {
     if ((notice.mask & IN_Q_OVERFLOW) != 0) {
-      if (reads_events_ && armed_) tail_.skip_present(directory_.get());
+      if (reads_events_ && armed_) tail_.skip_present(open_watched().get());
       changed_(prefix_);
       return;
     }
@@ -143,7 +148,7 @@ class FileWatch : public StoreWatch {
   void take_change(std::uint32_t mask, const std::string& name) {
     if (name.empty() || name.front() == '.') return;  // unfinished files
     if (reads_events_) {
-      tail_.read_new(directory_.get(), name, changed_);
+      tail_.read_new(open_watched().get(), name, changed_);
     } else if ((mask & (IN_CREATE | IN_MODIFY)) == 0 || (mask & IN_ISDIR) != 0) {
       // A file is there once it is renamed into place or closed; being made or written to says nothing yet.
       changed_(prefix_ + name + ((mask & IN_ISDIR) != 0 ? "/" : ""));
@@ -151,9 +156,10 @@ class FileWatch : public StoreWatch {
   }
 
   void read_all_events() {
-    const auto entries = entries_of(Descriptor(openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
-    if (!entries) return;
-    for (const DirectoryEntry& entry : *entries) tail_.read_new(directory_.get(), entry.name, changed_);
+    const Descriptor directory = open_watched();
+    const auto entries = entries_of(open_watched());
+    if (!directory.valid() || !entries) return;
+    for (const DirectoryEntry& entry : *entries) tail_.read_new(directory.get(), entry.name, changed_);
   }
 
   Descriptor state_;
@@ -163,7 +169,6 @@ class FileWatch : public StoreWatch {
   std::string folder_;
   Descriptor notices_;
   Descriptor stopped_;
-  Descriptor directory_;
   int watch_ = -1;
   bool armed_ = false;
   std::vector<int> ancestors_;

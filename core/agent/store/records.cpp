@@ -48,7 +48,7 @@ Result<std::shared_ptr<const Json>> read_record(const SealKey& agent, const Seal
 
 std::string record_key(SealedKind kind, const std::string& name) {
   const Home home = home_of(kind);
-  return home.folder + name + home.ending;
+  return home.folder.empty() ? std::string() : home.folder + name + home.ending;
 }
 
 Result<std::vector<std::string>> record_names(Store& store, SealedKind kind) {

@@ -36,7 +36,9 @@ class CertificatesReading {
  public:
   CertificatesReading(const Settings& settings, const ProofDefaults& defaults, Plan& plan, std::vector<Complaint>& complaints)
       : settings_(settings), defaults_(defaults), plan_(plan), complaints_(complaints) {
-    for (const Section& issuer : settings.issuers) issuer_names_.push_back(issuer.name);
+    for (const Section& issuer : settings.issuers)
+      if (std::find(issuer_names_.begin(), issuer_names_.end(), issuer.name) == issuer_names_.end())
+        issuer_names_.push_back(issuer.name);
   }
 
   std::vector<std::vector<std::size_t>> read() {

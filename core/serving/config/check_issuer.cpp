@@ -1,6 +1,8 @@
+#include <openssl/objects.h>
 #include <openssl/pem.h>
 
 #include <algorithm>
+#include <array>
 
 #include "serving/base/openssl_handles.h"
 #include "serving/config/check.h"
@@ -26,12 +28,14 @@ Result<KeySpec> spec_of_pem(const Secret& pem, const std::string& path) {
   if (!key)
     return configuration_error(path + " holds no private key in PEM without a passphrase; name such a file, or a kind of key");
   const auto bits = static_cast<unsigned>(::EVP_PKEY_get_bits(key.get()));
-  const bool rsa = ::EVP_PKEY_is_a(key.get(), "RSA") == 1;
-  if (rsa && bits >= 2048) return KeySpec{KeyAlgorithm::rsa, bits};
-  if (!rsa && ::EVP_PKEY_is_a(key.get(), "EC") == 1) {
-    const auto spec = parse_key_spec("ecdsa:" + std::to_string(bits));
-    if (spec) return *spec;
-  }
+  if (::EVP_PKEY_is_a(key.get(), "RSA") == 1 && bits >= 2048) return KeySpec{KeyAlgorithm::rsa, bits};
+  // Other curves have the same sizes.
+  std::array<char, 32> curve{};
+  ::EVP_PKEY_get_group_name(key.get(), curve.data(), curve.size(), nullptr);
+  const std::string_view name = curve.data();
+  if (name == SN_X9_62_prime256v1) return KeySpec{KeyAlgorithm::ecdsa, 256};
+  if (name == SN_secp384r1) return KeySpec{KeyAlgorithm::ecdsa, 384};
+  if (name == SN_secp521r1) return KeySpec{KeyAlgorithm::ecdsa, 521};
   return configuration_error(path +
                              " holds a key of a kind that cannot sign for an account; use ECDSA on P-256, P-384 or P-521, " +
                              "or RSA of at least 2048 bits");

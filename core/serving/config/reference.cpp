@@ -30,7 +30,8 @@ struct Part {
 
 constexpr Part parts[] = {
     {Scope::global, "Global", "Once per server or file."},
-    {Scope::issuer, "Issuers", "A CA account to order from. The words are those of nginx's own ACME module, with the same meaning."},
+    {Scope::issuer, "Issuers",
+     "A CA account to order from. The words are those of nginx's own ACME module, with the same meaning."},
     {Scope::certificate, "Certificates", "What is ordered, and for which names."},
 };
 

@@ -222,13 +222,11 @@ bool SettingsReader::end_array() {
 }
 
 bool SettingsReader::parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& failure) {
-  // The library's sentence goes on with what it read last, which may be a secret.
+  // "[…] parse error at …: syntax error while parsing … - REASON; last read: '…'", where what it read may be a secret.
   std::string sentence = failure.what();
-  for (const char* const begin : {"parse error", "syntax error", " - "})
-    if (const std::size_t found = sentence.find(begin); found != std::string::npos)
-      sentence.erase(0, found + (std::string_view(begin) == " - " ? 3 : 0));
-  for (const char* const end : {"; last read", " '"})
-    if (const std::size_t found = sentence.find(end); found != std::string::npos) sentence.erase(found);
+  if (const std::size_t end = sentence.find("; last read"); end != std::string::npos) sentence.erase(end);
+  if (const std::size_t begin = sentence.find(" - "); begin != std::string::npos) sentence.erase(0, begin + 3);
+  if (sentence.find("number overflow") != std::string::npos) sentence = "a number is too large";
   return fail("this is not valid JSON: " + sentence);
 }
 

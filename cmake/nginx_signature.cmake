@@ -1,0 +1,15 @@
+# Fails unless MODULE carries the same binary-compatibility signature as the program NGINX, and only one.
+foreach(file MODULE NGINX)
+  file(STRINGS "${${file}}" found REGEX "^[0-9]+,[0-9]+,[0-9]+,[01]+$")
+  list(REMOVE_DUPLICATES found)
+  list(LENGTH found count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "${${file}} holds ${count} nginx signatures instead of one: ${found}")
+  endif()
+  set(${file}_signature "${found}")
+endforeach()
+if(NOT MODULE_signature STREQUAL NGINX_signature)
+  message(FATAL_ERROR "${MODULE} was built for another nginx: signature ${MODULE_signature}, ${NGINX} has ${NGINX_signature}. "
+    "Remove build/nginx-* and configure again with the nginx-dev of that version.")
+endif()
+message(STATUS "signature ${MODULE_signature}")

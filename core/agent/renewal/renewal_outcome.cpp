@@ -1,0 +1,204 @@
+// What a renewal does after a failure, and what others may ask and see of it.
+#include <algorithm>
+
+#include "agent/observe/status_report.h"
+#include "agent/renewal/backoff.h"
+#include "agent/renewal/renewal.h"
+
+namespace evercert {
+namespace {
+
+constexpr unsigned failures_before_next_issuer = 3;
+constexpr double try_every_issuer_below = 1.0 / 6;
+
+}  // namespace
+
+// --- failures ---
+
+Workers::Again Renewal::step_failed(const Error& error, Time now) {
+  const bool open = machine_ && (is_open(machine_->state()) || issued_);
+  if (error.kind == ErrorKind::connection && seat_) {
+    if (seat_->budget->failed(job_, now, parts_.random())) {
+      tell("issuer_unreachable", LogLevel::error, "the issuer cannot be reached, one order in turn tries: " + error.message);
+    }
+  }
+  if (!open) {
+    if (machine_) known_ = machine_->record().known;
+    return order_failed(error, now);
+  }
+  const Time at = note_failure(error, now);
+  retry_at_ = at;
+  if (at - now > place_is_kept) end_place();
+  tell(error.kind == ErrorKind::action_required ? "action_required" : "renewal_failed", LogLevel::warn,
+       "the step failed and will be tried again: " + error.message,
+       {{"kind", to_string(error.kind)}, {"retry_at", to_rfc3339(at)}, {"step", to_string(machine_->state())}});
+  show("", at, "another try after: " + error.message);
+  return {at};
+}
+
+Workers::Again Renewal::order_failed(const Error& error, Time now) {
+  choose_issuer(error);
+  Time at = note_failure(error, now);
+  // What the configuration has changed is ordered anew at once.
+  if (error.kind == ErrorKind::configuration && machine_ && machine_->state() == OrderState::failed) {
+    at = now;
+    pace_.next_attempt = Time();
+    pace_.failure.reset();
+  }
+  if (machine_) known_ = machine_->record().known;
+  end_order();
+  {
+    const std::lock_guard lock(mutex_);
+    requested_ = forced_ = false;
+  }
+  const bool person = error.kind == ErrorKind::action_required || error.kind == ErrorKind::configuration;
+  if (at > now) {
+    tell(
+        person ? "action_required" : "renewal_failed", person ? LogLevel::error : LogLevel::warn, error.message,
+        {{"kind", to_string(error.kind)}, {"retry_at", to_rfc3339(at)}, {"failures", std::to_string(pace_.failure->in_a_row)}});
+  }
+  show("", at, "another try after: " + error.message);
+  return {at};
+}
+
+Time Renewal::note_failure(const Error& error, Time now) {
+  if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", now, 0};
+  if (pace_.failure->kind != error.kind) pace_.failure->in_a_row = 0;
+  pace_.failure->kind = error.kind;
+  pace_.failure->message = error.message;
+  ++pace_.failure->in_a_row;
+  const double left = share_left(now);
+  bool emergency = false;
+  {
+    const std::lock_guard lock(mutex_);
+    emergency = installed_ && is_emergency(installed_->lifetime, now);
+  }
+  const auto pause = backoff_pause({error, pace_.failure->in_a_row, left, emergency, parts_.random()});
+  pace_.next_attempt = now + pause;
+  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  const std::lock_guard lock(mutex_);
+  view_.failure = pace_.failure;
+  return pace_.next_attempt;
+}
+
+void Renewal::choose_issuer(const Error& error) {
+  if (certificate_.issuers.size() < 2) return;
+  const Time now = parts_.clock.now();
+  const bool elsewhere = error.kind == ErrorKind::rate_limited || problem_word(error) == "caa";
+  const bool long_since = pace_.failure && now - pace_.failure->since > std::chrono::hours(24);
+  const double left = share_left(now);
+  bool never = false;
+  {
+    const std::lock_guard lock(mutex_);
+    never = !installed_;
+  }
+  const bool hurry = !never && left < try_every_issuer_below;
+  if (++pace_.issuer_failures < failures_before_next_issuer && !elsewhere && !long_since && !hurry) return;
+  pace_.issuer_index = static_cast<unsigned>((pace_.issuer_index + 1) % certificate_.issuers.size());
+  pace_.issuer_failures = 0;
+}
+
+// The solver keeps answers open for a while: a CA asks from several places, and not all at once.
+void Renewal::clean_up(const OrderRecord& record) {
+  for (const auto& challenge : record.challenges) static_cast<void>(seat_->solver->clean_up(challenge).has_value());
+}
+
+void Renewal::end_place() {
+  if (!has_place_ || !seat_) return;
+  has_place_ = false;
+  if (auto next = seat_->budget->release(job_)) parts_.poke(*next);
+}
+
+void Renewal::end_order() {
+  end_place();
+  parts_.watch_hits(job_, {});
+  machine_.reset();
+  issued_.reset();
+  polling_.end();
+  retry_at_.reset();
+  const std::lock_guard lock(mutex_);
+  view_.order.reset();
+}
+
+// --- from outside ---
+
+void Renewal::installed(std::optional<Installed> what) {
+  const std::lock_guard lock(mutex_);
+  installed_ = what;
+  announce_ = true;
+}
+
+void Renewal::hold(const Error& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (held_ && held_->message == why.message) return;
+    held_ = why;
+    view_.held = true;
+    view_.failure = Pace::Failure{why.kind, why.message, parts_.clock.now(), 1};
+    view_.next.reset();
+    view_.now.clear();
+  }
+  tell("action_required", LogLevel::error, why.message, {{"kind", to_string(why.kind)}});
+}
+
+void Renewal::leave() {
+  std::shared_ptr<Budget> budget;
+  {
+    const std::lock_guard lock(mutex_);
+    budget = budget_;
+  }
+  if (!budget) return;
+  if (auto next = budget->forget(job_)) parts_.poke(*next);
+}
+
+std::optional<std::string> Renewal::request(bool force) {
+  const std::lock_guard lock(mutex_);
+  if (held_) return held_->message;
+  if (!force) {
+    const Time now = parts_.clock.now();
+    if (const auto until = guarded_until(issues_, now)) {
+      return certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
+             to_rfc3339(*until) + " (--force overrides it)";
+    }
+  }
+  requested_ = true;
+  forced_ = force;
+  return std::nullopt;
+}
+
+RenewalView Renewal::view() const {
+  const std::lock_guard lock(mutex_);
+  return view_;
+}
+
+void Renewal::show(const std::string& now_text, std::optional<Time> next, const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  view_.now = now_text;
+  view_.next = next;
+  view_.why = why;
+  if (seat_) budget_ = seat_->budget;
+  view_.issuer = seat_ ? seat_->issuer->spec().name : certificate_.issuers.front();
+  view_.order.reset();
+  if (machine_) {
+    const auto& record = machine_->record();
+    view_.order = record.state;
+    view_.reference = record.order ? record.order->reference : "";
+    view_.order_since = record.history.empty() ? parts_.clock.now() : record.history.front().at;
+  }
+}
+
+void Renewal::tell(const char* name, LogLevel level, const std::string& sentence,
+                   std::vector<std::pair<std::string, std::string>> fields) {
+  Event event;
+  event.name = name;
+  event.level = level;
+  event.at = parts_.clock.now();
+  event.certificate = certificate_.name;
+  event.issuer = seat_ ? seat_->issuer->spec().name : "";
+  event.sentence = sentence;
+  event.fields = std::move(fields);
+  event.fields.emplace_back("key", key_.text());
+  parts_.events.tell(std::move(event));
+}
+
+}  // namespace evercert

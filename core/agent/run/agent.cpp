@@ -1,0 +1,213 @@
+#include "agent/run/agent.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "agent/run/inheritance.h"
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+
+constexpr std::chrono::milliseconds step_bound{2000};
+// Requests that are still under way after this are broken off at a hand-over; their records carry on elsewhere.
+constexpr std::chrono::milliseconds hand_over_bound{5000};
+constexpr std::chrono::milliseconds heartbeat{1000};
+constexpr std::chrono::minutes status_interval{1};
+
+}  // namespace
+
+Result<bool> Agent::run() {
+  auto election = Election::open(ground_.state_directory);
+  if (!election) return election.error();
+  election_.emplace(std::move(election).value());
+  auto trail = AuditTrail::open(ground_.state_path, ground_.log);
+  if (trail) {
+    trail_.emplace(std::move(trail).value());
+  } else {
+    ground_.log.write(LogLevel::error, "there will be no audit trail: " + trail.error().message);
+  }
+  event_log_.emplace(ground_.log);
+  // Log and trail are written where an event happens; everything else about it is the main thread's.
+  ground_.events.subscribe([this](const Event& event) {
+    event_log_->record(event);
+    const bool leads = role_.load() == Role::leader;
+    if (trail_ && (leads || event.name == "agent_started")) trail_->record(event);
+    ground_.loop.post([this, event] { on_event(event); });
+  });
+  listen();
+  Event started;
+  started.name = "agent_started";
+  started.sentence = "the agent of " + (ground_.plan->server.empty() ? "no server" : ground_.plan->server) + " started";
+  started.fields = {{"pid", std::to_string(getpid())}};
+  ground_.events.tell(started);
+  tick();
+  campaign();
+  ground_.loop.run();
+
+  verbs_.reset();
+  follower_.reset();
+  if (leader_ && clean_) leader_.reset();
+  election_->resign();
+  return clean_;
+}
+
+void Agent::end() {
+  ground_.loop.post([this] { finish(std::chrono::steady_clock::now()); });
+}
+
+void Agent::listen() {
+  if (descriptors_.channel >= 0) {
+    ground_.loop.watch(descriptors_.channel, POLLIN, [this](short) {
+      if (!server_is_gone(descriptors_.channel)) return;
+      ground_.loop.unwatch(descriptors_.channel);
+      finish(std::chrono::steady_clock::now());
+    });
+  }
+  if (descriptors_.signals >= 0) {
+    ground_.loop.watch(descriptors_.signals, POLLIN, [this](short) {
+      ground_.loop.unwatch(descriptors_.signals);
+      finish(std::chrono::steady_clock::now());
+    });
+  }
+}
+
+// --- who leads ---
+
+void Agent::campaign() {
+  if (ending_ || role_.load() == Role::retired || leader_) return;
+  follower_.reset();
+  role_ = Role::candidate;
+  auto won = election_->stand();
+  if (!won) {
+    if (told_late_ != won.error().message) ground_.log.write(LogLevel::error, won.error().message);
+    told_late_ = won.error().message;
+  } else if (*won) {
+    campaigns_ = 0;
+    return lead();
+  }
+  follower_ = std::make_unique<Follower>(ground_, [this] {
+    // Not from within the follower's own call.
+    ground_.loop.post([this] { campaign(); });
+  });
+  if (auto attached = follower_->attach(); attached) {
+    role_ = Role::follower;
+    return;
+  }
+  follower_.reset();
+  // The holder of the lock does not listen: it begins, or it ends. Soon one or the other is over.
+  const std::chrono::milliseconds pause(std::min(5U << std::min(campaigns_++, 6U), 250U));
+  ground_.loop.after(pause, [this] { campaign(); });
+}
+
+void Agent::lead() {
+  role_ = Role::leader;
+  leader_ = std::make_unique<Leader>(ground_);
+  if (descriptors_.wake >= 0) {
+    ground_.loop.watch(descriptors_.wake, POLLIN, [this](short) {
+      std::uint64_t count = 0;
+      static_cast<void>(::read(descriptors_.wake, &count, sizeof count) == 0);
+      if (leader_) leader_->hits_came();
+    });
+  }
+  verbs_ = std::make_unique<Verbs>(ground_, *leader_, [this](ControlServer::Client successor) {
+    leader_->pause();
+    retire_when_idle(successor, std::chrono::steady_clock::now());
+  });
+  if (auto opened = verbs_->open(); !opened) {
+    ground_.log.write(LogLevel::error, "the command line cannot reach this agent: " + opened.error().message);
+  }
+  Event event;
+  event.name = "agent_leads";
+  event.sentence = "this agent leads";
+  event.fields = {{"pid", std::to_string(getpid())}};
+  ground_.events.tell(event);
+  leader_->start();
+  status_wanted();
+}
+
+// The successor may only begin once nothing of ours can touch an order any more.
+void Agent::retire_when_idle(ControlServer::Client successor, std::chrono::steady_clock::time_point since) {
+  if (!leader_ || ending_) return;
+  if (!leader_->idle()) {
+    if (std::chrono::steady_clock::now() - since > hand_over_bound) leader_->abort_requests();
+    ground_.loop.after(std::chrono::milliseconds(5), [this, successor, since] { retire_when_idle(successor, since); });
+    return;
+  }
+  Event event;
+  event.name = "agent_handed_over";
+  event.sentence = "a newer agent of the same server takes over";
+  ground_.events.tell(event);
+  if (descriptors_.wake >= 0) ground_.loop.unwatch(descriptors_.wake);
+  leader_->abort_requests();
+  role_ = Role::retired;
+  election_->resign();
+  verbs_->server().send(successor, Json{{"you", "lead"}});
+  // Not from within a call of theirs.
+  ground_.loop.post([this] {
+    verbs_.reset();
+    leader_.reset();
+  });
+}
+
+void Agent::finish(std::chrono::steady_clock::time_point since) {
+  if (ground_.loop.ended()) return;
+  if (!ending_ && leader_) leader_->pause();
+  ending_ = true;
+  if (!leader_ || leader_->idle()) return ground_.loop.end();
+  if (std::chrono::steady_clock::now() - since > step_bound) {
+    clean_ = false;
+    return ground_.loop.end();
+  }
+  ground_.loop.after(std::chrono::milliseconds(2), [this, since] { finish(since); });
+}
+
+// --- what goes on all the time ---
+
+void Agent::tick() {
+  if (role_.load() != Role::retired) ground_.board.beat(ground_.clock.now(), role_.load() == Role::leader);
+  if (std::chrono::steady_clock::now() - rendered_ > status_interval) status_wanted();
+  ground_.loop.after(heartbeat, [this] { tick(); });
+}
+
+void Agent::on_event(const Event& event) {
+  if (leader_) leader_->count(event);
+  if (verbs_) verbs_->on_event(event);
+  status_wanted();
+}
+
+void Agent::status_wanted() {
+  if (!leader_ || status_due_) return;
+  status_due_ = true;
+  const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - rendered_);
+  ground_.loop.after(std::max(render_pause_ - passed, std::chrono::milliseconds(1)), [this] { render(); });
+}
+
+void Agent::render() {
+  status_due_ = false;
+  if (!leader_) return;
+  const auto begun = std::chrono::steady_clock::now();
+  const StatusReport report = leader_->report();
+  const std::pair<const char*, std::string> pages[] = {
+      {"status.json", render_json(report)}, {"status.html", render_html(report)}, {"status.prom", render_metrics(report)}};
+  WriteOptions options;
+  options.durable = false;
+  for (const auto& [name, text] : pages) {
+    const BytesView bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+    auto written = write_file(ground_.state_directory, name, bytes, options);
+    if (!written && told_late_ != written.error().message) {
+      ground_.log.write(LogLevel::error, "the status page could not be written: " + written.error().message);
+    }
+    told_late_ = written ? "" : written.error().message;
+    if (!written) break;
+  }
+  rendered_ = std::chrono::steady_clock::now();
+  // With ten thousand certificates a page takes a while: at most a tenth of the time goes into it.
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(rendered_ - begun);
+  render_pause_ = std::max(std::chrono::milliseconds(200), took * 10);
+}
+
+}  // namespace evercert

@@ -1,0 +1,62 @@
+// The agent: stands for election, leads or follows, keeps the board's heartbeat and the status pages, and ends with the server
+// that started it. One per process; run() returns when it is over.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "agent/observe/audit_trail.h"
+#include "agent/observe/event_log.h"
+#include "agent/run/election.h"
+#include "agent/run/follower.h"
+#include "agent/run/verbs.h"
+
+namespace evercert {
+
+class Agent {
+ public:
+  struct Descriptors {
+    int channel = -1;  // to the server; its end of file is ours
+    int wake = -1;     // rings when a worker saw something
+    int signals = -1;  // signalfd: end
+  };
+  Agent(Ground& ground, Descriptors descriptors) : ground_(ground), descriptors_(descriptors) {}
+
+  // Errors: storage, when the state directory cannot be used at all. True: every step had ended.
+  Result<bool> run();
+  // From any thread.
+  void end();
+
+  enum class Role { candidate, leader, follower, retired };
+  [[nodiscard]] Role role() const { return role_; }
+
+ private:
+  void listen();
+  void campaign();
+  void lead();
+  void retire_when_idle(ControlServer::Client successor, std::chrono::steady_clock::time_point since);
+  void finish(std::chrono::steady_clock::time_point since);
+  void tick();
+  void on_event(const Event& event);
+  void status_wanted();
+  void render();
+
+  Ground& ground_;
+  Descriptors descriptors_;
+  std::optional<Election> election_;
+  std::optional<AuditTrail> trail_;
+  std::optional<EventLog> event_log_;
+  std::unique_ptr<Leader> leader_;
+  std::unique_ptr<Verbs> verbs_;
+  std::unique_ptr<Follower> follower_;
+  std::atomic<Role> role_{Role::candidate};
+  unsigned campaigns_ = 0;
+  bool ending_ = false;
+  bool clean_ = true;
+  bool status_due_ = false;
+  std::chrono::steady_clock::time_point rendered_{};
+  std::chrono::milliseconds render_pause_{200};
+  std::string told_late_;
+};
+
+}  // namespace evercert

@@ -1,0 +1,116 @@
+#include "agent/run/follower.h"
+
+#include <poll.h>
+
+#include "agent/run/verbs.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+constexpr unsigned follower_threads = 2;
+}
+
+Follower::Follower(Ground& ground, std::function<void()> alone)
+    : ground_(ground),
+      alone_(std::move(alone)),
+      stored_answers_(ground.store, ground.keys.agent),
+      board_answers_(ground.board),
+      workers_(ground.clock, follower_threads),
+      publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
+                    [](const std::string&) {},
+                    [this, alive = std::weak_ptr<bool>(alive_)](const Event& event) {
+                      Json message{{event.name, event.certificate}};
+                      for (const auto& [field, value] : event.fields) {
+                        const bool number = field == "generation" || field == "milliseconds";
+                        message[field] = number ? Json(std::stoull(value)) : Json(value);
+                      }
+                      ground_.loop.post([this, alive, message] {
+                        if (!alive.expired() && leader_) static_cast<void>(leader_->send(message).has_value());
+                      });
+                    }}) {}
+
+Follower::~Follower() {
+  watches_.clear();
+  workers_.stop();
+  if (leader_) ground_.loop.unwatch(leader_->descriptor());
+}
+
+Result<Done> Follower::attach() {
+  auto plan = seal_attachment(ground_);
+  if (!plan) return plan.error();
+  auto connection = ControlConnection::open(ground_.state_path);
+  if (!connection) return connection.error();
+  leader_.emplace(std::move(connection).value());
+  auto sent = leader_->send({{"verb", "attach"}, {"server", ground_.plan->server}, {"plan", *plan}});
+  if (!sent) return sent;
+  ground_.loop.watch(leader_->descriptor(), POLLIN, [this](short) { heard(); });
+  return Done{};
+}
+
+void Follower::heard() {
+  auto message = leader_->receive(std::chrono::milliseconds(0));
+  if (!message && message.error().kind == ErrorKind::connection && following_) {
+    // A part of a line: the rest is on its way. A broken connection shows as end of file next.
+    return;
+  }
+  if (!message || !*message || !(**message).is_object()) return alone_();
+  const auto you = json_optional_text(**message, "you", "the leader's answer");
+  if (you && *you && **you == "follow") return follow();
+  if ((**message).contains("done")) {
+    const auto why = json_optional_text(**message, "message", "the leader's answer");
+    ground_.log.write(LogLevel::error,
+                      "the leader refuses our plan: " + (why && *why ? **why : std::string("no reason given")));
+    // Our server is served from the store all the same; another try comes with the end of this connection.
+    return follow();
+  }
+  alone_();
+}
+
+void Follower::follow() {
+  if (std::exchange(following_, true)) return;
+  const auto tell = [this](void (Follower::*what)(const std::string&)) {
+    return [this, what, alive = std::weak_ptr<bool>(alive_)](const std::string& key) {
+      ground_.loop.post([this, what, key, alive] {
+        if (!alive.expired()) (this->*what)(key);
+      });
+    };
+  };
+  auto bundles = ground_.store.watch("certificates/", tell(&Follower::changed));
+  auto answers = ground_.store.watch("challenges/", tell(&Follower::answer_changed));
+  for (auto* watch : {&bundles, &answers}) {
+    if (*watch) {
+      watches_.push_back(std::move(*watch).value());
+    } else {
+      ground_.log.write(LogLevel::error, "changes by the leader cannot be watched: " + watch->error().message);
+    }
+  }
+  changed("certificates/");
+  answer_changed("challenges/");
+}
+
+void Follower::look_later(const CertificateSpec& certificate) {
+  workers_.add("look at " + certificate.name, 1, ground_.clock.now(), [this, certificate]() -> Workers::Again {
+    publication_.look(certificate, true);
+    return {std::nullopt, true};
+  });
+}
+
+void Follower::changed(const std::string& key) {
+  for (const auto& certificate : ground_.plan->certificates) {
+    const std::string folder = "certificates/" + file_name_of(certificate.name) + "/";
+    if (key == "certificates/" || key.starts_with(folder)) look_later(certificate);
+  }
+}
+
+void Follower::answer_changed(const std::string& key) {
+  if (key == "challenges/") {
+    auto open = ground_.store.list(key);
+    if (!open) return;
+    for (const auto& one : *open) answer_changed(one);
+    return;
+  }
+  auto answer = stored_answers_.get(key);
+  if (answer && *answer) static_cast<void>(board_answers_.put(**answer).has_value());
+}
+
+}  // namespace evercert

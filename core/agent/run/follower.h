@@ -1,0 +1,45 @@
+// An agent that does not lead: hands its plan to the leader, fills its own server's board from the store that both share, and
+// asks its own listeners what they serve. Main thread only, but for what Workers run.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "agent/challenge/open_answers.h"
+#include "agent/run/control.h"
+#include "agent/run/ground.h"
+#include "agent/run/publication.h"
+
+namespace evercert {
+
+class Follower {
+ public:
+  // `alone`: the leader has gone, or has made room for us: stand for election.
+  Follower(Ground& ground, std::function<void()> alone);
+  ~Follower();
+  Follower(const Follower&) = delete;
+  Follower& operator=(const Follower&) = delete;
+
+  // Asks the leader for a place. connection: there is none.
+  Result<Done> attach();
+
+ private:
+  void heard();
+  void follow();
+  void changed(const std::string& key);
+  void answer_changed(const std::string& key);
+  void look_later(const CertificateSpec& certificate);
+
+  Ground& ground_;
+  std::function<void()> alone_;
+  StoredAnswers stored_answers_;
+  BoardAnswers board_answers_;
+  std::optional<ControlConnection> leader_;
+  bool following_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Workers workers_;
+  Publication publication_;
+  std::vector<std::unique_ptr<StoreWatch>> watches_;
+};
+
+}  // namespace evercert

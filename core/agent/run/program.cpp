@@ -1,0 +1,223 @@
+#include "agent/run/program.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "agent/challenge/http_responder.h"
+#include "agent/run/agent.h"
+#include "agent/run/inheritance.h"
+#include "agent/store/file_store.h"
+#include "evercert/launch.h"
+#include "serving/base/files.h"
+
+namespace evercert {
+namespace {
+
+enum Exit { exit_done = 0, exit_failed = 1, exit_configuration = 3 };
+
+class ErrorStreamLogger : public Logger {
+ public:
+  void write(LogLevel level, std::string_view line) override {
+    if (level == LogLevel::debug) return;
+    const std::string text = std::string(words[static_cast<std::size_t>(level)]) + ": " + std::string(line) + "\n";
+    static_cast<void>(::write(STDERR_FILENO, text.data(), text.size()) == 0);
+  }
+
+ private:
+  static constexpr const char* words[] = {"error", "warning", "notice", "info", "debug"};
+};
+
+int fail(Logger& log, const Error& error) {
+  log.write(LogLevel::error, error.message);
+  return error.kind == ErrorKind::configuration ? exit_configuration : exit_failed;
+}
+
+struct Configured {
+  std::shared_ptr<const Plan> plan;
+  std::string settings;
+};
+
+Result<Configured> configure(const Settings& settings, FileSource& files, bool check_state_path, Logger& log) {
+  auto checked = check(settings, files, check_state_path);
+  for (const auto& complaint : checked.complaints) {
+    const bool refused = complaint.severity == Complaint::Severity::error;
+    log.write(refused ? LogLevel::error : LogLevel::warn, complaint.place.text() + ": " + complaint.message);
+  }
+  if (!checked.plan) return Error{ErrorKind::configuration, "the configuration is refused"};
+  return Configured{std::make_shared<const Plan>(std::move(*checked.plan)), to_json(settings)};
+}
+
+// The loop and everything under it, from what has been gathered.
+struct Gathered {
+  Configured configured;
+  std::map<std::string, Secret> files;
+  SealKeys keys;
+  std::string instance;
+  std::string state_path;
+};
+
+int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descriptors& descriptors, Logger& log) {
+  const SystemClock clock;
+  const std::string path = gathered.state_path + "/state";
+  const Descriptor state(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!state.valid()) return fail(log, system_error(ErrorKind::storage, "cannot open the state directory " + path, errno));
+  FileStoreOptions options;
+  if (struct stat seen{}; fstat(state.get(), &seen) == 0) options.group = seen.st_gid;
+  auto store = make_file_store(Descriptor(fcntl(state.get(), F_DUPFD_CLOEXEC, 3)), options);
+  Events events;
+  Loop loop;
+  Ground ground{gathered.instance,
+                gathered.state_path,
+                state.get(),
+                gathered.configured.plan,
+                gathered.configured.settings,
+                std::move(gathered.files),
+                std::move(gathered.keys),
+                clock.now(),
+                clock,
+                log,
+                events,
+                *store,
+                board,
+                report,
+                loop,
+                {}};
+  Agent agent(ground, descriptors);
+  auto ended = agent.run();
+  if (!ended) return fail(log, ended.error());
+  // A request to a CA is still under way: its record is on disk, and nobody waits for us.
+  if (!*ended) std::_Exit(exit_done);
+  return exit_done;
+}
+
+int run_under_server(int channel) {
+  auto inherited = receive_inheritance(channel);
+  if (!inherited) {
+    ErrorStreamLogger log;
+    return inherited.error().kind == ErrorKind::connection ? exit_done : fail(log, inherited.error());
+  }
+  ChannelLogger log(inherited->channel.get());
+  auto secrets = read_secrets(inherited->secrets.get());
+  if (!secrets) return fail(log, secrets.error());
+  auto text = read_memory_file(inherited->plan.get());
+  if (!text) return fail(log, text.error());
+  Settings settings;
+  if (auto read = read_settings_text(settings, text->text(), "the configuration of the server"); !read) {
+    return fail(log, read.error());
+  }
+  CarriedFiles files(secrets->files);
+  auto configured = configure(settings, files, false, log);
+  if (!configured) return fail(log, configured.error());
+  auto board = Board::map(inherited->board.get(), Board::Access::write);
+  if (!board) return fail(log, board.error());
+  auto report = ReportPage::map(inherited->report.get());
+  if (!report) return fail(log, report.error());
+  const std::string state_path = configured->plan->state_path;
+  Gathered gathered{std::move(configured).value(), std::move(secrets->files), std::move(secrets->keys), inherited->instance,
+                    state_path};
+  return work(std::move(gathered), *board, *report, {inherited->channel.get(), inherited->wake.get(), -1}, log);
+}
+
+// --- without a server ---
+
+struct User {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string name;
+};
+
+Result<User> user_of(const Plan& plan) {
+  if (geteuid() != 0) return User{geteuid(), getegid(), ""};
+  const std::string name = plan.agent_user.empty() ? "www-data" : plan.agent_user;
+  const passwd* entry = getpwnam(name.c_str());
+  if (entry == nullptr) {
+    return Error{ErrorKind::configuration, "the user \"" + name + "\" does not exist; name another with agent_user"};
+  }
+  return User{entry->pw_uid, entry->pw_gid, name};
+}
+
+Result<Done> become(const User& user) {
+  if (geteuid() != 0) return Done{};
+  if (initgroups(user.name.c_str(), user.gid) != 0 || setgid(user.gid) != 0 || setuid(user.uid) != 0) {
+    return system_error(ErrorKind::internal, "cannot become the user " + user.name, errno);
+  }
+  return Done{};
+}
+
+int run_alone(const RunOptions& options) {
+  ErrorStreamLogger log;
+  Settings settings;
+  if (auto read = read_settings_file(settings, options.config_file); !read)
+    return fail(log, {ErrorKind::configuration, read.error().message});
+  DiskFiles files;
+  auto configured = configure(settings, files, true, log);
+  if (!configured) return fail(log, configured.error());
+  const Plan& plan = *configured->plan;
+  const std::string state_path = options.state_path.empty() ? plan.state_path : options.state_path;
+  auto user = user_of(plan);
+  if (!user) return fail(log, user.error());
+  if (auto prepared = prepare_state_directories(state_path, user->uid, user->gid); !prepared)
+    return fail(log, prepared.error());
+  auto keys = seal_keys(state_path);
+  if (!keys) return fail(log, keys.error());
+
+  auto board_file = Board::create();
+  auto report_file = ReportPage::create();
+  if (!board_file || !report_file) return fail(log, board_file ? report_file.error() : board_file.error());
+  auto board = Board::map(board_file->get(), Board::Access::write);
+  auto report = ReportPage::map(report_file->get());
+  if (!board || !report) return fail(log, board ? report.error() : board.error());
+  const Descriptor wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGTERM);
+  sigaddset(&ends, SIGINT);
+  sigprocmask(SIG_BLOCK, &ends, nullptr);
+  const Descriptor signals(signalfd(-1, &ends, SFD_CLOEXEC));
+
+  // Before becoming the user: low ports are root's. Its thread begins here, so the user changes for all threads (setuid(2)).
+  auto responder =
+      HttpResponder::start({"0.0.0.0", "::"}, plan.http_port, [&](std::string_view token) -> std::optional<std::string> {
+        auto answer = board->find_answer(ChallengeKind::http_01, token);
+        if (!answer) return std::nullopt;
+        report->hit(answer->slot);
+        const std::uint64_t one = 1;
+        static_cast<void>(::write(wake.get(), &one, sizeof one) == 0);
+        return answer->answer;
+      });
+  if (!responder) return fail(log, responder.error());
+  if (auto became = become(*user); !became) return fail(log, became.error());
+  if (auto protected_now = make_undumpable(); !protected_now) return fail(log, protected_now.error());
+  if (user->name.empty()) {
+    log.write(LogLevel::notice, "without root, keys are as safe as this user: " + state_path + " belongs to it");
+  }
+  Gathered gathered{std::move(configured).value(), files.carried(), std::move(keys).value(), to_hex(random_bytes(16)),
+                    state_path};
+  return work(std::move(gathered), *board, *report, {-1, wake.get(), signals.get()}, log);
+}
+
+}  // namespace
+
+int run_program(const RunOptions& options) {
+  signal(SIGPIPE, SIG_IGN);
+  return at_boundary(
+      static_cast<int>(exit_failed),
+      [&] { return options.descriptor >= 0 ? run_under_server(options.descriptor) : run_alone(options); },
+      [](const std::string& reason) {
+        const std::string line = "the agent failed: " + reason + "\n";
+        static_cast<void>(::write(STDERR_FILENO, line.data(), line.size()) == 0);
+      });
+}
+
+}  // namespace evercert

@@ -1,0 +1,262 @@
+#include "agent/run/verbs.h"
+
+#include "agent/observe/event_json.h"
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+namespace {
+
+enum Exit { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_person = 4 };
+// A server that reloads is away for less than this; its certificates stay in work meanwhile.
+constexpr std::chrono::seconds follower_grace{10};
+
+std::string text_of(const Json& object, const char* member) {
+  auto text = json_optional_text(object, member, "the request");
+  return text && *text ? **text : "";
+}
+
+std::string field_of(const Event& event, const std::string& name) {
+  for (const auto& [field, value] : event.fields) {
+    if (field == name) return value;
+  }
+  return "";
+}
+
+}  // namespace
+
+Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over)
+    : ground_(ground),
+      leader_(leader),
+      hand_over_(std::move(hand_over)),
+      server_(ground.loop, {[this](ControlServer::Client client, const Json& message, bool may_change) {
+                              request(client, message, may_change);
+                            },
+                            [this](ControlServer::Client client) { gone(client); }}) {}
+
+void Verbs::request(ControlServer::Client client, const Json& request, bool may_change) {
+  const std::string verb = text_of(request, "verb");
+  if (followers_.contains(client)) return proved(client, request);
+  if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
+  if (verb == "attach") return attach(client, request);
+  const bool changing = verb == "renew" || verb == "rollback" || verb == "revoke" || verb == "adopt";
+  if (!changing) return server_.finish(client, exit_usage, "the agent does not know the verb \"" + verb + "\"");
+  if (!may_change) {
+    return server_.finish(client, exit_failed, "only root may " + verb + " certificates of this state directory");
+  }
+  if (verb == "renew") return renew(client, request);
+  if (verb == "rollback") return rollback(client, request);
+  if (verb == "revoke") return revoke(client, request);
+  adopt(client, request);
+}
+
+void Verbs::gone(ControlServer::Client client) {
+  waiting_.erase(client);
+  const auto follower = followers_.find(client);
+  if (follower == followers_.end()) return;
+  const std::string instance = follower->second;
+  followers_.erase(follower);
+  ground_.loop.after(follower_grace, [this, instance, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    for (const auto& [other, its_instance] : followers_) {
+      if (its_instance == instance) return;
+    }
+    leader_.forget(instance);
+  });
+}
+
+const PlanUnion::Item* Verbs::item_of(ControlServer::Client client, const Json& request) {
+  const std::string name = text_of(request, "name");
+  const auto* item = leader_.plans().find(name);
+  if (item == nullptr) server_.finish(client, exit_failed, "no configuration names the certificate \"" + name + "\"");
+  return item;
+}
+
+// --- renew ---
+
+void Verbs::renew(ControlServer::Client client, const Json& request) {
+  const bool all = request.contains("all") && request["all"].is_boolean() && request["all"].get<bool>();
+  const bool force = request.contains("force") && request["force"].is_boolean() && request["force"].get<bool>();
+  Waiting waiting;
+  if (all) {
+    for (const auto& [name, item] : leader_.plans().items()) waiting.names.emplace(name, item.certificate.keys.size());
+  } else {
+    const auto* item = item_of(client, request);
+    if (item == nullptr) return;
+    waiting.names.emplace(item->certificate.name, item->certificate.keys.size());
+  }
+  std::map<std::string, std::size_t> names;
+  names.swap(waiting.names);
+  for (const auto& [name, keys] : names) {
+    if (auto refused = leader_.renew(name, force)) {
+      waiting.failed.insert(name);
+      waiting.last = *refused;
+    } else {
+      waiting.names.emplace(name, keys);
+    }
+  }
+  if (waiting.names.empty())
+    return server_.finish(client, exit_failed, waiting.last.empty() ? "nothing to renew" : waiting.last);
+  waiting_.emplace(client, std::move(waiting));
+}
+
+void Verbs::on_event(const Event& event) {
+  if (event.certificate.empty()) return;
+  std::vector<ControlServer::Client> concerned;
+  for (const auto& [client, waiting] : waiting_) {
+    if (waiting.names.contains(event.certificate)) concerned.push_back(client);
+  }
+  const auto* item = leader_.plans().find(event.certificate);
+  // Where nobody proves, publication is the end.
+  const bool unproved = item != nullptr && item->own && (!item->certificate.proof || item->certificate.proof_addresses.empty());
+  for (const auto client : concerned) {
+    server_.send(client, Json{{"event", event_json(event)}});
+    const auto found = waiting_.find(client);
+    if (found == waiting_.end()) continue;
+    Waiting& waiting = found->second;
+    std::size_t& left = waiting.names.at(event.certificate);
+    if (event.name == "published" && left > 0) --left;
+    const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
+    const bool failed = event.name == "not_served" || event.name == "action_required" ||
+                        (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
+    if (!done && !failed) continue;
+    waiting.names.erase(event.certificate);
+    if (failed) waiting.failed.insert(event.certificate);
+    waiting.last = event.sentence;
+    if (!waiting.names.empty()) continue;
+    const int exit = waiting.failed.empty() ? exit_done : event.name == "action_required" ? exit_person : exit_failed;
+    server_.finish(client, exit, waiting.last);
+  }
+}
+
+// --- what workers do ---
+
+void Verbs::work(ControlServer::Client client, std::function<Result<std::string>()> action) {
+  constexpr double at_once = -2;
+  const std::string job = "request " + std::to_string(client);
+  leader_.workers().add(job, at_once, ground_.clock.now(),
+                        [this, client, action = std::move(action), alive = std::weak_ptr<bool>(alive_)]() -> Workers::Again {
+                          const auto outcome = action();
+                          const bool person = !outcome && outcome.error().kind == ErrorKind::action_required;
+                          const int exit = outcome ? exit_done : person ? exit_person : exit_failed;
+                          const std::string message = outcome ? *outcome : outcome.error().message;
+                          ground_.loop.post([this, client, exit, message, alive] {
+                            if (!alive.expired()) server_.finish(client, exit, message);
+                          });
+                          return {std::nullopt, true};
+                        });
+}
+
+void Verbs::rollback(ControlServer::Client client, const Json& request) {
+  const auto* item = item_of(client, request);
+  if (item == nullptr) return;
+  std::optional<std::uint64_t> to;
+  if (request.contains("to") && request["to"].is_number_unsigned()) to = request["to"].get<std::uint64_t>();
+  work(client, [this, certificate = item->certificate, to]() -> Result<std::string> {
+    auto generation = leader_.publication().roll_back(certificate, to);
+    if (!generation) return generation.error();
+    return certificate.name + " was rolled back as generation " + std::to_string(*generation);
+  });
+}
+
+void Verbs::revoke(ControlServer::Client client, const Json& request) {
+  const auto* item = item_of(client, request);
+  if (item == nullptr) return;
+  int reason = 0;
+  if (request.contains("reason") && request["reason"].is_number_integer()) reason = request["reason"].get<int>();
+  work(client, [this, item = *item, reason]() -> Result<std::string> {
+    auto newest = newest_bundle(ground_.store, ground_.keys.serving, item.certificate.name);
+    if (!newest) return newest.error();
+    if (!newest->bundle) return Error{ErrorKind::configuration, item.certificate.name + " has no certificate to revoke"};
+    auto seat = leader_.seat_of(item, newest->bundle->issuer);
+    if (!seat) seat = leader_.seat_of(item, item.certificate.issuers.front());
+    if (!seat) return Error{ErrorKind::configuration, "its issuer " + newest->bundle->issuer + " is not configured"};
+    for (const auto& pair : newest->bundle->pairs) {
+      const Secret* key = pair.private_key.empty() ? nullptr : &pair.private_key;
+      if (auto revoked = seat->issuer->revoke(pair.leaf, reason, key); !revoked) return revoked.error();
+    }
+    Event event;
+    event.name = "revoked";
+    event.level = LogLevel::notice;
+    event.certificate = item.certificate.name;
+    event.issuer = newest->bundle->issuer;
+    event.sentence =
+        "generation " + std::to_string(newest->bundle->generation) + " of " + item.certificate.name + " was revoked";
+    ground_.events.tell(event);
+    return event.sentence;
+  });
+}
+
+void Verbs::adopt(ControlServer::Client client, const Json& request) {
+  const auto* item = item_of(client, request);
+  if (item == nullptr) return;
+  Bundle bundle;
+  bundle.name = item->certificate.name;
+  bundle.issuer = text_of(request, "issuer").empty() ? "import" : text_of(request, "issuer");
+  bundle.origin = text_of(request, "origin").empty() ? "import" : text_of(request, "origin");
+  bundle.issued_at = ground_.clock.now();
+  try {
+    for (const auto& given : request.at("pairs")) {
+      BundlePair pair;
+      auto leaf = from_base64(given.at("leaf").get<std::string>());
+      auto key = from_base64(given.at("private").get<std::string>());
+      if (!leaf || !key) return server_.finish(client, exit_failed, "the certificate or its key is not base64");
+      pair.leaf = std::move(leaf).value();
+      pair.private_key = Secret(std::move(key).value());
+      for (const auto& one : given.at("chain")) {
+        auto certificate = from_base64(one.get<std::string>());
+        if (!certificate) return server_.finish(client, exit_failed, "the chain is not base64");
+        pair.chain.push_back(std::move(certificate).value());
+      }
+      auto opened = make_file_keys()->open(pair.private_key, "");
+      auto spec = opened ? spec_of(opened->handle.get()) : Result<KeySpec>(opened.error());
+      if (!spec) return server_.finish(client, exit_failed, spec.error().message);
+      pair.key = *spec;
+      bundle.pairs.push_back(std::move(pair));
+    }
+  } catch (const Json::exception&) {
+    return server_.finish(client, exit_usage, "the request to adopt does not hold pairs of leaf, chain and private key");
+  }
+  if (bundle.pairs.empty()) return server_.finish(client, exit_usage, "there is nothing to adopt");
+  auto facts = leaf_facts(bundle.pairs.front().leaf);
+  if (!facts) return server_.finish(client, exit_failed, facts.error().message);
+  bundle.identifiers = facts->identifiers;
+  work(client, [this, certificate = item->certificate, bundle]() -> Result<std::string> {
+    auto generation = leader_.publication().adopt(certificate, bundle);
+    if (!generation) return generation.error();
+    Event event;
+    event.name = "imported";
+    event.level = LogLevel::notice;
+    event.certificate = certificate.name;
+    event.sentence = certificate.name + " was taken over as generation " + std::to_string(*generation);
+    event.fields = {{"generation", std::to_string(*generation)}};
+    ground_.events.tell(event);
+    return event.sentence;
+  });
+}
+
+// --- other agents ---
+
+void Verbs::attach(ControlServer::Client client, const Json& request) {
+  auto attachment = open_attachment(ground_, text_of(request, "server"), text_of(request, "plan"));
+  if (!attachment) return server_.finish(client, exit_failed, attachment.error().message);
+  if (attachment->instance == ground_.instance && attachment->started >= ground_.started) {
+    followers_[client] = "";
+    return hand_over_(client);
+  }
+  followers_[client] = attachment->instance;
+  server_.send(client, Json{{"you", "follow"}});
+  // An older agent of our own server waits for its end; our plan is the newer one.
+  if (attachment->instance != ground_.instance) leader_.follow(std::move(attachment->source));
+}
+
+void Verbs::proved(ControlServer::Client, const Json& message) {
+  const std::string served = text_of(message, "served");
+  const std::string not_served = text_of(message, "not_served");
+  auto generation = json_number(message, "generation", "a follower's message");
+  if (!generation || (served.empty() && not_served.empty())) return;
+  leader_.publication().proved_elsewhere(served.empty() ? not_served : served, static_cast<std::uint64_t>(*generation),
+                                         text_of(message, "listener"), !served.empty(), text_of(message, "message"));
+}
+
+}  // namespace evercert

@@ -1,0 +1,61 @@
+// What the requests on the control socket do: renew, rollback, revoke, adopt, ping, attach. Main thread only; what may take
+// time (a revocation, a bundle written) is a job of the leader's workers and answers when it is done.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+
+#include "agent/run/control_server.h"
+#include "agent/run/leader.h"
+
+namespace evercert {
+
+class Verbs {
+ public:
+  // `hand_over`: another agent of our own server, newer than we, asks to lead.
+  Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over);
+
+  Result<Done> open() { return server_.open(ground_.state_path); }
+  // Streams it to whoever waits for it.
+  void on_event(const Event& event);
+  [[nodiscard]] ControlServer& server() { return server_; }
+
+ private:
+  struct Waiting {                             // a renew request
+    std::map<std::string, std::size_t> names;  // and how many of its keys are still to be published
+    std::set<std::string> failed;
+    std::string last;
+  };
+  void request(ControlServer::Client client, const nlohmann::json& request, bool may_change);
+  void gone(ControlServer::Client client);
+  void renew(ControlServer::Client client, const nlohmann::json& request);
+  void rollback(ControlServer::Client client, const nlohmann::json& request);
+  void revoke(ControlServer::Client client, const nlohmann::json& request);
+  void adopt(ControlServer::Client client, const nlohmann::json& request);
+  void attach(ControlServer::Client client, const nlohmann::json& request);
+  void proved(ControlServer::Client client, const nlohmann::json& message);
+  // Runs on a worker; the answer goes out on the main thread.
+  void work(ControlServer::Client client, std::function<Result<std::string>()> action);
+  const PlanUnion::Item* item_of(ControlServer::Client client, const nlohmann::json& request);
+
+  Ground& ground_;
+  Leader& leader_;
+  std::function<void(ControlServer::Client)> hand_over_;
+  std::map<ControlServer::Client, Waiting> waiting_;
+  std::map<ControlServer::Client, std::string> followers_;  // their instance
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  ControlServer server_;
+};
+
+// The sealed plan of an "attach" request, and what is in it.
+struct Attachment {
+  std::string instance;
+  Time started;
+  PlanSource source;
+};
+Result<std::string> seal_attachment(const Ground& ground);
+Result<Attachment> open_attachment(const Ground& ground, const std::string& server, const std::string& sealed);
+
+}  // namespace evercert

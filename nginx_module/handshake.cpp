@@ -1,0 +1,123 @@
+#include "handshake.h"
+
+#include <openssl/evp.h>
+#include <openssl/tls1.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace evercert {
+
+namespace {
+
+static_assert(nginx_version < 1029002, "newer nginx uses the client hello callback itself: chain to it");
+
+using Label = std::array<unsigned char, 32>;
+
+// Contexts find their host and cycle by these; a number each, once per process.
+int host_index() {
+  static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+std::string lower_case(std::string_view name) {
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter; });
+  if (!lower.empty() && lower.back() == '.') lower.pop_back();
+  return lower;
+}
+
+std::optional<Label> label_of(std::string_view what, std::string_view name) {
+  const std::string whole = "evercert\n" + std::string(what) + "\n" + std::string(name);
+  Label label{};
+  std::size_t length = label.size();
+  if (EVP_Q_digest(nullptr, "SHA256", nullptr, whole.data(), whole.size(), label.data(), &length) != 1) return std::nullopt;
+  return label;
+}
+
+std::string_view server_name_of(const SSL* connection) {
+  const char* const name = SSL_get_servername(connection, TLSEXT_NAMETYPE_host_name);
+  return name == nullptr ? std::string_view() : std::string_view(name);
+}
+
+// RFC 6066 section 3: a list with one host name in it. Empty when there is none.
+std::string_view server_name_of_hello(SSL* connection) {
+  const unsigned char* bytes = nullptr;
+  std::size_t count = 0;
+  if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_server_name, &bytes, &count) != 1 || count < 5) return {};
+  const auto length_at = [&](std::size_t at) { return static_cast<std::size_t>(bytes[at] << 8 | bytes[at + 1]); };
+  if (length_at(0) != count - 2 || bytes[2] != TLSEXT_NAMETYPE_host_name || length_at(3) > count - 5) return {};
+  return {reinterpret_cast<const char*>(bytes + 5), length_at(3)};
+}
+
+bool servable(Host& host, std::string_view server_name) {
+  if (host.has_own) return true;
+  const auto slot = host.names.find(server_name);
+  if (!slot || host.cycle->catalog() == nullptr) return false;
+  return host.cycle->catalog()->has(*slot) || host.cycle->wants_placeholder(*slot);
+}
+
+// A session is looked up before the server block is chosen, under the identity of the listener's default block. So the
+// connection is labelled here, before that: sessions of a name of ours are resumed for the same name on the same listener,
+// by tickets as by identifiers, and never carry the client's certificate into another block.
+int label_session(SSL* connection, int*, void* cycle) {
+  return guarded(SSL_CLIENT_HELLO_SUCCESS, [&] {
+    const std::string name = lower_case(server_name_of_hello(connection));
+    if (name.empty() || !static_cast<NginxCycle*>(cycle)->covers(name)) return SSL_CLIENT_HELLO_SUCCESS;
+    const auto* const nginx = static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection));
+    if (const auto label = label_of(text(nginx->listening->addr_text), name))
+      SSL_set_session_id_context(connection, label->data(), static_cast<unsigned>(label->size()));
+    return SSL_CLIENT_HELLO_SUCCESS;
+  });
+}
+
+// After the server's own choice of a block: is there anything to serve?
+int check_name(SSL* connection, int* alert, void* before) {
+  const auto own = reinterpret_cast<ServerNameCallback>(before);
+  const int chosen = own == nullptr ? SSL_TLSEXT_ERR_OK : own(connection, alert, nullptr);
+  if (chosen == SSL_TLSEXT_ERR_ALERT_FATAL) return chosen;
+  return guarded(chosen, [&] {
+    auto* const host = static_cast<Host*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), host_index()));
+    if (host == nullptr || servable(*host, server_name_of(connection))) return chosen;
+    static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection))->ssl->handshake_rejected = 1;
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  });
+}
+
+// Never fails the handshake itself: without a certificate of ours, what the operator gave is served.
+int install_certificate(SSL* connection, void* argument) {
+  auto& host = *static_cast<Host*>(argument);
+  const bool installed = guarded(false, [&] {
+    const auto certificate = certificate_for(host, server_name_of(connection));
+    return certificate != nullptr && certificate->apply(connection);
+  });
+  if (installed || host.own_callback == nullptr) return 1;
+  return host.own_callback(connection, host.own_argument);
+}
+
+}  // namespace
+
+bool serve_from(SSL_CTX* context, Host& host, std::string_view own_context) {
+  const auto label = label_of("default", own_context);
+  if (!label || SSL_CTX_set_session_id_context(context, label->data(), static_cast<unsigned>(label->size())) != 1) return false;
+  SSL_CTX_set_cert_cb(context, install_certificate, &host);
+  return SSL_CTX_set_ex_data(context, host_index(), &host) == 1;
+}
+
+void watch_names(SSL_CTX* context, NginxCycle& cycle, ServerNameCallback before) {
+  SSL_CTX_set_client_hello_cb(context, label_session, &cycle);
+  SSL_CTX_set_tlsext_servername_callback(context, check_name);
+  SSL_CTX_set_tlsext_servername_arg(context, reinterpret_cast<void*>(before));
+}
+
+std::shared_ptr<const ServedCertificate> certificate_for(Host& host, std::string_view server_name) {
+  const auto slot = host.names.find(server_name);
+  if (!slot || host.cycle->catalog() == nullptr) return nullptr;
+  if (auto certificate = host.cycle->catalog()->find(*slot)) return certificate;
+  return host.has_own || !host.cycle->wants_placeholder(*slot) ? nullptr : host.cycle->placeholder(*slot);
+}
+
+}  // namespace evercert

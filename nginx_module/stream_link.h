@@ -1,0 +1,36 @@
+// What the stream module borrows from the http module's shared object, so that a process holds one copy of the core.
+// Found by name at run time; both are built and installed together, the version only catches a half-done installation.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <string_view>
+
+#include "configuration.h"
+#include "directives.h"
+
+namespace evercert {
+
+class StreamLink {
+ public:
+  static constexpr const char* name = "evercert_stream_link";
+  static constexpr unsigned expected_version = 1;
+  const unsigned version = expected_version;
+
+  virtual bool fill(DirectiveTable& table, const DirectiveContext& context) const = 0;
+  virtual ServerBlock* create_server(ngx_pool_t* pool) const = 0;
+  virtual void inherit(ServerBlock& child, const ServerBlock& parent) const = 0;
+  [[nodiscard]] virtual bool is_active(const ServerBlock& block) const = 0;
+  // Null after a complaint in the log.
+  virtual Host* add_host(ngx_cycle_t* cycle, const ServerBlock& block, const ServerFacts& facts) const = 0;
+  // Makes a TLS context serve from a host.
+  virtual bool serve(SSL_CTX* context, Host& host, std::string_view own_context) const = 0;
+
+ protected:
+  ~StreamLink() = default;
+};
+
+}  // namespace evercert
+
+// What the name above finds.
+extern "C" [[gnu::visibility("default")]] const evercert::StreamLink* evercert_stream_link();

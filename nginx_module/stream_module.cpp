@@ -1,0 +1,142 @@
+// The stream module: tables and callbacks only. It holds no core; it borrows the http module's.
+#include <dlfcn.h>
+
+#include "nginx_host.h"
+
+extern "C" {
+#include <ngx_stream.h>
+#include <ngx_stream_ssl_module.h>
+}
+
+#include "stream_link.h"
+
+extern "C" ngx_module_t ngx_stream_evercert_module;
+
+namespace evercert {
+
+namespace {
+
+static_assert(nginx_version < 1025005, "newer nginx chooses stream server blocks by name: wrap its callback as http does");
+
+DirectiveTable table;
+const StreamLink* core = nullptr;
+
+template <typename Conf>
+Conf* conf_of(const ngx_stream_conf_ctx_t* context, const ngx_module_t& module) {
+  return static_cast<Conf*>(context->srv_conf[module.ctx_index]);
+}
+
+bool find_core(ngx_conf_t* cf) {
+  // POSIX gives functions by pointers to objects.
+  using Find = const StreamLink* (*)();
+  const auto find = reinterpret_cast<Find>(::dlsym(RTLD_DEFAULT, StreamLink::name));
+  core = find == nullptr ? nullptr : find();
+  if (core != nullptr && core->version == StreamLink::expected_version) return true;
+  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                     core == nullptr
+                         ? "evercert: the stream module needs the http module: put \"load_module "
+                           "modules/ngx_http_evercert_module.so;\" at the top of the configuration"
+                         : "evercert: the http and the stream module are of different releases: install both again");
+  return false;
+}
+
+// nginx asks for this first of all when it meets stream{}, before it reads a directive.
+void* create_server(ngx_conf_t* cf) {
+  return guarded<void*>(nullptr, [&]() -> void* {
+    if (!find_core(cf)) return nullptr;
+    const bool filled = table.commands[0].name.len != 0;
+    if (!filled && !core->fill(table, {NGX_STREAM_MAIN_CONF, NGX_STREAM_SRV_CONF, NGX_STREAM_SRV_CONF_OFFSET})) return nullptr;
+    return core->create_server(cf->pool);
+  });
+}
+
+void take_over_certificates(ngx_conf_t* cf, const ServerBlock& block) {
+  auto* const ssl = static_cast<ngx_stream_ssl_conf_t*>(ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_ssl_module));
+  if (!core->is_active(block) || ssl->certificates != NGX_CONF_UNSET_PTR) return;
+  ssl->certificates = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
+  ssl->certificate_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
+  if (ssl->certificates == nullptr || ssl->certificate_keys == nullptr) throw std::bad_alloc();
+}
+
+char* merge_server(ngx_conf_t* cf, void* parent, void* child) {
+  return guarded(static_cast<char*>(NGX_CONF_ERROR), [&] {
+    core->inherit(*static_cast<ServerBlock*>(child), *static_cast<ServerBlock*>(parent));
+    take_over_certificates(cf, *static_cast<ServerBlock*>(child));
+    return static_cast<char*>(NGX_CONF_OK);
+  });
+}
+
+ServerFacts facts_of(const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server) {
+  ServerFacts facts;
+  facts.place = {reinterpret_cast<const char*>(server.file_name), static_cast<unsigned>(server.line)};
+  const auto* const listens = static_cast<const ngx_stream_listen_t*>(main.listen.elts);
+  for (std::size_t i = 0; i < main.listen.nelts; ++i) {
+    if (listens[i].ctx != server.ctx || listens[i].ssl == 0) continue;
+    facts.listeners.push_back({std::string(text(listens[i].addr_text))});
+    if (listens[i].proxy_protocol != 0) facts.listeners.back().emplace_back("proxy_protocol");
+  }
+  return facts;
+}
+
+bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server) {
+  const auto& block = *conf_of<ServerBlock>(server.ctx, ngx_stream_evercert_module);
+  auto* const ssl = conf_of<ngx_stream_ssl_conf_t>(server.ctx, ngx_stream_ssl_module);
+  const ServerFacts facts = facts_of(main, server);
+  if (!core->is_active(block) || (block.inherited && facts.listeners.empty())) return true;
+  if (ssl->certificate_values != nullptr) {
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "evercert: a certificate with variables in its name cannot stand beside evercert in a stream server; remove "
+                  "\"ssl_certificate\", or write \"evercert off\" in %s:%ui",
+                  server.file_name, server.line);
+    return false;
+  }
+  Host* const host = core->add_host(cf->cycle, block, facts);
+  if (host == nullptr || ssl->ssl.ctx == nullptr) return host != nullptr;
+  host->has_own = ssl->certificates->nelts != 0;
+  const std::string place = facts.place.file + ":" + std::to_string(facts.place.line);
+  return core->serve(ssl->ssl.ctx, *host, "stream\n" + place + "\n" + std::string(text(ssl->client_certificate)));
+}
+
+ngx_int_t bind_servers(ngx_conf_t* cf) {
+  return guarded<ngx_int_t>(NGX_ERROR, [&]() -> ngx_int_t {
+    const auto& main =
+        *static_cast<ngx_stream_core_main_conf_t*>(ngx_stream_conf_get_module_main_conf(cf, ngx_stream_core_module));
+    const auto* const* const servers = static_cast<const ngx_stream_core_srv_conf_t* const*>(main.servers.elts);
+    for (std::size_t i = 0; i < main.servers.nelts; ++i)
+      if (!bind_server(cf, main, *servers[i])) return NGX_ERROR;
+    return NGX_OK;
+  });
+}
+
+// nginx takes them as char*, though it only reads them.
+char stream_name[] = "ngx_stream_evercert_module";
+char ssl_name[] = "ngx_stream_ssl_module";
+
+ngx_stream_module_t context{nullptr, bind_servers, nullptr, nullptr, create_server, merge_server};
+
+}  // namespace
+
+}  // namespace evercert
+
+// What nginx looks up by name; everything else is hidden.
+#pragma GCC visibility push(default)
+extern "C" {
+ngx_module_t ngx_stream_evercert_module{NGX_MODULE_V1,
+                                        &evercert::context,
+                                        evercert::table.commands.data(),
+                                        NGX_STREAM_MODULE,
+                                        nullptr,
+                                        nullptr,
+                                        nullptr,
+                                        nullptr,
+                                        nullptr,
+                                        nullptr,
+                                        nullptr,
+                                        NGX_MODULE_V1_PADDING};
+
+ngx_module_t* ngx_modules[] = {&ngx_stream_evercert_module, nullptr};
+char* ngx_module_names[] = {evercert::stream_name, nullptr};
+// Before the module that would ask for a certificate.
+char* ngx_module_order[] = {evercert::stream_name, evercert::ssl_name, nullptr};
+}
+#pragma GCC visibility pop

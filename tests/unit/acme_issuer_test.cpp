@@ -1,0 +1,263 @@
+// States that no test server produces, from a scripted one.
+#include "agent/issuer/acme_issuer.h"
+
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "serving/base/files.h"
+#include "serving/base/json.h"
+#include "serving/key/key_provider.h"
+
+namespace evercert {
+namespace {
+
+HttpResponse response(int status, std::string body, std::vector<std::pair<std::string, std::string>> fields = {}) {
+  HttpResponse made;
+  made.status = status;
+  made.body = std::move(body);
+  made.fields = std::move(fields);
+  return made;
+}
+
+HttpResponse problem(int status, const std::string& type, const std::string& nonce = "") {
+  HttpResponse made = response(status, R"({"type":"urn:ietf:params:acme:error:)" + type + R"(","detail":"because"})");
+  if (!nonce.empty()) made.fields.emplace_back("Replay-Nonce", nonce);
+  return made;
+}
+
+const char* const order_body = R"({"status":"%","identifiers":[{"type":"dns","value":"a.example"}],
+  "authorizations":["https://ca/authz"],"finalize":"https://ca/finalize","certificate":"https://ca/certificate"})";
+
+std::string order(const std::string& status) {
+  std::string text = order_body;
+  return text.replace(text.find('%'), 1, status);
+}
+
+// Answers by address; the last answer of an address stays.
+struct Script {
+  std::map<std::string, std::deque<Result<HttpResponse>>> answers;
+  std::vector<std::string> seen;  // addresses, in order
+  std::vector<std::string> nonces;
+};
+
+class ScriptedClient : public HttpClient {
+ public:
+  explicit ScriptedClient(Script& script) : script_(script) {}
+  Result<HttpResponse> send(const HttpRequest& request) override {
+    script_.seen.push_back(request.uri);
+    if (!request.body.empty()) {
+      const auto header = from_base64url((*parse_json(request.body, "jws"))["protected"].get<std::string>());
+      script_.nonces.push_back(
+          (*parse_json(std::string(header->begin(), header->end()), "header"))["nonce"].get<std::string>());
+    }
+    auto& answers = script_.answers[request.uri];
+    if (answers.empty()) return Error{ErrorKind::internal, "the script has no answer for " + request.uri};
+    auto answer = answers.front();
+    if (answers.size() > 1) answers.pop_front();
+    return answer;
+  }
+
+ private:
+  Script& script_;
+};
+
+class OneRecord : public AccountRecords {
+ public:
+  Result<std::optional<AccountRecord>> load(const std::string&) override { return record; }
+  Result<AccountRecord> add(const std::string&, const AccountRecord& added) override {
+    if (!record) record = added;
+    return *record;
+  }
+  Result<Done> save(const std::string&, const AccountRecord& saved) override {
+    if (full) return Error{ErrorKind::storage, "disk full"};
+    record = saved;
+    return Done{};
+  }
+  std::optional<AccountRecord> record;
+  bool full = false;
+};
+
+class TurnedClock : public Clock {
+ public:
+  [[nodiscard]] std::chrono::system_clock::time_point now() const override { return time; }
+  std::chrono::system_clock::time_point time = std::chrono::system_clock::from_time_t(1'795'312'800);
+};
+
+class AcmeIssuerTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(AcmeIssuerTest);
+  CPPUNIT_TEST(an_order_that_is_ready_at_once_needs_no_more_questions);
+  CPPUNIT_TEST(a_nonce_refused_is_replaced_by_that_of_the_refusal);
+  CPPUNIT_TEST(a_server_that_refuses_all_its_nonces_is_given_up);
+  CPPUNIT_TEST(a_limit_comes_back_with_its_wait);
+  CPPUNIT_TEST(an_order_finalized_already_is_looked_at);
+  CPPUNIT_TEST(an_address_that_moved_is_looked_up_again);
+  CPPUNIT_TEST(the_directory_is_kept_for_a_day);
+  CPPUNIT_TEST(garbage_with_status_200_is_worth_asking_again);
+  CPPUNIT_TEST(an_order_the_server_does_not_know_is_refused);
+  CPPUNIT_TEST(a_chain_for_another_key_is_refused);
+  CPPUNIT_TEST(a_server_without_a_list_of_orders_finds_nothing);
+  CPPUNIT_TEST(an_account_that_cannot_be_kept_is_an_error);
+  CPPUNIT_TEST(a_lost_connection_is_reported_and_not_repeated);
+  CPPUNIT_TEST(an_unknown_type_of_issuer_is_refused);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  void setUp() override {
+    script_ = {};
+    records_ = {};
+    script_.answers["https://ca/dir"] = {directory("https://ca/order")};
+    script_.answers["https://ca/nonce"] = {response(200, "", {{"Replay-Nonce", "first"}})};
+    script_.answers["https://ca/account"] = {
+        response(201, R"({"status":"valid"})", {{"Location", "https://ca/account/1"}, {"Replay-Nonce", "n1"}})};
+    script_.answers["https://ca/account/1"] = {response(200, R"({"status":"valid"})", {{"Replay-Nonce", "n2"}})};
+    spec_.name = "example";
+    spec_.uri = "https://ca/dir";
+    issuer_ = make_acme_issuer(spec_, std::make_unique<ScriptedClient>(script_), {records_, events_, clock_});
+    key_ = std::move(make_file_keys()->generate({}).value());
+    wanted_ = {"a.example", {{IdentifierKind::dns, "a.example"}}, {}, {}, "ref"};
+    wanted_.request = make_request(key_, wanted_.identifiers, false).value();
+  }
+
+  void an_order_that_is_ready_at_once_needs_no_more_questions() {
+    place("ready");
+    const auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(placed && placed->status == IssuerOrderStatus::ready);
+    script_.answers["https://ca/finalize"] = {response(200, order("valid"), {{"Replay-Nonce", "n4"}})};
+    const auto finalized = issuer_->finalize(*placed, wanted_);
+    CPPUNIT_ASSERT(finalized && finalized->status == IssuerOrderStatus::valid);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{5}, script_.seen.size());  // directory, nonce, account, order, finalize
+  }
+
+  void a_nonce_refused_is_replaced_by_that_of_the_refusal() {
+    script_.answers["https://ca/order"] = {problem(400, "badNonce", "second"), problem(400, "badNonce", "third"),
+                                           response(201, order("pending"), {{"Location", "https://ca/order/1"}})};
+    CPPUNIT_ASSERT(issuer_->place(wanted_));
+    CPPUNIT_ASSERT((script_.nonces == std::vector<std::string>{"first", "n1", "second", "third"}));
+  }
+
+  void a_server_that_refuses_all_its_nonces_is_given_up() {
+    std::stop_source stopped;
+    stopped.request_stop();  // so that the pauses between the later attempts are none
+    issuer_ =
+        make_acme_issuer(spec_, std::make_unique<ScriptedClient>(script_), {records_, events_, clock_, stopped.get_token()});
+    script_.answers["https://ca/order"] = {problem(400, "badNonce", "again")};
+    const auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(!placed && placed.error().kind == ErrorKind::connection);
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{11}, std::count(script_.seen.begin(), script_.seen.end(), "https://ca/order"));
+  }
+
+  void a_limit_comes_back_with_its_wait() {
+    auto limited = problem(429, "rateLimited");
+    limited.fields.emplace_back("Retry-After", "77");
+    script_.answers["https://ca/order"] = {limited};
+    const auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(!placed && placed.error().kind == ErrorKind::rate_limited);
+    CPPUNIT_ASSERT(placed.error().retry_after == std::chrono::seconds(77));
+  }
+
+  void an_order_finalized_already_is_looked_at() {
+    place("ready");
+    const auto placed = issuer_->place(wanted_);
+    script_.answers["https://ca/finalize"] = {problem(403, "orderNotReady")};
+    script_.answers["https://ca/order/1"] = {response(200, order("valid"))};
+    const auto finalized = issuer_->finalize(*placed, wanted_);
+    CPPUNIT_ASSERT(finalized && finalized->status == IssuerOrderStatus::valid);
+  }
+
+  void an_address_that_moved_is_looked_up_again() {
+    script_.answers["https://ca/dir"] = {directory("https://ca/order"), directory("https://ca/new-place")};
+    script_.answers["https://ca/order"] = {response(404, "gone")};
+    script_.answers["https://ca/new-place"] = {response(201, order("pending"), {{"Location", "https://ca/order/1"}})};
+    CPPUNIT_ASSERT(issuer_->place(wanted_));
+    CPPUNIT_ASSERT_EQUAL(std::string("https://ca/new-place"), script_.seen.back());
+  }
+
+  void the_directory_is_kept_for_a_day() {
+    place("pending");
+    const auto reads = [this] { return std::count(script_.seen.begin(), script_.seen.end(), "https://ca/dir"); };
+    for (int hour = 0; hour < 20; hour += 10, clock_.time += std::chrono::hours(10)) CPPUNIT_ASSERT(issuer_->place(wanted_));
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{1}, reads());
+    clock_.time += std::chrono::hours(5);
+    CPPUNIT_ASSERT(issuer_->place(wanted_));
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{2}, reads());
+  }
+
+  void garbage_with_status_200_is_worth_asking_again() {
+    place("pending");
+    const auto placed = issuer_->place(wanted_);
+    script_.answers["https://ca/order/1"] = {response(200, "<html>")};
+    const auto refreshed = issuer_->refresh(*placed);
+    CPPUNIT_ASSERT(!refreshed && refreshed.error().kind == ErrorKind::connection);
+  }
+
+  void an_order_the_server_does_not_know_is_refused() {
+    place("pending");
+    const auto placed = issuer_->place(wanted_);
+    script_.answers["https://ca/order/1"] = {problem(404, "malformed")};
+    const auto refreshed = issuer_->refresh(*placed);
+    CPPUNIT_ASSERT(!refreshed && refreshed.error().kind == ErrorKind::issuer_refused);
+  }
+
+  void a_chain_for_another_key_is_refused() {
+    place("valid");
+    const auto placed = issuer_->place(wanted_);
+    script_.answers["https://ca/certificate"] = {
+        response(200, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")};
+    auto collected = issuer_->collect(*placed);
+    CPPUNIT_ASSERT(!collected && collected.error().kind == ErrorKind::issuer_refused);
+    script_.answers["https://ca/certificate"] = {response(200, "nothing")};
+    collected = issuer_->collect(*placed);
+    CPPUNIT_ASSERT(!collected && collected.error().message.find("no certificate in it") != std::string::npos);
+  }
+
+  void a_server_without_a_list_of_orders_finds_nothing() {
+    const auto found = issuer_->find(wanted_, {});
+    CPPUNIT_ASSERT(found && !*found);
+  }
+
+  void an_account_that_cannot_be_kept_is_an_error() {
+    records_.full = true;
+    const auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(!placed && placed.error().kind == ErrorKind::storage);
+  }
+
+  void a_lost_connection_is_reported_and_not_repeated() {
+    script_.answers["https://ca/order"] = {Error{ErrorKind::connection, "reset"}};
+    const auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(!placed && placed.error().kind == ErrorKind::connection);
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{1}, std::count(script_.seen.begin(), script_.seen.end(), "https://ca/order"));
+  }
+
+  void an_unknown_type_of_issuer_is_refused() {
+    spec_.type = "carrier-pigeon";
+    auto made = make_issuer(spec_, {records_, events_, clock_});
+    CPPUNIT_ASSERT(!made && made.error().kind == ErrorKind::configuration);
+    spec_.type = "acme";
+  }
+
+ private:
+  static HttpResponse directory(const std::string& new_order) {
+    return response(200,
+                    R"({"newNonce":"https://ca/nonce","newAccount":"https://ca/account","newOrder":")" + new_order + "\"}");
+  }
+  void place(const std::string& status) {
+    script_.answers["https://ca/order"] = {
+        response(201, order(status), {{"Location", "https://ca/order/1"}, {"Replay-Nonce", "n3"}})};
+  }
+
+  Script script_;
+  OneRecord records_;
+  Events events_;
+  TurnedClock clock_;
+  IssuerSpec spec_;
+  std::unique_ptr<Issuer> issuer_;
+  PrivateKey key_;
+  Wanted wanted_;
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(AcmeIssuerTest);
+
+}  // namespace
+}  // namespace evercert

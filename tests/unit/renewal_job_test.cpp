@@ -1,0 +1,233 @@
+#include <cppunit/extensions/HelperMacros.h>
+
+#include "agent/renewal/renewal.h"
+#include "fake/fake_clock.h"
+#include "fake/fake_issuer.h"
+#include "fake/state_directory.h"
+
+namespace evercert {
+namespace {
+
+using namespace std::chrono_literals;
+
+// One certificate with everything around it that a renewal needs; `restart` is what a new process would find.
+class RenewalTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(RenewalTest);
+  CPPUNIT_TEST(the_first_certificate_is_ordered_at_once_and_the_next_when_it_is_due);
+  CPPUNIT_TEST(a_failed_challenge_pauses_and_a_restart_does_not_shorten_the_pause);
+  CPPUNIT_TEST(an_order_that_was_under_way_is_carried_on_after_a_restart);
+  CPPUNIT_TEST(a_published_order_whose_record_was_not_closed_is_not_published_again);
+  CPPUNIT_TEST(a_full_disk_at_publication_keeps_the_order_and_publishes_later);
+  CPPUNIT_TEST(the_guard_refuses_a_request_that_comes_too_soon_unless_forced);
+  CPPUNIT_TEST(a_held_certificate_places_no_order);
+  CPPUNIT_TEST(other_names_give_the_open_order_up_and_place_a_new_one);
+  CPPUNIT_TEST(the_next_issuer_is_asked_after_three_failed_orders);
+  CPPUNIT_TEST(what_a_ca_issues_wrongly_is_not_published_and_not_asked_for_at_once);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  RenewalTest() : orders_(state_.store(), state_.keys().agent), paces_(state_.store(), state_.keys().agent) {
+    certificate_.name = "www.example.test";
+    certificate_.identifiers = {{IdentifierKind::dns, "www.example.test"}};
+    certificate_.issuers = {"ca"};
+    certificate_.keys = {{KeyAlgorithm::ecdsa, 256}};
+    keys_ = make_file_keys();
+    for (const char* name : {"ca", "other"}) {
+      IssuerSpec spec;
+      spec.name = name;
+      spec.uri = std::string("https://") + name + ".test/directory";
+      issuers_[name] = std::make_shared<FakeIssuer>(spec, clock_);
+      budgets_[name] = std::make_shared<Budget>(16);
+    }
+    restart();
+  }
+
+  void the_first_certificate_is_ordered_at_once_and_the_next_when_it_is_due() {
+    const auto again = run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(again);
+    CPPUNIT_ASSERT(*again > clock_.now() + 57 * 24h && *again < clock_.now() + 61 * 24h);
+    clock_.advance(std::chrono::duration_cast<std::chrono::milliseconds>(*again - clock_.now()) + 1s);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+  }
+
+  void a_failed_challenge_pauses_and_a_restart_does_not_shorten_the_pause() {
+    ca().validation_fails = true;
+    auto again = run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 4s && *again <= clock_.now() + 6s);
+    for (int i = 0; i < 5; ++i) {
+      restart();
+      again = run();
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+      CPPUNIT_ASSERT(again && *again > clock_.now() + 4s);
+    }
+    clock_.advance(6s);
+    restart();
+    again = run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 24s && *again < clock_.now() + 30s);
+  }
+
+  void an_order_that_was_under_way_is_carried_on_after_a_restart() {
+    ca().fail_next("finalize", {ErrorKind::connection, "lost"}, true);
+    run();
+    CPPUNIT_ASSERT(published_.empty());
+    restart();
+    clock_.advance(1min);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("finalize"));
+  }
+
+  void a_published_order_whose_record_was_not_closed_is_not_published_again() {
+    die_after_publishing_ = true;
+    CPPUNIT_ASSERT_THROW(run(), std::runtime_error);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+  }
+
+  void a_full_disk_at_publication_keeps_the_order_and_publishes_later() {
+    publication_fails_ = Error{ErrorKind::storage, "no space left on device"};
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again > clock_.now());
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::storage);
+    publication_fails_.reset();
+    clock_.advance(1min);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void the_guard_refuses_a_request_that_comes_too_soon_unless_forced() {
+    run();
+    CPPUNIT_ASSERT(renewal_->request(false).has_value());
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(!renewal_->request(true).has_value());
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    clock_.advance(48h);
+    CPPUNIT_ASSERT(!renewal_->request(false).has_value());
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, published_.size());
+  }
+
+  void a_held_certificate_places_no_order() {
+    renewal_->hold({ErrorKind::action_required, "sealed under another key"});
+    CPPUNIT_ASSERT(!run());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    CPPUNIT_ASSERT(renewal_->view().held);
+    CPPUNIT_ASSERT(renewal_->request(true).has_value());
+  }
+
+  void other_names_give_the_open_order_up_and_place_a_new_one() {
+    ca().fail_next("finalize", {ErrorKind::connection, "lost"});
+    run();
+    certificate_.identifiers.push_back({IdentifierKind::dns, "example.test"});
+    clock_.advance(1min);
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("abandon"));
+  }
+
+  void the_next_issuer_is_asked_after_three_failed_orders() {
+    certificate_.issuers = {"ca", "other"};
+    restart();
+    ca().validation_fails = true;
+    for (int i = 0; i < 4; ++i) {
+      run();
+      clock_.advance(10min);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, issuers_.at("other")->orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void what_a_ca_issues_wrongly_is_not_published_and_not_asked_for_at_once() {
+    publication_fails_ = Error{ErrorKind::issuer_refused, "the certificate does not fit its key"};
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 1min);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+  }
+
+ private:
+  FakeIssuer& ca() { return *issuers_.at("ca"); }
+
+  void restart() {
+    RenewalParts parts{clock_,
+                       events_,
+                       orders_,
+                       paces_,
+                       *keys_,
+                       [this](const std::string& name) -> std::optional<IssuerSeat> {
+                         return IssuerSeat{issuers_.at(name), &solver_, budgets_.at(name)};
+                       },
+                       [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
+                         if (publication_fails_) return *publication_fails_;
+                         auto facts = leaf_facts(pair.leaf);
+                         CPPUNIT_ASSERT(facts.has_value());
+                         published_.push_back(pair.private_key);
+                         current_ = Installed{{facts->not_before, facts->not_after}, published_.size(), true};
+                         if (die_after_publishing_) throw std::runtime_error("killed");
+                         renewal_->installed(current_);
+                         return Done{};
+                       },
+                       [this](const OrderRecord& record) {
+                         return std::any_of(published_.begin(), published_.end(),
+                                            [&](const Secret& key) { return key.text() == record.private_key.text(); });
+                       },
+                       [](const std::string&, const std::vector<Challenge>&) {},
+                       [](const std::string&) { return 0U; },
+                       [](const std::string&) {},
+                       [] { return 0.5; }};
+    for (auto& [name, budget] : budgets_) budget = std::make_shared<Budget>(16);
+    renewal_ = std::make_unique<Renewal>(std::move(parts), certificate_, certificate_.keys.front());
+    die_after_publishing_ = false;
+    if (current_) renewal_->installed(current_);
+  }
+
+  // Steps, with the clock following the short waits of polling, until the renewal wants to sleep for a second or more.
+  std::optional<Time> run() {
+    for (int i = 0; i < 200; ++i) {
+      const auto again = renewal_->run();
+      if (!again.at) return std::nullopt;
+      if (*again.at >= clock_.now() + 1s) return again.at;
+      if (*again.at > clock_.now()) {
+        clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again.at - clock_.now()));
+      }
+    }
+    CPPUNIT_FAIL("the renewal never came to rest");
+    return std::nullopt;
+  }
+
+  StateDirectory state_;
+  FakeClock clock_;
+  Events events_;
+  FakeSolver solver_;
+  OrderRecords orders_;
+  PaceRecords paces_;
+  std::unique_ptr<KeyProvider> keys_;
+  CertificateSpec certificate_;
+  std::map<std::string, std::shared_ptr<FakeIssuer>> issuers_;
+  std::map<std::string, std::shared_ptr<Budget>> budgets_;
+  std::unique_ptr<Renewal> renewal_;
+  std::vector<Secret> published_;
+  std::optional<Installed> current_;
+  std::optional<Error> publication_fails_;
+  bool die_after_publishing_ = false;
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(RenewalTest);
+
+}  // namespace
+}  // namespace evercert

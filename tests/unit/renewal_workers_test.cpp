@@ -1,0 +1,151 @@
+#include <cppunit/extensions/HelperMacros.h>
+
+#include <atomic>
+#include <future>
+
+#include "agent/renewal/workers.h"
+#include "fake/fake_clock.h"
+
+namespace evercert {
+namespace {
+
+using namespace std::chrono_literals;
+
+class WorkersTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(WorkersTest);
+  CPPUNIT_TEST(a_waiting_job_blocks_nobody);
+  CPPUNIT_TEST(steps_of_one_job_never_overlap);
+  CPPUNIT_TEST(a_poke_during_a_step_runs_it_once_more);
+  CPPUNIT_TEST(a_turned_clock_makes_jobs_due);
+  CPPUNIT_TEST(the_most_urgent_goes_first);
+  CPPUNIT_TEST(a_pause_lets_running_steps_end_and_begins_none);
+  CPPUNIT_TEST(a_removed_job_does_not_run_again);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  void a_waiting_job_blocks_nobody() {
+    Workers workers(clock_, 1);
+    workers.add("waits", 0, clock_.now(), [this]() -> Workers::Again { return {clock_.now() + 1h}; });
+    std::promise<void> done;
+    workers.add("works", 1, clock_.now(), [&]() -> Workers::Again {
+      done.set_value();
+      return {std::nullopt, true};
+    });
+    CPPUNIT_ASSERT(done.get_future().wait_for(30s) == std::future_status::ready);
+  }
+
+  void steps_of_one_job_never_overlap() {
+    Workers workers(clock_, 4);
+    std::atomic<int> inside{0};
+    std::atomic<bool> overlapped{false};
+    std::atomic<int> steps{0};
+    std::promise<void> done;
+    workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
+      if (inside.fetch_add(1) != 0) overlapped = true;
+      const int step = ++steps;
+      inside.fetch_sub(1);
+      if (step == 500) done.set_value();
+      return {step >= 500 ? std::optional<Time>() : std::optional<Time>(clock_.now())};
+    });
+    for (int i = 0; i < 500; ++i) workers.poke("job");
+    CPPUNIT_ASSERT(done.get_future().wait_for(30s) == std::future_status::ready);
+    CPPUNIT_ASSERT(!overlapped);
+  }
+
+  void a_poke_during_a_step_runs_it_once_more() {
+    Workers workers(clock_, 2);
+    std::promise<void> inside;
+    std::promise<void> go_on;
+    std::promise<void> second;
+    std::atomic<int> steps{0};
+    workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
+      if (++steps == 1) {
+        inside.set_value();
+        go_on.get_future().wait();
+      } else if (steps == 2) {
+        second.set_value();
+      }
+      return {};
+    });
+    inside.get_future().wait();
+    workers.poke("job");
+    go_on.set_value();
+    CPPUNIT_ASSERT(second.get_future().wait_for(30s) == std::future_status::ready);
+  }
+
+  void a_turned_clock_makes_jobs_due() {
+    Workers workers(clock_, 1);
+    std::promise<void> done;
+    workers.add("job", 0, clock_.now() + 24h, [&]() -> Workers::Again {
+      done.set_value();
+      return {};
+    });
+    clock_.advance(25h);
+    workers.look_at_the_clock();
+    CPPUNIT_ASSERT(done.get_future().wait_for(30s) == std::future_status::ready);
+  }
+
+  void the_most_urgent_goes_first() {
+    Workers workers(clock_, 1);
+    CPPUNIT_ASSERT(workers.pause(1s));
+    std::string order;
+    std::promise<void> done;
+    for (const auto& [name, urgency] : {std::pair("c", 0.9), std::pair("a", 0.1), std::pair("b", 0.5)}) {
+      workers.add(name, urgency, clock_.now(), [&, word = std::string(name)]() -> Workers::Again {
+        order += word;
+        if (order.size() == 3) done.set_value();
+        return {};
+      });
+    }
+    workers.resume();
+    CPPUNIT_ASSERT(done.get_future().wait_for(30s) == std::future_status::ready);
+    CPPUNIT_ASSERT_EQUAL(std::string("abc"), order);
+  }
+
+  void a_pause_lets_running_steps_end_and_begins_none() {
+    Workers workers(clock_, 1);
+    std::promise<void> inside;
+    std::promise<void> go_on;
+    std::atomic<int> steps{0};
+    workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
+      if (++steps == 1) {
+        inside.set_value();
+        go_on.get_future().wait();
+      }
+      return {clock_.now()};
+    });
+    inside.get_future().wait();
+    CPPUNIT_ASSERT(!workers.pause(1ms));
+    CPPUNIT_ASSERT(!workers.idle());
+    go_on.set_value();
+    CPPUNIT_ASSERT(workers.pause(30s));
+    CPPUNIT_ASSERT_EQUAL(1, steps.load());
+  }
+
+  void a_removed_job_does_not_run_again() {
+    Workers workers(clock_, 1);
+    std::promise<void> inside;
+    std::promise<void> go_on;
+    std::atomic<int> steps{0};
+    workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
+      if (++steps == 1) {
+        inside.set_value();
+        go_on.get_future().wait();
+      }
+      return {clock_.now()};
+    });
+    inside.get_future().wait();
+    workers.remove("job");
+    go_on.set_value();
+    CPPUNIT_ASSERT(workers.pause(30s));
+    CPPUNIT_ASSERT_EQUAL(1, steps.load());
+  }
+
+ private:
+  FakeClock clock_;
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(WorkersTest);
+
+}  // namespace
+}  // namespace evercert

@@ -1,0 +1,202 @@
+#include <cppunit/extensions/HelperMacros.h>
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "agent/store/bundles.h"
+#include "agent/store/file_store.h"
+#include "agent/store/records.h"
+#include "serving/base/json.h"
+#include "store_fixture.h"
+
+namespace evercert::test {
+
+class StorePublicationTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(StorePublicationTest);
+  CPPUNIT_TEST(generations_are_numbered_and_the_previous_one_is_kept);
+  CPPUNIT_TEST(a_bundle_that_fails_its_proof_is_not_published);
+  CPPUNIT_TEST(a_damaged_newest_is_quarantined_and_the_one_before_is_used);
+  CPPUNIT_TEST(the_number_of_a_damaged_bundle_is_never_used_again);
+  CPPUNIT_TEST(a_number_known_to_the_board_is_never_used_again);
+  CPPUNIT_TEST(a_locked_or_newer_bundle_is_left_alone_and_holds_up_publication);
+  CPPUNIT_TEST(publishers_that_race_get_different_numbers);
+  CPPUNIT_TEST(a_rollback_is_a_new_generation_with_old_content);
+  CPPUNIT_TEST(a_rollback_to_nothing_or_to_an_expired_one_is_refused);
+  CPPUNIT_TEST(a_record_comes_back);
+  CPPUNIT_TEST(a_damaged_record_is_quarantined_and_reported);
+  CPPUNIT_TEST(a_locked_or_newer_record_is_left_alone);
+  CPPUNIT_TEST(a_record_does_not_open_under_another_name_or_kind);
+  CPPUNIT_TEST_SUITE_END();
+
+  TemporaryDirectory directory_;
+  const std::unique_ptr<Store> store_ = open_store();
+  const SealKey key_ = fixed_keys().serving;
+  const SealKey agent_ = fixed_keys().agent;
+  const LittleCa ca_;
+  const std::chrono::system_clock::time_point now_ = std::chrono::system_clock::now();
+
+  [[nodiscard]] std::unique_ptr<Store> open_store() const {
+    return make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+  }
+  std::uint64_t publish(const PublishOptions& options = {}) {
+    const auto published = publish_bundle(*store_, key_, make_bundle("a", ca_), now_, options);
+    CPPUNIT_ASSERT_MESSAGE(published ? "" : published.error().message, published.has_value());
+    return *published;
+  }
+  [[nodiscard]] std::vector<std::string> bundles() const {
+    auto keys = *store_->list("certificates/a/");
+    std::sort(keys.begin(), keys.end());
+    return keys;
+  }
+  void damage(std::uint64_t generation) const { std::filesystem::resize_file(directory_ / bundle_path("a", generation), 60); }
+  void put_locked(std::uint64_t generation) const {
+    Bundle bundle = make_bundle("a", ca_);
+    bundle.generation = generation;
+    write_bytes(directory_ / bundle_path("a", generation), *seal_bundle(fixed_keys(9).serving, bundle));
+  }
+
+  void generations_are_numbered_and_the_previous_one_is_kept() {
+    CPPUNIT_ASSERT(!newest_bundle(*store_, key_, "a")->bundle);
+    for (std::uint64_t generation = 1; generation <= 4; ++generation) CPPUNIT_ASSERT_EQUAL(generation, publish());
+    CPPUNIT_ASSERT(bundles() == (std::vector<std::string>{bundle_path("a", 3), bundle_path("a", 4)}));
+    const auto newest = newest_bundle(*store_, key_, "a");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{4}, newest->bundle->generation);
+    CPPUNIT_ASSERT(!newest->held && newest->damaged.empty());
+  }
+
+  void a_bundle_that_fails_its_proof_is_not_published() {
+    Bundle bundle = make_bundle("a", ca_);
+    bundle.identifiers.pop_back();
+    CPPUNIT_ASSERT(publish_bundle(*store_, key_, bundle, now_).error().kind == ErrorKind::storage);
+    CPPUNIT_ASSERT(bundles().empty());
+  }
+
+  void a_damaged_newest_is_quarantined_and_the_one_before_is_used() {
+    publish();
+    publish();
+    damage(2);
+    const auto newest = newest_bundle(*store_, key_, "a");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, newest->bundle->generation);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, newest->damaged.size());
+    CPPUNIT_ASSERT(newest->damaged[0].message.find("moved to quarantine/") != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, store_->list("quarantine/")->size());
+    CPPUNIT_ASSERT(newest_bundle(*store_, key_, "a")->damaged.empty());
+  }
+
+  void the_number_of_a_damaged_bundle_is_never_used_again() {
+    publish();
+    publish();
+    damage(2);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, publish());  // lies there still
+    damage(3);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, newest_bundle(*store_, key_, "a")->bundle->generation);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{4}, publish());  // lies in quarantine
+    CPPUNIT_ASSERT(bundles() == (std::vector<std::string>{bundle_path("a", 1), bundle_path("a", 4)}));
+  }
+
+  void a_number_known_to_the_board_is_never_used_again() {
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{18}, publish({.above = 17}));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{19}, publish({.above = 17}));
+  }
+
+  void a_locked_or_newer_bundle_is_left_alone_and_holds_up_publication() {
+    publish();
+    put_locked(2);
+    const Bytes locked = file_bytes(directory_ / bundle_path("a", 2));
+    const auto newest = newest_bundle(*store_, key_, "a");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, newest->bundle->generation);
+    CPPUNIT_ASSERT(newest->held && newest->held->kind == ErrorKind::action_required && newest->damaged.empty());
+    CPPUNIT_ASSERT(publish_bundle(*store_, key_, make_bundle("a", ca_), now_).error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(file_bytes(directory_ / bundle_path("a", 2)) == locked);
+
+    Bytes newer = *seal_bundle(key_, make_bundle("a", ca_));
+    newer[10] = 2;
+    write_bytes(directory_ / bundle_path("a", 2), newer);
+    CPPUNIT_ASSERT(newest_bundle(*store_, key_, "a")->held->message.find("newer release") != std::string::npos);
+    CPPUNIT_ASSERT(file_bytes(directory_ / bundle_path("a", 2)) == newer);
+    CPPUNIT_ASSERT(store_->list("quarantine/")->empty());
+  }
+
+  void publishers_that_race_get_different_numbers() {
+    const Bundle bundle = make_bundle("a", ca_);
+    std::vector<pid_t> children;
+    for (int child = 0; child < 4; ++child) {
+      children.push_back(start_child([&] {
+        const auto own = open_store();
+        for (int round = 0; round < 5; ++round) {
+          if (!publish_bundle(*own, key_, bundle, now_)) return 1;
+        }
+        return 0;
+      }));
+    }
+    for (const pid_t child : children) CPPUNIT_ASSERT_EQUAL(0, wait_for(child));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{20}, newest_bundle(*store_, key_, "a")->bundle->generation);
+  }
+
+  void a_rollback_is_a_new_generation_with_old_content() {
+    publish();
+    const Bytes old_leaf = newest_bundle(*store_, key_, "a")->bundle->pairs[0].leaf;
+    publish();
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, *rollback(*store_, key_, "a", {}, now_));
+    const auto newest = newest_bundle(*store_, key_, "a");
+    CPPUNIT_ASSERT(newest->bundle->pairs[0].leaf == old_leaf);
+    CPPUNIT_ASSERT_EQUAL(std::string("rollback to 1"), newest->bundle->origin);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{4}, *rollback(*store_, key_, "a", 2, now_));
+  }
+
+  void a_rollback_to_nothing_or_to_an_expired_one_is_refused() {
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::action_required);
+    publish();
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", 7, now_).error().message.find("no generation 7") != std::string::npos);
+    const auto later = now_ + std::chrono::hours(24 * 365);
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", 1, later).error().message.find("expired") != std::string::npos);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, bundles().size());
+  }
+
+  void a_record_comes_back() {
+    CPPUNIT_ASSERT(!load_record(*store_, agent_, SealedKind::order, "a.ecdsa-256")->content);
+    const auto saved = save_record(*store_, agent_, SealedKind::order, "a.ecdsa-256", {{"state", "placed"}});
+    CPPUNIT_ASSERT(saved.has_value());
+    const auto loaded = load_record(*store_, agent_, SealedKind::order, "a.ecdsa-256");
+    CPPUNIT_ASSERT(*loaded->content == Json({{"state", "placed"}, {"format", 1}}) && loaded->revision == *saved);
+    CPPUNIT_ASSERT(*record_names(*store_, SealedKind::order) == std::vector<std::string>{"a.ecdsa-256"});
+    CPPUNIT_ASSERT(erase_record(*store_, SealedKind::order, "a.ecdsa-256").has_value());
+    CPPUNIT_ASSERT(record_names(*store_, SealedKind::order)->empty());
+    CPPUNIT_ASSERT(!save_record(*store_, agent_, SealedKind::order, "a", Json::array()));
+    CPPUNIT_ASSERT(!save_record(*store_, agent_, SealedKind::message, "a", Json::object()));
+    CPPUNIT_ASSERT(!save_record(*store_, agent_, SealedKind::order, "../a", Json::object()));
+  }
+
+  void a_damaged_record_is_quarantined_and_reported() {
+    for (const Bytes& content : {Bytes(), bytes_of("foreign"), *seal(agent_, {SealedKind::account, "x"}, bytes_of("no JSON")),
+                                 *seal(agent_, {SealedKind::account, "x"}, bytes_of(R"({"key":"value"})"))}) {
+      write_bytes(directory_ / "accounts/x.account", content);
+      const auto loaded = load_record(*store_, agent_, SealedKind::account, "x");
+      CPPUNIT_ASSERT(loaded && !loaded->content && loaded->damaged);
+      CPPUNIT_ASSERT(loaded->damaged->message.find("damaged") != std::string::npos);
+      CPPUNIT_ASSERT(!load_record(*store_, agent_, SealedKind::account, "x")->damaged);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, store_->list("quarantine/")->size());
+  }
+
+  void a_locked_or_newer_record_is_left_alone() {
+    for (const Bytes& content : {*seal(fixed_keys(9).agent, {SealedKind::account, "x"}, bytes_of("{}")),
+                                 *seal(agent_, {SealedKind::account, "x"}, bytes_of(R"({"format":2})"))}) {
+      write_bytes(directory_ / "accounts/x.account", content);
+      CPPUNIT_ASSERT(load_record(*store_, agent_, SealedKind::account, "x").error().kind == ErrorKind::action_required);
+      CPPUNIT_ASSERT(file_bytes(directory_ / "accounts/x.account") == content);
+    }
+  }
+
+  void a_record_does_not_open_under_another_name_or_kind() {
+    CPPUNIT_ASSERT(save_record(*store_, agent_, SealedKind::account, "x", Json::object()).has_value());
+    write_bytes(directory_ / "accounts/y.account", file_bytes(directory_ / "accounts/x.account"));
+    write_bytes(directory_ / "orders/x.order", file_bytes(directory_ / "accounts/x.account"));
+    CPPUNIT_ASSERT(load_record(*store_, agent_, SealedKind::account, "y")->damaged.has_value());
+    CPPUNIT_ASSERT(load_record(*store_, agent_, SealedKind::order, "x")->damaged.has_value());
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(StorePublicationTest);
+
+}  // namespace evercert::test
