@@ -11,7 +11,8 @@ constexpr std::string_view folder = "/.well-known/acme-challenge/";
 ngx_int_t send_answer(ngx_http_request_t* request, const std::string& answer) {
   if (const ngx_int_t result = ngx_http_discard_request_body(request); result != NGX_OK) return result;
   request->keepalive = 0;
-  return send_page(request, "application/octet-stream", answer);
+  ngx_http_finalize_request(request, send_page(request, "application/octet-stream", answer));
+  return NGX_DONE;  // any other word would let the later phases answer once more
 }
 
 }  // namespace

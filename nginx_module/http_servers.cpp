@@ -52,7 +52,7 @@ Listeners find_listeners(const ngx_http_core_main_conf_t& main) {
       const auto* const* const servers = static_cast<const ngx_http_core_srv_conf_t* const*>(addresses[a].servers.elts);
       std::vector<std::string> words{std::string(text(listen.addr_text))};
       if (listen.proxy_protocol != 0) words.emplace_back("proxy_protocol");
-      if (listen.ssl == 0 && ports[p].family != AF_UNIX) plain_ports.insert(ntohs(ports[p].port));
+      if (listen.ssl == 0 && ports[p].family != AF_UNIX) plain_ports.insert(ports[p].port);
       for (std::size_t s = 0; s < addresses[a].servers.nelts; ++s)
         if (listen.ssl != 0 || conf_of<ngx_http_ssl_srv_conf_t>(servers[s], ngx_http_ssl_module)->enable == 1)
           found.tls[servers[s]].push_back(words);

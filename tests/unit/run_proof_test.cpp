@@ -2,7 +2,9 @@
 #include <arpa/inet.h>
 #include <cppunit/TestFixture.h>
 #include <cppunit/extensions/HelperMacros.h>
+#include <openssl/err.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -53,7 +55,7 @@ class Server {
     Manner manner = Manner::polite;
     int version = TLS1_3_VERSION;
     bool proxy_line = false;
-    std::string unix_path;
+    std::string unix_path = {};
   };
 
   Server(const std::vector<const Identity*>& identities, Habits habits) : habits_(std::move(habits)) {
@@ -128,6 +130,11 @@ class Server {
   }
 
   void serve() {
+    // For this thread alone: prove() has to look after itself.
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     while (true) {
       pollfd events[2] = {{listener_.get(), POLLIN, 0}, {stop_[0], POLLIN, 0}};
       if (::poll(events, 2, -1) < 0 || (events[1].revents & POLLIN) != 0) {

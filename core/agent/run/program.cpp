@@ -47,10 +47,13 @@ struct Configured {
   std::string settings;
 };
 
-Result<Configured> configure(const Settings& settings, FileSource& files, bool check_state_path, Logger& log) {
-  auto checked = check(settings, files, check_state_path);
+enum class Warnings { tell, told_by_the_server };
+
+Result<Configured> configure(const Settings& settings, FileSource& files, Warnings warnings, Logger& log) {
+  auto checked = check(settings, files, warnings == Warnings::tell);
   for (const auto& complaint : checked.complaints) {
     const bool refused = complaint.severity == Complaint::Severity::error;
+    if (!refused && warnings == Warnings::told_by_the_server) continue;
     log.write(refused ? LogLevel::error : LogLevel::warn, complaint.place.text() + ": " + complaint.message);
   }
   if (!checked.plan) return Error{ErrorKind::configuration, "the configuration is refused"};
@@ -116,7 +119,7 @@ int run_under_server(int channel) {
     return fail(log, read.error());
   }
   CarriedFiles files(secrets->files);
-  auto configured = configure(settings, files, false, log);
+  auto configured = configure(settings, files, Warnings::told_by_the_server, log);
   if (!configured) return fail(log, configured.error());
   auto board = Board::map(inherited->board.get(), Board::Access::write);
   if (!board) return fail(log, board.error());
@@ -160,7 +163,7 @@ int run_alone(const RunOptions& options) {
   if (auto read = read_settings_file(settings, options.config_file); !read)
     return fail(log, {ErrorKind::configuration, read.error().message});
   DiskFiles files;
-  auto configured = configure(settings, files, true, log);
+  auto configured = configure(settings, files, Warnings::tell, log);
   if (!configured) return fail(log, configured.error());
   const Plan& plan = *configured->plan;
   const std::string state_path = options.state_path.empty() ? plan.state_path : options.state_path;

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -24,6 +25,33 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 // Long enough to end the handshake in good manners, so that the server's log shows no broken connection; the answer is
 // known by then.
 constexpr std::chrono::milliseconds farewell{500};
+
+// OpenSSL writes to sockets by write(), which raises SIGPIPE when the server has gone; whoever calls prove() must not have to
+// care. The signal goes to the thread that wrote, so it is held back and taken away here.
+class HeldPipeSignal {
+ public:
+  HeldPipeSignal() {
+    sigset_t pending;
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  HeldPipeSignal(const HeldPipeSignal&) = delete;
+  HeldPipeSignal& operator=(const HeldPipeSignal&) = delete;
+  ~HeldPipeSignal() {
+    const timespec at_once{};
+    while (!was_pending_ && ::sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_{};
+  sigset_t before_{};
+  bool was_pending_ = false;
+};
 
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -246,6 +274,7 @@ Result<ProofOutcome> prove(const ProofAddress& address, const std::string& serve
   if (SSL_set_fd(client->get(), socket->get()) != 1) {
     return openssl_error(ErrorKind::internal, "cannot set up a TLS client");
   }
+  const HeldPipeSignal held;
   const std::string ended = shake_hands(client->get(), socket->get(), deadline, seen);
   if (seen.sha256.empty()) {
     return Error{ErrorKind::connection, asked + ": " + (ended.empty() ? "it presented no certificate" : ended)};
