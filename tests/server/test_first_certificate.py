@@ -119,6 +119,7 @@ def test_the_status_location_has_three_faces_that_agree(nginx):
     site = nginx(host("seen.test")).start()
     site.audit.wait("served", "seen.test")
     wait_for(lambda: b"\"state\":\"served\"" in status_page(ports.STATUS, "/json")[1].replace(b": ", b":"), "the status page to say served")
+    wait_for(lambda: json.loads(status_page(ports.STATUS, "/json")[1])["certificates"][0]["next"], "the next renewal to be told")
     code, body = status_page(ports.STATUS, "/json")
     report = json.loads(body)
     assert code == 200 and report["format"] == 1 and report["server"].startswith("nginx/1.")
