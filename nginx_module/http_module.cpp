@@ -10,7 +10,7 @@ namespace evercert {
 
 namespace {
 
-DirectiveTable table;
+DirectiveTable http_directives;
 
 char* set_status(ngx_conf_t* cf, ngx_command_t*, void*) {
   auto* const location = static_cast<ngx_http_core_loc_conf_t*>(ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
@@ -20,9 +20,9 @@ char* set_status(ngx_conf_t* cf, ngx_command_t*, void*) {
 
 void* create_cycle(ngx_cycle_t* cycle) {
   return guarded<void*>(nullptr, [&]() -> void* {
-    if (table.commands[0].name.len == 0) {
-      table.commands[0] = {ngx_string("evercert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, set_status, 0, 0, nullptr};
-      if (!fill_directives(table, {NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET})) return nullptr;
+    if (http_directives.commands[0].name.len == 0) {
+      http_directives.commands[0] = {ngx_string("evercert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, set_status, 0, 0, nullptr};
+      if (!fill_directives(http_directives, {NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET})) return nullptr;
     }
     return pool_new<NginxCycle>(cycle->pool, cycle);
   });
@@ -95,7 +95,7 @@ ngx_module_t ngx_evercert_module{NGX_MODULE_V1, &evercert::core_context,   nullp
                                  nullptr,       NGX_MODULE_V1_PADDING};
 ngx_module_t ngx_http_evercert_module{NGX_MODULE_V1,
                                       &evercert::http_context,
-                                      evercert::table.commands.data(),
+                                      evercert::http_directives.commands.data(),
                                       NGX_HTTP_MODULE,
                                       nullptr,
                                       nullptr,

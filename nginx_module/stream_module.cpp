@@ -18,7 +18,7 @@ namespace {
 
 static_assert(nginx_version < 1025005, "newer nginx chooses stream server blocks by name: wrap its callback as http does");
 
-DirectiveTable table;
+DirectiveTable stream_directives;
 const StreamLink* core = nullptr;
 
 template <typename Conf>
@@ -44,8 +44,8 @@ bool find_core(ngx_conf_t* cf) {
 void* create_server(ngx_conf_t* cf) {
   return guarded<void*>(nullptr, [&]() -> void* {
     if (!find_core(cf)) return nullptr;
-    const bool filled = table.commands[0].name.len != 0;
-    if (!filled && !core->fill(table, {NGX_STREAM_MAIN_CONF, NGX_STREAM_SRV_CONF, NGX_STREAM_SRV_CONF_OFFSET})) return nullptr;
+    const bool filled = stream_directives.commands[0].name.len != 0;
+    if (!filled && !core->fill(stream_directives, {NGX_STREAM_MAIN_CONF, NGX_STREAM_SRV_CONF, NGX_STREAM_SRV_CONF_OFFSET})) return nullptr;
     return core->create_server(cf->pool);
   });
 }
@@ -123,7 +123,7 @@ ngx_stream_module_t context{nullptr, bind_servers, nullptr, nullptr, create_serv
 extern "C" {
 ngx_module_t ngx_stream_evercert_module{NGX_MODULE_V1,
                                         &evercert::context,
-                                        evercert::table.commands.data(),
+                                        evercert::stream_directives.commands.data(),
                                         NGX_STREAM_MODULE,
                                         nullptr,
                                         nullptr,

@@ -16,7 +16,7 @@ BLOCKS = {
     "server-level redirect": ("return 301 https://$host$request_uri;", 301),
     "redirect in a location": ("location / { return 301 https://$host$request_uri; }", 301),
     "rewrite, password and deny": ('rewrite ^/(.*)$ /secret/$1; auth_basic "closed"; auth_basic_user_file {folder}/nobody; '
-                                   "location / { } location ~ /\\. { deny all; }", 401),
+                                   "location / { } location ~ /\\. { deny all; }", 403),
     "dropped connection": ("return 444;", 0),
     "proxy to a dead backend": ("location / { proxy_pass http://127.0.0.1:9; }", 502),
     "static files": ("root {folder}/web;", 404),

@@ -47,6 +47,11 @@ def test_one_order_and_one_certificate_after_killing(nginx, pebble, victim, even
     assert (pebble.orders(mark), pebble.issued(mark)) == (1, 1), site.audit.sentences()
 
 
+def story(site, names):
+    """What each name went through, one line a name; a name that met the CA twice stands out."""
+    return "\n".join("%s: %s" % (name, " ".join(event["name"] for event in site.audit.all(certificate=name))) for name in names)
+
+
 # Requests on whose answer the agent waits when it dies: the CA has seen them ("answered") or not yet ("asked").
 REQUESTS = {"account": "^/sign-me-up", "order": "^/order-plz", "authorization": "^/authZ/", "challenge": "^/chalZ/",
             "poll": "^/my-order/", "finalize": "^/finalize-order/", "download": "^/certZ/"}
@@ -81,7 +86,7 @@ def test_ten_names_survive_kills_at_random_instants(nginx, pebble, round_):
         strike(site, chance.choice(["agent", "agent", "manager", "worker"]))
     for name in names:
         healthy(site, name, 60)
-    assert (pebble.orders(mark), pebble.issued(mark)) == (10, 10), site.audit.sentences()
+    assert (pebble.orders(mark), pebble.issued(mark)) == (10, 10), story(site, names)
 
 
 @pytest.mark.parametrize("event", ["order_placed", "finalized", "published"])

@@ -47,7 +47,7 @@ def test_several_names_of_a_server_share_one_certificate_named_after_the_first(n
     site = nginx(host(names)).start()
     site.audit.wait("served", "zebra.test")
     for name in names:
-        assert tls.leaf_at(ports.TLS, name).names == sorted(names)
+        assert sorted(tls.leaf_at(ports.TLS, name).names) == sorted(names)
     assert [c["name"] for c in evercert.status()["certificates"]] == ["zebra.test"]
     assert pebble.orders(mark) == 1
 
@@ -118,7 +118,8 @@ def test_the_first_handshake_after_a_restart_needs_no_agent_at_all(nginx):
 def test_the_status_location_has_three_faces_that_agree(nginx):
     site = nginx(host("seen.test")).start()
     site.audit.wait("served", "seen.test")
-    wait_for(lambda: b'"served"' in status_page(ports.STATUS, "/json")[1], "the status page to say served")
+    wait_for(lambda: b"\"state\":\"served\"" in status_page(ports.STATUS, "/json")[1].replace(b": ", b":"), "the status page to say served")
+    wait_for(lambda: json.loads(status_page(ports.STATUS, "/json")[1])["certificates"][0]["next"], "the next renewal to be told")
     code, body = status_page(ports.STATUS, "/json")
     report = json.loads(body)
     assert code == 200 and report["format"] == 1 and report["server"].startswith("nginx/1.")
@@ -128,6 +129,8 @@ def test_the_status_location_has_three_faces_that_agree(nginx):
     assert certificate["next"]["at"] and certificate["next"]["why"]
     code, html = status_page(ports.STATUS)
     assert code == 200 and b"seen.test" in html and b"<html" in html.lower()
+    # The three faces are written one after the other.
+    wait_for(lambda: b"seen.test" in status_page(ports.STATUS, "/metrics")[1], "the metrics to follow")
     code, metrics = status_page(ports.STATUS, "/metrics")
     assert code == 200 and b'evercert_certificate_expiration_timestamp_seconds{certificate="seen.test"' in metrics
     assert status_page(ports.STATUS, "/elsewhere")[0] == 404

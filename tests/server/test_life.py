@@ -67,7 +67,8 @@ def test_evercert_can_be_switched_off_and_on_again_by_reload(nginx, authority):
 
 
 def test_a_binary_upgrade_keeps_serving_and_hands_the_lead_over(nginx, evercert):
-    site = nginx(host("upgrade.test")).start()
+    # nginx upgrades itself only as a daemon.
+    site = nginx(host("upgrade.test"), daemon=True).start()
     site.audit.wait("served", "upgrade.test")
     serial = tls.leaf_at(ports.TLS, "upgrade.test").serial
     old = site.master
@@ -85,7 +86,6 @@ def test_a_binary_upgrade_keeps_serving_and_hands_the_lead_over(nginx, evercert)
     known = set(site.remember())
     os.kill(old, signal.SIGQUIT)
     site.process.wait(20)
-    site.process.stderr.close()
     wait_for(lambda: len([p for p in known | set(processes.descendants_of(new)) if re.search(r"evercert run", processes.title_of(p))]) == 1,
              "the old agent to leave")
     try:
@@ -192,11 +192,15 @@ def test_a_clock_that_is_a_day_behind_is_named_and_orders_do_not_run_away(nginx,
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
-def test_the_whole_path_is_clean_under_valgrind(nginx, evercert, folder):
+def test_the_whole_path_is_clean_under_valgrind(nginx, evercert, folder, install):
     reports = os.path.join(folder, "valgrind.%p")
     tool = ["valgrind", "--quiet", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite",
             "--child-silent-after-fork=no", "--trace-children=no", "--num-callers=30", "--log-file=" + reports]
-    site = nginx(host("valgrind.test", flags="http2") + host("second.test"), workers=1)
+    # valgrind looks into a program before it lets it be executed, so this copy may be read.
+    program = os.path.join(folder, "evercert-readable")
+    shutil.copy(install.program, program)
+    os.chmod(program, 0o755)
+    site = with_program(nginx(host("valgrind.test", flags="http2") + host("second.test"), workers=1), program)
     site.start(prefix=tool, timeout=60)
     for name in ("valgrind.test", "second.test"):
         site.audit.wait("served", name, timeout=60, pause=0.02, seen=site.log)

@@ -185,7 +185,7 @@ def test_a_bundle_of_a_newer_version_is_left_alone_and_no_order_is_placed(nginx,
     content = open(path, "rb").read()
     mark = pebble.mark()
     site.start()
-    certificate = evercert.wait_state("newer.test", "action_required")
+    certificate = evercert.wait_state("newer.test", ("held", "action_required"))
     assert "newer" in certificate["problem"]["message"]
     assert pebble.orders(mark) == 0 and open(path, "rb").read() == content
     assert tls.alert_of(ports.TLS, "newer.test") == 112
@@ -201,7 +201,7 @@ def test_bundles_under_an_unknown_seal_key_are_locked_and_nothing_is_replaced(ng
     before = bundles(evercert.state, "locked.test")
     mark = pebble.mark()
     site.start()
-    certificate = evercert.wait_state("locked.test", "action_required")
+    certificate = evercert.wait_state("locked.test", ("held", "action_required"))
     assert "seal" in certificate["problem"]["message"]
     assert pebble.orders(mark) == 0 and bundles(evercert.state, "locked.test") == before
     site.stop()

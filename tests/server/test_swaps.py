@@ -32,13 +32,14 @@ def test_twenty_swaps_under_load_fail_no_handshake_and_move_no_worker(nginx, eve
     assert load.handshakes > 200 and alive == 6
     assert site.worker_pids() == workers
     assert not site.complaints()
-    assert evercert.certificate("swap.test")["generation"] == 21
+    wait_for(lambda: evercert.certificate("swap.test")["generation"] == 21, "status to follow", 5, 0.05)
 
 
 def test_all_workers_serve_the_new_certificate_as_soon_as_renew_returns(nginx, evercert):
     site = nginx(host("all.test"), workers=4).start()
     site.audit.wait("served", "all.test")
     evercert.renew("all.test")
+    wait_for(lambda: evercert.certificate("all.test")["generation"] == 2, "status to follow", 5, 0.05)
     wanted = int(evercert.certificate("all.test")["serial"], 16)
     # Enough connections that each of four workers has taken some.
     assert {tls.leaf_at(ports.TLS, "all.test").serial for _ in range(60)} == {wanted}
@@ -57,7 +58,7 @@ def test_a_rollback_serves_the_previous_generation_again_without_an_order(nginx,
     tls.wait_leaf(ports.TLS, "back.test", lambda leaf: leaf.serial == first, 5)
     site.audit.wait("rolled_back", "back.test")
     assert pebble.orders(mark) == 0
-    assert evercert.certificate("back.test")["generation"] == 3
+    wait_for(lambda: evercert.certificate("back.test")["generation"] == 3, "status to follow", 5, 0.05)
 
 
 def test_only_the_present_and_the_previous_generation_stay_on_disk(nginx, evercert, folder):

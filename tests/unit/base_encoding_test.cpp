@@ -7,10 +7,6 @@ using namespace evercert;
 
 namespace {
 
-BytesView bytes_of(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 class EncodingTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(EncodingTest);
   CPPUNIT_TEST(the_examples_of_the_rfc_encode);

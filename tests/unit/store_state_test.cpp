@@ -132,7 +132,7 @@ class StoreStateTest : public CppUnit::TestFixture {
         starters.push_back(start_child([&] {
           close(gate[1]);
           char nothing = 0;
-          static_cast<void>(read(gate[0], &nothing, 1));  // end of file: all may run
+          if (read(gate[0], &nothing, 1) != 0) return 1;  // end of file: all may run
           const auto keys = seal_keys(path);
           if (!keys) return 1;
           write_bytes(path + "/state/" + std::to_string(number), bytes_of(keys->serving.id));

@@ -11,10 +11,6 @@ namespace {
 // Often enough for a server that was set up anew, too rare to make a fault into a flood of accounts.
 constexpr std::chrono::hours heal_interval{1};
 
-BytesView bytes_of(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 }  // namespace
 
 Account::Account(const IssuerSpec& spec, AcmeServer& server, AccountRecords& records, Events& events)

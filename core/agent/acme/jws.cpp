@@ -9,10 +9,6 @@
 namespace evercert {
 namespace {
 
-BytesView bytes_of(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 std::string encoded(std::string_view text) {
   return to_base64url(bytes_of(text));
 }

@@ -63,9 +63,9 @@ void add_counter(Page& page, std::string_view first, std::string_view second,
                  const std::vector<std::pair<std::string, std::uint64_t>>& counts) {
   for (const auto& [key, count] : counts) {
     const std::size_t middle = key.find('\0');
-    const std::string_view head = std::string_view(key).substr(0, middle);
+    const std::string_view label = std::string_view(key).substr(0, middle);
     const std::string_view tail = middle == std::string::npos ? std::string_view{} : std::string_view(key).substr(middle + 1);
-    page.sample({{first, head}, {second, tail}}, static_cast<std::int64_t>(count));
+    page.sample({{first, label}, {second, tail}}, static_cast<std::int64_t>(count));
   }
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t longest_line = std::size_t{64} << 20;
 constexpr std::size_t portion = std::size_t{64} << 10;
-constexpr std::chrono::seconds patience{10};
+constexpr std::chrono::seconds send_patience{10};
 
 // False: the deadline passed first.
 bool wait_for(int socket, short events, std::chrono::steady_clock::time_point deadline) {
@@ -63,7 +63,7 @@ Result<ControlConnection> ControlConnection::open(const std::string& state_path)
     return system_error(ErrorKind::connection, "no socket", errno);
   }
   // An agent whose queue of connections is full makes connect() wait; not for ever.
-  const timeval limit{patience.count(), 0};
+  const timeval limit{send_patience.count(), 0};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   int outcome = 0;
   do {
@@ -81,7 +81,7 @@ Result<Done> ControlConnection::send(const Json& message) {
   if (line.size() > longest_line) {
     return Error{ErrorKind::internal, "a message of " + std::to_string(line.size()) + " bytes is too long for the agent"};
   }
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline = std::chrono::steady_clock::now() + send_patience;
   std::string_view rest = line;
   while (!rest.empty()) {
     const ssize_t sent = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);

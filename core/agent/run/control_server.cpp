@@ -18,7 +18,7 @@ namespace evercert {
 namespace {
 
 constexpr std::size_t most_clients = 128;
-constexpr std::size_t longest_line = std::size_t{64} << 10;
+constexpr std::size_t longest_request = std::size_t{64} << 10;
 // A plan of ten thousand certificates travels in one line, but only from those who may write the state directory anyway.
 constexpr std::size_t longest_trusted_line = std::size_t{64} << 20;
 constexpr std::size_t most_unread = std::size_t{4} << 20;
@@ -93,7 +93,7 @@ bool ControlServer::read_lines(Client client) {
     handlers_.request(client, *request, may_change);
     if (!peers_.contains(client)) return true;
   }
-  return peer.in.size() <= (trusted ? longest_trusted_line : longest_line);
+  return peer.in.size() <= (trusted ? longest_trusted_line : longest_request);
 }
 
 void ControlServer::send(Client client, const nlohmann::json& message) {

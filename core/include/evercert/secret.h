@@ -12,6 +12,14 @@ namespace evercert {
 using Bytes = std::vector<std::uint8_t>;
 using BytesView = std::span<const std::uint8_t>;
 
+// The bytes of a text; the view lives as long as the text stays unchanged.
+inline BytesView bytes_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+// Overwrites and empties a text that held a secret on its way into or out of another form.
+void wipe(std::string& text) noexcept;
+
 class Secret {
  public:
   Secret() = default;

@@ -21,6 +21,11 @@ Secret& Secret::operator=(Secret&& other) noexcept {
   return *this;
 }
 
+void wipe(std::string& text) noexcept {
+  OPENSSL_cleanse(text.data(), text.size());
+  text.clear();
+}
+
 void Secret::wipe() noexcept {
   OPENSSL_cleanse(bytes_.data(), bytes_.size());
   bytes_.clear();

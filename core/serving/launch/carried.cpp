@@ -17,16 +17,11 @@ namespace {
 
 constexpr std::size_t largest_memory_file = std::size_t{64} << 20;
 
-void wipe(std::string& text) {
-  OPENSSL_cleanse(text.data(), text.size());
-  text.clear();
-}
-
-void wipe(Json& value) {
+void wipe_texts(Json& value) {
   if (auto* text = value.get_ptr<std::string*>())
     wipe(*text);
   else if (value.is_structured())
-    for (auto& member : value) wipe(member);
+    for (auto& member : value) wipe_texts(member);
 }
 
 Result<Secret> secret_member(const Json& object, const std::string& member) {
@@ -91,7 +86,7 @@ Result<CarriedSecrets> read_secrets(int descriptor) {
   // Not the parser's own sentence: it quotes the text.
   if (!document) return Error{ErrorKind::internal, "the secrets are not JSON"};
   auto carried = interpret_secrets(*document);
-  wipe(*document);
+  wipe_texts(*document);
   return carried;
 }
 

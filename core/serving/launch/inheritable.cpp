@@ -17,11 +17,6 @@ namespace evercert {
 
 namespace {
 
-void wipe(std::string& text) {
-  OPENSSL_cleanse(text.data(), text.size());
-  text.clear();
-}
-
 Result<Descriptor> sealed_memory_file(const char* name, std::string_view content) {
   auto file = make_memory_file(name);
   if (!file) return file;

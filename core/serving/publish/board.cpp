@@ -16,8 +16,7 @@
 
 namespace evercert {
 
-namespace {
-
+// A certificate name as the board knows it.
 struct NameHash {
   std::uint64_t low = 0;
   std::uint64_t high = 0;
@@ -27,6 +26,8 @@ struct NameHash {
 struct NameHashOf {
   std::size_t operator()(const NameHash& hash) const { return hash.low; }
 };
+
+namespace {
 
 NameHash hash_of(std::string_view name) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};

@@ -14,10 +14,6 @@ namespace {
 constexpr std::size_t root_size = 32;
 constexpr std::string_view first_words = "evercert-seal-key 1 ";
 
-BytesView bytes_of(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 Result<Secret> derive(const Secret& root, std::string_view purpose, std::size_t size) {
   return hkdf_sha256(root.view(), bytes_of("evercert seal.key 1"), purpose, size);
 }

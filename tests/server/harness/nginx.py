@@ -33,7 +33,7 @@ def host(names, evercert="evercert on;", listen=None, http=True, inside=OK, stat
 class Nginx:
     def __init__(self, folder, install, http, pebble=None, directory=None, state=None, issuer_extra="", global_extra="", main="",
                  stream="", workers=2, user="www-data", terms="accept_terms_of_service;", modules=True, label="nginx",
-                 processes_off=False, port=ports.TLS, status_port=ports.STATUS):
+                 processes_off=False, daemon=False, port=ports.TLS, status_port=ports.STATUS):
         self.folder, self.install, self.user, self.port = folder, install, user, port
         self.pebble = pebble
         self.state = state or os.path.join(folder, "evercert")
@@ -45,7 +45,7 @@ class Nginx:
         self.known = set()
         self.parts = dict(http=http, directory=directory or (pebble.uri if pebble else None), issuer_extra=issuer_extra,
                           global_extra=global_extra, main=main, stream=stream, terms=terms, modules=modules,
-                          processes_off=processes_off)
+                          processes_off=processes_off, daemon=daemon)
         self.write()
 
     @property
@@ -64,7 +64,7 @@ class Nginx:
             lines += ["load_module %s;" % STREAM, "load_module %s;" % self.install.stream_module]
         if os.geteuid() == 0 and self.user:
             lines.append("user %s;" % self.user)
-        lines.append("worker_processes %d; daemon off; pid %s;" % (self.workers, self.pid_file))
+        lines.append("worker_processes %d; daemon %s; pid %s;" % (self.workers, "on" if part["daemon"] else "off", self.pid_file))
         if part["processes_off"]:
             lines.append("master_process off;")
         lines.append("error_log %s info;" % self.error_log)
@@ -109,12 +109,24 @@ class Nginx:
     def start(self, wait=True, prefix=(), timeout=20.0):
         self.process = subprocess.Popen([*prefix, *self.arguments()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, **self._identity())
+        if self.parts["daemon"]:
+            self.process.wait(timeout)
+            assert self.process.returncode == 0, "nginx did not start:\n" + self.log() + self.process.stderr.read().decode()
+            self.process.stderr.close()
+            self.process = processes.Adopted(wait_for(self._pid_in_file, "the pid file", seen=self.log))
         if wait:
             wait_for(lambda: self.process.poll() is not None or self._listens(), "nginx to listen", timeout, seen=self.log)
             assert self.process.poll() is None, "nginx did not start:\n" + self.log() + self.process.stderr.read().decode()
             if not self.parts["processes_off"] and not prefix:
                 self.wait_workers()
         return self
+
+    def _pid_in_file(self):
+        try:
+            with open(self.pid_file) as file:
+                return int(file.read() or 0)
+        except FileNotFoundError:
+            return 0
 
     def _listens(self):
         from .waiting import port_open
@@ -168,7 +180,7 @@ class Nginx:
             return
         self.remember()
         processes.stop(self.process, number, timeout)
-        if self.process.stderr:
+        if self.process.stderr and not self.process.stderr.closed:
             self.process.stderr.close()
         wait_for(lambda: not any(processes.alive(pid) for pid in self.known), "everything nginx started to end", timeout,
                  seen=lambda: [processes.title_of(p) for p in self.known if processes.alive(p)])

@@ -126,6 +126,35 @@ def stop(process, number=signal.SIGTERM, timeout=10.0):
         process.wait()
 
 
+class Adopted:
+    """A process that became a daemon and so our child again; what tests use of subprocess.Popen."""
+    stderr = None
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def poll(self):
+        if self.returncode is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            if found:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout=10.0):
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("process %d" % self.pid, timeout)
+            time.sleep(0.005)
+        return self.returncode
+
+    def send_signal(self, number):
+        kill(self.pid, number)
+
+    def kill(self):
+        kill(self.pid)
+
+
 def bystander():
     """uid and gid of an unprivileged user that is neither the web server's nor the agent's."""
     import pwd
