@@ -1,5 +1,9 @@
 #include "fake/fake_issuer.h"
 
+#include <algorithm>
+
+#include "serving/base/files.h"
+
 namespace evercert {
 namespace {
 
@@ -60,7 +64,9 @@ Result<std::vector<Challenge>> FakeIssuer::challenges(IssuerOrder& order) {
   if (auto begun = begin("challenges"); !begun) return begun.error();
   std::vector<Challenge> open;
   for (const auto& identifier : held_.at(order.reference).wanted.identifiers) {
-    open.push_back({ChallengeKind::http_01, identifier, "token-" + identifier.value, "answer", order.reference});
+    open.push_back({ChallengeKind::http_01, identifier,
+                    to_base64url({reinterpret_cast<const std::uint8_t*>(identifier.value.data()), identifier.value.size()}),
+                    "answer", order.reference});
   }
   return open;
 }

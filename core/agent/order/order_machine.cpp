@@ -195,7 +195,8 @@ Result<StepResult> OrderMachine::authorize() {
   if (!challenges) return refused(challenges.error());
   for (const auto& challenge : *challenges) {
     if (auto presented = parts_.solver.present(challenge); !presented) {
-      return presented.error().with_prefix("the challenge for " + challenge.identifier.value + " could not be presented");
+      return refused(
+          presented.error().with_prefix("the challenge for " + challenge.identifier.value + " could not be presented"));
     }
   }
   record_.challenges = std::move(challenges).value();
