@@ -72,13 +72,16 @@ std::string link_of(int descriptor) {
 }
 
 int tell_all() {
+  // Before it is protected: afterwards an ordinary user may not even read its own.
   const std::string at_start = open_descriptors();
+  const std::string arguments = file_text("/proc/self/cmdline");
+  const std::string environment = file_text("/proc/self/environ");
   auto inheritance = evercert::receive_inheritance(channel);
   if (!inheritance) return 9;
   evercert::ChannelLogger log(channel);
   log.write(LogLevel::info, "descriptors=" + at_start);
-  log.write(LogLevel::info, "arguments=" + file_text("/proc/self/cmdline"));
-  log.write(LogLevel::info, "environment=" + file_text("/proc/self/environ"));
+  log.write(LogLevel::info, "arguments=" + arguments);
+  log.write(LogLevel::info, "environment=" + environment);
   log.write(LogLevel::info, "instance=" + inheritance->instance);
   log.write(LogLevel::info, "input=" + link_of(0));
   const mode_t mask = ::umask(0);

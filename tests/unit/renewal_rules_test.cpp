@@ -194,7 +194,8 @@ class BudgetTest : public CppUnit::TestFixture {
     for (int i = 0; i < 4; ++i) CPPUNIT_ASSERT(!budget.failed("a", start + i * 20s, 0.5));
     CPPUNIT_ASSERT(!budget.is_open());
     CPPUNIT_ASSERT(!budget.failed("a", start + 80s, 0.5));
-    CPPUNIT_ASSERT(budget.failed("a", start + 81s, 0.5));
+    CPPUNIT_ASSERT(!budget.failed("a", start + 81s, 0.5));
+    CPPUNIT_ASSERT(budget.failed("a", start + 82s, 0.5));
     CPPUNIT_ASSERT(budget.is_open());
   }
   void one_job_probes_for_all_and_its_success_calls_the_others() {
