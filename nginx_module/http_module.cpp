@@ -21,7 +21,8 @@ char* set_status(ngx_conf_t* cf, ngx_command_t*, void*) {
 void* create_cycle(ngx_cycle_t* cycle) {
   return guarded<void*>(nullptr, [&]() -> void* {
     if (http_directives.commands[0].name.len == 0) {
-      http_directives.commands[0] = {ngx_string("evercert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, set_status, 0, 0, nullptr};
+      http_directives.commands[0] = {
+          ngx_string("evercert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, set_status, 0, 0, nullptr};
       if (!fill_directives(http_directives, {NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, NGX_HTTP_SRV_CONF_OFFSET})) return nullptr;
     }
     return pool_new<NginxCycle>(cycle->pool, cycle);

@@ -45,7 +45,8 @@ void* create_server(ngx_conf_t* cf) {
   return guarded<void*>(nullptr, [&]() -> void* {
     if (!find_core(cf)) return nullptr;
     const bool filled = stream_directives.commands[0].name.len != 0;
-    if (!filled && !core->fill(stream_directives, {NGX_STREAM_MAIN_CONF, NGX_STREAM_SRV_CONF, NGX_STREAM_SRV_CONF_OFFSET})) return nullptr;
+    if (!filled && !core->fill(stream_directives, {NGX_STREAM_MAIN_CONF, NGX_STREAM_SRV_CONF, NGX_STREAM_SRV_CONF_OFFSET}))
+      return nullptr;
     return core->create_server(cf->pool);
   });
 }

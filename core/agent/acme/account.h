@@ -7,8 +7,8 @@
 #include <optional>
 #include <string>
 
-#include "agent/acme/account_records.h"
 #include "agent/acme/server.h"
+#include "agent/issuer/account_records.h"
 #include "agent/observe/event.h"
 #include "evercert/plan.h"
 

@@ -6,7 +6,7 @@
 #include <stop_token>
 #include <string>
 
-#include "agent/acme/account_records.h"
+#include "agent/issuer/account_records.h"
 #include "agent/issuer/issuer.h"
 #include "agent/net/http_client.h"
 #include "agent/observe/event.h"

@@ -1,7 +1,7 @@
 // The ACME accounts in the store, sealed under the agent's key: accounts/<id>.account. Made once by the agent for all issuers.
 #pragma once
 
-#include "agent/acme/account_records.h"
+#include "agent/issuer/account_records.h"
 #include "agent/store/store.h"
 #include "evercert/state.h"
 

@@ -1,4 +1,4 @@
-#include "agent/acme/account_records.h"
+#include "agent/issuer/account_records.h"
 
 #include "serving/base/files.h"
 #include "serving/base/json.h"
