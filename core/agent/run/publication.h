@@ -77,7 +77,7 @@ class Publication {
     std::optional<CertificateSlot> slot;
   };
   Entry& entry(const std::string& certificate);
-  Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry);
+  Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry, bool verified);
   void note(const CertificateSpec& certificate, Entry& entry, const Bundle& bundle);
   void prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh);
   Workers::Again prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun);

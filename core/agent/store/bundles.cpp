@@ -102,7 +102,9 @@ void remove_older(Store& store, const SealKey& serving, const std::string& name,
 
 Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundle bundle,
                                      std::chrono::system_clock::time_point now, const PublishOptions& options) {
-  if (const auto verified = verify_bundle(bundle, now); !verified) return verified.error();
+  if (!options.verified) {
+    if (const auto verified = verify_bundle(bundle, now); !verified) return verified.error();
+  }
   const auto turn = wait_for_turn(store, bundle.name);
   if (!turn) return turn.error();
   const auto quarantined = highest_quarantined(store, bundle.name);

@@ -14,6 +14,7 @@ namespace evercert {
 struct PublishOptions {
   const StoreLock* guard = nullptr;
   std::uint64_t above = 0;  // a generation known from elsewhere (the board): the new one is higher
+  bool verified = false;    // verify_bundle() has just passed on this very bundle
 };
 
 // Verifies, numbers (bundle.generation is ignored) and puts durably; keeps the previous generation that opens, removes older
