@@ -141,7 +141,7 @@ Workers::Again Renewal::consider(Time now) {
     if (pace_.failure) why = "another try after: " + pace_.failure->message;
   }
   if (!forced) {
-    const auto guarded = guarded_until(pace_.issues_for(certificate_.identifiers), now);
+    const auto guarded = guarded_until(pace_.issues_for(certificate_.identifiers), now, installed.has_value());
     if (guarded && *guarded > at) {
       at = *guarded;
       why = "the guard against renewing too often";

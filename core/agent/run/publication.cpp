@@ -107,6 +107,7 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     if (problem) problem->remedy = remedy_for(problem->kind);
     if (problem) place.current.problem = problem;
     place.current.held = newest && newest->held.has_value();
+    place.current.unreadable = !newest;
   }
   auto seen = current(certificate.name);
   if (prove && seen.generation != 0) {

@@ -53,6 +53,7 @@ class Publication {
     std::optional<CertificateStatus::Served> served;
     std::optional<StatusProblem> problem;  // held, damaged or not served
     bool held = false;
+    bool unreadable = false;  // the store failed: nobody knows what there is
     bool not_served = false;
     [[nodiscard]] std::optional<Lifetime> lifetime() const;  // that of the pair that ends first
   };

@@ -158,7 +158,7 @@ Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::
     const auto generations = present_generations(store, name);
     if (!generations) return generations.error();
     if (generations->size() < 2) {
-      return Error{ErrorKind::action_required, what + ": there is no generation before the present one"};
+      return Error{ErrorKind::storage, what + ": there is no generation before the present one"};
     }
     to = (*generations)[1];
   }
@@ -166,14 +166,14 @@ Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::
   if (!found) return found.error();
   if (found->fault) return found->fault->with_prefix(what);
   if (!found->bundle) {
-    return Error{ErrorKind::action_required, what + ": there is no generation " + std::to_string(*to) + " any more"};
+    return Error{ErrorKind::storage, what + ": there is no generation " + std::to_string(*to) + " any more"};
   }
   Bundle bundle = std::move(*found->bundle);
   for (const BundlePair& pair : bundle.pairs) {
     const auto facts = leaf_facts(pair.leaf);
     if (!facts) return facts.error().with_prefix(what);
     if (facts->not_after <= now) {
-      return Error{ErrorKind::action_required, what + ": generation " + std::to_string(*to) + " has expired"};
+      return Error{ErrorKind::storage, what + ": generation " + std::to_string(*to) + " has expired"};
     }
   }
   bundle.origin = "rollback to " + std::to_string(*to);
