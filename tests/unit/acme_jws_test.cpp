@@ -25,21 +25,19 @@ Bytes bytes_of(std::string_view text) {
 }
 
 struct ParameterBuilder {
-  OSSL_PARAM_BLD* builder = OSSL_PARAM_BLD_new();
+  std::unique_ptr<OSSL_PARAM_BLD, Releaser<OSSL_PARAM_BLD_free>> builder{OSSL_PARAM_BLD_new()};
   std::vector<BigNumberHandle> numbers;
   void add(const char* name, const std::string& value) {
     const Bytes bytes = decoded(value);
     numbers.emplace_back(BN_bin2bn(bytes.data(), static_cast<int>(bytes.size()), nullptr));
-    OSSL_PARAM_BLD_push_BN(builder, name, numbers.back().get());
+    OSSL_PARAM_BLD_push_BN(builder.get(), name, numbers.back().get());
   }
   KeyHandle key(const char* type) {
-    OSSL_PARAM* parameters = OSSL_PARAM_BLD_to_param(builder);
+    const std::unique_ptr<OSSL_PARAM, Releaser<OSSL_PARAM_free>> parameters(OSSL_PARAM_BLD_to_param(builder.get()));
     const KeyContextHandle making(EVP_PKEY_CTX_new_from_name(nullptr, type, nullptr));
     EVP_PKEY* made = nullptr;
     CPPUNIT_ASSERT_EQUAL(1, EVP_PKEY_fromdata_init(making.get()));
-    CPPUNIT_ASSERT_EQUAL(1, EVP_PKEY_fromdata(making.get(), &made, EVP_PKEY_KEYPAIR, parameters));
-    OSSL_PARAM_free(parameters);
-    OSSL_PARAM_BLD_free(builder);
+    CPPUNIT_ASSERT_EQUAL(1, EVP_PKEY_fromdata(making.get(), &made, EVP_PKEY_KEYPAIR, parameters.get()));
     return KeyHandle(made);
   }
 };
