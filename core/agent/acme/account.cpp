@@ -80,7 +80,6 @@ Result<std::optional<Account::Registered>> Account::heal(const Registered& lost)
   }
   const auto now = server_.clock().now();
   if (healed_ && now - *healed_ < heal_interval && now >= *healed_) return std::optional<Registered>();
-  healed_ = now;
   events_.tell({"account_lost",
                 LogLevel::warn,
                 {},
@@ -89,6 +88,8 @@ Result<std::optional<Account::Registered>> Account::heal(const Registered& lost)
                 server_.who() + " no longer knows our account " + lost.url + "; it is registered again with the same key",
                 {{"account", lost.url}}});
   auto again = register_key(Find::not_at_all);
+  // A CA that went away meanwhile has refused nothing.
+  if (again || again.error().kind != ErrorKind::connection) healed_ = now;
   if (!again) return again.error();
   return std::optional<Registered>(std::move(*again));
 }

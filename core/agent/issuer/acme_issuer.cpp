@@ -56,6 +56,8 @@ class AcmeIssuer : public Issuer {
   Result<HttpResponse> read(const std::string& url, const std::string& what) { return account_.post({url, "", what, ""}); }
   Result<IssuerOrder> understand(const HttpResponse& response, const std::string& url, const std::string& request_key);
   Result<AuthorizationResource> authorization(const std::string& url);
+  Result<HttpResponse> read_order(const std::string& url);
+  Error unless_forgotten(const IssuerOrder& order, const Error& error);
   Result<std::string> profile_to_send(const Wanted& wanted);
   void warn(const std::string& event, const std::string& certificate, const std::string& sentence);
   Error why_invalid(const OrderResource& order);
@@ -132,13 +134,34 @@ Result<AuthorizationResource> AcmeIssuer::authorization(const std::string& url) 
   return parsed;
 }
 
+// A CA that was set up anew knows neither order nor account; what it answers then differs from CA to CA.
+Result<HttpResponse> AcmeIssuer::read_order(const std::string& url) {
+  auto response = read(url, "show the order " + url);
+  if (response || response.error().kind != ErrorKind::issuer_refused) return response;
+  Error error = response.error();
+  const bool forgotten = !error.problem || is_problem(error, "malformed") || is_problem(error, "accountDoesNotExist") ||
+                         is_problem(error, "unauthorized");
+  if (!forgotten) return error;
+  Problem problem = error.problem ? *error.problem : Problem();
+  problem.type = order_forgotten;
+  error.problem = std::make_shared<const Problem>(std::move(problem));
+  return error;
+}
+
+// Something that belongs to the order was refused: when the order itself is unknown, that is why.
+Error AcmeIssuer::unless_forgotten(const IssuerOrder& order, const Error& error) {
+  if (error.kind != ErrorKind::issuer_refused) return error;
+  auto response = read_order(order.reference);
+  return !response && is_forgotten(response.error()) ? response.error() : error;
+}
+
 Result<std::vector<Challenge>> AcmeIssuer::challenges(IssuerOrder& order) {
   auto resource = order_of(order);
   if (!resource) return resource.error();
   std::vector<Challenge> open;
   for (const auto& url : resource->authorizations) {
     auto found = authorization(url);
-    if (!found) return found.error();
+    if (!found) return unless_forgotten(order, found.error());
     if (found->status != "pending") continue;
     const std::string kind = to_string(spec_.challenge);
     std::string offered;
@@ -209,7 +232,7 @@ Error AcmeIssuer::why_invalid(const OrderResource& order) {
 Result<IssuerOrder> AcmeIssuer::refresh(const IssuerOrder& order) {
   auto resource = order_of(order);
   if (!resource) return resource.error();
-  auto response = read(order.reference, "show the order " + order.reference);
+  auto response = read_order(order.reference);
   if (!response) return response.error();
   return understand(*response, order.reference, resource->request_key);
 }
@@ -223,9 +246,9 @@ Result<IssuerOrder> AcmeIssuer::finalize(const IssuerOrder& order, const Wanted&
   auto response = account_.post({resource->finalize, payload, "finalize the order for " + names_of(wanted.identifiers), ""});
   // Not ready can mean "not yet" as well as "done already" (two of us, or an answer that was lost): the order tells.
   if (!response && is_problem(response.error(), "orderNotReady")) {
-    response = read(order.reference, "show the order " + order.reference);
+    response = read_order(order.reference);
   }
-  if (!response) return response.error();
+  if (!response) return unless_forgotten(order, response.error());
   return understand(*response, order.reference, *request_key);
 }
 
@@ -246,7 +269,7 @@ Result<IssuedCertificate> AcmeIssuer::collect(const IssuerOrder& order) {
   }
   HttpResponse answer;
   auto chain = download(resource->certificate, resource->request_key, &answer);
-  if (!chain) return chain.error();
+  if (!chain) return unless_forgotten(order, chain.error());
   const auto preferred = [this](const Chain& candidate) {
     const auto& names = candidate.issuer_names;
     return std::find(names.begin(), names.end(), spec_.preferred_chain) != names.end();

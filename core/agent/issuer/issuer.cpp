@@ -2,6 +2,10 @@
 
 namespace evercert {
 
+bool is_forgotten(const Error& error) {
+  return error.problem && error.problem->type == order_forgotten;
+}
+
 const char* to_string(IssuerOrderStatus status) {
   switch (status) {
     case IssuerOrderStatus::pending:

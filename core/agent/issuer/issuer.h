@@ -47,6 +47,11 @@ struct Challenge {
   std::string location;  // private to the issuer: how to say that it is ready
 };
 
+// The type of the problem that an issuer states when the CA knows nothing of an order any more: nothing can be finished or
+// given up there, and a new order loses nothing.
+inline constexpr const char* order_forgotten = "urn:evercert:error:orderForgotten";
+bool is_forgotten(const Error& error);
+
 struct IssuedCertificate {
   Bytes leaf;                // DER
   std::vector<Bytes> chain;  // DER, leaf's issuer first, without the root
@@ -66,7 +71,8 @@ class Issuer {
   // Tells the CA that one challenge can be validated.
   virtual Result<Done> respond(const IssuerOrder& order, const Challenge& challenge) = 0;
   // Asks for the order's present state. An invalid order carries its problem (challenge_failed with the names, or
-  // issuer_refused). A reference the CA does not know: issuer_refused.
+  // issuer_refused). A reference the CA does not know: issuer_refused, with the problem
+  // order_forgotten.
   virtual Result<IssuerOrder> refresh(const IssuerOrder& order) = 0;
   // Hands in the request of a ready order.
   virtual Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) = 0;

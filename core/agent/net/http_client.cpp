@@ -264,20 +264,25 @@ class CurlClient : public HttpClient {
     const std::string peer = origin_of(uri);
     const std::string why = reason.empty() ? curl_easy_strerror(outcome) : reason;
     const auto error = [](std::string sentence) { return Error{ErrorKind::connection, std::move(sentence)}; };
+    const auto unreachable = [](std::string sentence) {
+      auto problem = std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}});
+      return Error{ErrorKind::connection, std::move(sentence), std::nullopt, std::move(problem)};
+    };
     if (oversize) return error(peer + " sent an answer of more than 1 MiB; it was not read to its end");
     switch (outcome) {
       case CURLE_ABORTED_BY_CALLBACK:
         return error("the request to " + peer + " was given up because the program ends");
       case CURLE_COULDNT_RESOLVE_HOST:
-        return error("the name in " + peer + " could not be resolved; check the name and this machine's resolver");
+        return unreachable("the name in " + peer + " could not be resolved; check the name and this machine's resolver");
       case CURLE_COULDNT_RESOLVE_PROXY:
-        return error("the name of the proxy " + origin_of(settings_.proxy.uri) + " could not be resolved");
+        return unreachable("the name of the proxy " + origin_of(settings_.proxy.uri) + " could not be resolved");
       case CURLE_COULDNT_CONNECT: {
         long code = 0;
         curl_easy_getinfo(handle, CURLINFO_OS_ERRNO, &code);
         const std::string through = settings_.proxy.uri.empty() ? "" : " through the proxy " + origin_of(settings_.proxy.uri);
-        if (code == ECONNREFUSED) return error(peer + through + " refused the connection; is the server running?");
-        return error(peer + through + " could not be reached: " + (code != 0 ? std::strerror(static_cast<int>(code)) : why));
+        if (code == ECONNREFUSED) return unreachable(peer + through + " refused the connection; is the server running?");
+        return unreachable(peer + through +
+                           " could not be reached: " + (code != 0 ? std::strerror(static_cast<int>(code)) : why));
       }
       case CURLE_PEER_FAILED_VERIFICATION:
         return error("the certificate of " + peer + " is not trusted (" + why +
@@ -288,7 +293,8 @@ class CurlClient : public HttpClient {
       case CURLE_OPERATION_TIMEDOUT: {
         curl_off_t connected = 0;
         curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &connected);
-        if (connected == 0) return error(peer + " did not take the connection within " + in_seconds(settings_.connect_timeout));
+        if (connected == 0)
+          return unreachable(peer + " did not take the connection within " + in_seconds(settings_.connect_timeout));
         return error(peer + " did not answer within " + in_seconds(settings_.total_timeout));
       }
       case CURLE_GOT_NOTHING:

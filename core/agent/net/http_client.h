@@ -35,6 +35,9 @@ struct HttpResponse {
 };
 
 // Thread-safe: connections are pooled and kept alive.
+// The type of the problem of an Error for a server to which no connection could be made at all.
+inline constexpr const char* server_unreachable = "urn:evercert:error:unreachable";
+
 class HttpClient {
  public:
   virtual ~HttpClient() = default;

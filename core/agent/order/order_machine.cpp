@@ -27,6 +27,9 @@ OrderState state_by(IssuerOrderStatus status, bool responded) {
   return OrderState::invalid;
 }
 
+// A request whose sender was killed may still be on its way to the CA, or in the making there.
+constexpr std::chrono::seconds until_settled{2};
+
 bool order_is_dead(ErrorKind kind) {
   return kind == ErrorKind::issuer_refused || kind == ErrorKind::challenge_failed;
 }
@@ -67,7 +70,7 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
        &OrderMachine::look_for,
        "asks the CA for an order of ours that it may know",
        "nothing new",
-       "looks for it; places only if there is none",
+       "looks for it; places only if there is still none after two seconds",
        {placed, ready, processing, valid, invalid, planned}},
       {placed,
        "authorize",
@@ -186,6 +189,10 @@ Result<StepResult> OrderMachine::look_for() {
   auto found = parts_.issuer.find(record_.wanted(), record_.known);
   if (!found) return found.error();
   if (*found) return adopt(std::move(**found), Durability::power);
+  const auto passed = record_.history.empty() ? until_settled : parts_.clock.now() - record_.history.back().at;
+  if (passed >= std::chrono::seconds(0) && passed < until_settled) {
+    return StepResult{Wait::issuance, std::chrono::seconds(1)};
+  }
   if (auto entered = enter(OrderState::planned, Durability::process); !entered) return entered.error();
   return StepResult{};
 }
@@ -250,7 +257,8 @@ Result<StepResult> OrderMachine::collect() {
 
 Result<StepResult> OrderMachine::abandon() {
   // Giving up is a courtesy to the CA: when it fails the authorizations expire by themselves.
-  if (record_.order) static_cast<void>(parts_.issuer.abandon(*record_.order).has_value());
+  const bool forgotten = record_.problem && is_forgotten(*record_.problem);
+  if (record_.order && !forgotten) static_cast<void>(parts_.issuer.abandon(*record_.order).has_value());
   for (const auto& challenge : record_.challenges) static_cast<void>(parts_.solver.clean_up(challenge).has_value());
   if (record_.order) record_.known.push_back(record_.order->reference);
   record_.private_key.wipe();

@@ -1,11 +1,22 @@
 #include "agent/renewal/budget.h"
 
-#include "agent/renewal/backoff.h"
+#include <algorithm>
+#include <array>
 
 namespace evercert {
 namespace {
 constexpr std::size_t failures_that_open = 5;
 constexpr std::chrono::minutes failure_window{1};
+
+// One request for all orders costs the CA nothing, so it may come often: after an outage nobody waits longer than it took.
+std::chrono::milliseconds probe_pause(unsigned failures, double random) {
+  using std::chrono::seconds;
+  constexpr std::array<seconds, 9> row{seconds(1),  seconds(2),  seconds(4),   seconds(8),  seconds(15),
+                                       seconds(30), seconds(60), seconds(120), seconds(300)};
+  const std::chrono::milliseconds pause = row[std::min<std::size_t>(failures > 0 ? failures - 1 : 0, row.size() - 1)];
+  return std::chrono::milliseconds(
+      static_cast<std::chrono::milliseconds::rep>(static_cast<double>(pause.count()) * (0.75 + 0.5 * random)));
+}
 }  // namespace
 
 bool Budget::take(const std::string& job, double urgency) {
@@ -63,43 +74,53 @@ std::optional<Time> Budget::blocked_until(const std::string& job, Time now) {
   return probe_.empty() ? probe_at_ : now + std::chrono::seconds(30);
 }
 
-bool Budget::failed(const std::string& job, Time now, double random) {
+bool Budget::failed(const std::string& job, Time now, double random, bool unreachable) {
   const std::lock_guard lock(mutex_);
   if (open_) {
-    if (probe_ == job || probe_.empty()) {
+    blocked_.insert(job);
+    // Others that were on their way when it opened tell nothing new.
+    if (probe_ == job) {
       probe_.clear();
-      const Error lost{ErrorKind::connection, ""};
-      probe_at_ = now + backoff_pause({lost, ++probes_failed_, 0, false, random});
+      probe_at_ = now + probe_pause(++probes_failed_, random);
     }
     return false;
   }
   failures_.push_back(now);
   while (!failures_.empty() && failures_.front() + failure_window < now) failures_.pop_front();
-  if (failures_.size() < failures_that_open) return false;
+  if (failures_.size() < failures_that_open && !unreachable) return false;
   failures_.clear();
   open_ = true;
   probe_.clear();
-  probes_failed_ = 1;
-  const Error lost{ErrorKind::connection, ""};
-  probe_at_ = now + backoff_pause({lost, 1, 0, false, random});
+  blocked_.insert(job);
+  // A CA that comes and goes is probed ever more rarely.
+  if (now - closed_at_ > failure_window) probes_failed_ = 0;
+  probe_at_ = now + probe_pause(++probes_failed_, random);
   return true;
 }
 
-Budget::Back Budget::succeeded(const std::string& job) {
+void Budget::pass(const std::string& job, Time now) {
+  const std::lock_guard lock(mutex_);
+  if (probe_ != job) return;
+  probe_.clear();
+  probe_at_ = now;
+}
+
+Budget::Back Budget::succeeded(const std::string& job, Time now) {
   const std::lock_guard lock(mutex_);
   if (probe_ == job) probe_.clear();
   failures_.clear();
   if (!open_) return {};
   open_ = false;
+  closed_at_ = now;
   probe_.clear();
   Back back{true, {blocked_.begin(), blocked_.end()}};
   blocked_.clear();
   return back;
 }
 
-bool Budget::is_open() const {
+std::optional<Time> Budget::next_probe() const {
   const std::lock_guard lock(mutex_);
-  return open_;
+  return open_ ? std::optional<Time>(probe_at_) : std::nullopt;
 }
 
 Experience Budget::experience() const {

@@ -31,18 +31,22 @@ class Budget {
   std::optional<std::string> forget(const std::string& job);
 
   // --- the breaker ---
-  // Open after five connection failures within a minute. nullopt: go ahead (also the one probe when its time has come); else
-  // when to ask again. Who waits here is named by succeeded().
+  // Open after five connection failures within a minute, or at the first when the CA could not even be reached. nullopt: go
+  // ahead (also the one probe when its time has come); else when to ask again. Who waits here is named by succeeded().
   std::optional<Time> blocked_until(const std::string& job, Time now);
-  // True when this failure opened the breaker.
-  bool failed(const std::string& job, Time now, double random);
+  // True when this failure opened the breaker. While it is open, whoever fails waits for the probe. `unreachable`: there was no
+  // connection at all.
+  bool failed(const std::string& job, Time now, double random, bool unreachable = false);
+  // The job neither reached the CA nor failed to: another one may probe.
+  void pass(const std::string& job, Time now);
   // True and the waiting jobs when this success closed it.
   struct Back {
     bool closed_now = false;
     std::vector<std::string> waiting;
   };
-  Back succeeded(const std::string& job);
-  [[nodiscard]] bool is_open() const;
+  Back succeeded(const std::string& job, Time now);
+  [[nodiscard]] bool is_open() const { return next_probe().has_value(); }
+  [[nodiscard]] std::optional<Time> next_probe() const;  // while it is open
 
   // --- experience ---
   [[nodiscard]] Experience experience() const;
@@ -58,6 +62,7 @@ class Budget {
   Time probe_at_;
   std::string probe_;  // the job that probes now, or empty
   unsigned probes_failed_ = 0;
+  Time closed_at_;
   std::set<std::string> blocked_;
   Experience experience_;
 };

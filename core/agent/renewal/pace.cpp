@@ -35,6 +35,7 @@ Json json_of(const Pace& pace) {
             {"next_attempt", number_of(pace.next_attempt)},
             {"issuer_index", pace.issuer_index},
             {"issuer_failures", pace.issuer_failures},
+            {"forgotten_at", number_of(pace.forgotten_at)},
             {"issued", Json::array()}};
   if (pace.failure) {
     json["failure"] = {{"kind", static_cast<int>(pace.failure->kind)},
@@ -54,6 +55,7 @@ Pace pace_of(const Json& json) {
   pace.next_attempt = time_of(json.at("next_attempt"));
   pace.issuer_index = json.at("issuer_index").get<unsigned>();
   pace.issuer_failures = json.at("issuer_failures").get<unsigned>();
+  if (json.contains("forgotten_at")) pace.forgotten_at = time_of(json.at("forgotten_at"));
   if (json.contains("failure")) {
     const auto& failure = json.at("failure");
     const int kind = std::clamp(failure.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::internal));

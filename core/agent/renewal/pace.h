@@ -26,6 +26,7 @@ struct Pace {
   Time next_attempt;             // no step before it
   unsigned issuer_index = 0;     // which of the certificate's issuers is asked
   unsigned issuer_failures = 0;  // failed orders there in a row
+  Time forgotten_at;             // when a CA last had forgotten an order of ours; unset by the next certificate
   struct Issued {
     Issue issue;
     std::string names;  // which set of names it was for

@@ -86,6 +86,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   const bool done = (*record)->order && parts_.is_published(**record);
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(**record));
   if (done) {
+    remember_published();
     static_cast<void>(machine_->published().has_value());
     clean_up(machine_->record());
     known_ = machine_->record().known;
@@ -105,7 +106,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   has_place_ = true;
   if (pace_.next_attempt > now) retry_at_ = pace_.next_attempt;
   // A failed order is carried on after its pause; one that only waited is asked for at once.
-  if (machine_->state() == OrderState::pending) {
+  if (machine_->state() == OrderState::pending || machine_->state() == OrderState::presented) {
     parts_.watch_hits(job_, machine_->record().challenges);
   }
   return std::nullopt;
@@ -165,6 +166,7 @@ Workers::Again Renewal::consider(Time now) {
   }
   const auto lifetime = installed ? std::optional<Lifetime>(installed->lifetime) : std::nullopt;
   if (!seat_->budget->take(job_, urgency(lifetime, now))) {
+    seat_->budget->pass(job_, now);
     show("waiting for other orders at " + name + " to end", std::nullopt, why);
     return {};
   }
@@ -172,31 +174,34 @@ Workers::Again Renewal::consider(Time now) {
   machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_);
   polling_.end();
   retry_at_.reset();
+  hits_told_ = false;
   return take_step(now);
 }
 
 // --- an order is open ---
 
 Workers::Again Renewal::carry_on(Time now) {
-  if (retry_at_ && now < *retry_at_) {
+  look_for_hits(now);
+  const bool outage_over = waits_for_probe_ && !seat_->budget->is_open();
+  if (retry_at_ && now < *retry_at_ && !outage_over) {
     const std::lock_guard lock(mutex_);
     if (!requested_) return {*retry_at_};
   }
   if (issued_) return publish(now);
+  if (polling_.waiting()) {
+    const Time next = polling_.next(seat_->budget->experience(), parts_.random());
+    if (next > now) return {next};
+  }
   if (const auto blocked = seat_->budget->blocked_until(job_, now)) {
     show("", *blocked, "the issuer cannot be reached");
     return {*blocked};
-  }
-  if (polling_.waiting()) {
-    polling_.saw(parts_.hits(job_), now);
-    const Time next = polling_.next(seat_->budget->experience(), parts_.random());
-    if (next > now) return {next};
   }
   return take_step(now);
 }
 
 Workers::Again Renewal::take_step(Time now) {
   retry_at_.reset();
+  waits_for_probe_ = false;
   if (!has_place_) {
     seat_->budget->occupy(job_);
     has_place_ = true;
@@ -206,9 +211,8 @@ Workers::Again Renewal::take_step(Time now) {
   auto result = machine_->step();
   now = parts_.clock.now();
   if (!result) return step_failed(result.error(), now);
-  const auto back = seat_->budget->succeeded(job_);
-  if (back.closed_now) tell("issuer_back", LogLevel::notice, "the issuer can be reached again");
-  for (const auto& job : back.waiting) parts_.poke(job);
+  reached(now);
+  look_for_hits(now);
 
   const OrderState after = machine_->state();
   show(std::string("order: ") + to_string(after), std::nullopt, "");
@@ -224,7 +228,6 @@ Workers::Again Renewal::take_step(Time now) {
     parts_.watch_hits(job_, machine_->record().challenges);
   }
   if (before == OrderState::pending && after != OrderState::pending && after != OrderState::invalid && polling_.waiting()) {
-    polling_.saw(parts_.hits(job_), now);
     seat_->budget->learn_hits(polling_.hits(), polling_.challenges());
   }
   if (result->wait == Wait::none) {
@@ -240,7 +243,7 @@ Workers::Again Renewal::take_step(Time now) {
     polling_.begin(what, machine_->record().challenges.size(), now);
     if (result->retry_after && what != Polling::For::validation) polling_.polled(result->retry_after, now);
   }
-  polling_.saw(parts_.hits(job_), now);
+  look_for_hits(now);
   const Time next = polling_.next(seat_->budget->experience(), parts_.random());
   if (next - now > place_is_kept) end_place();
   show(std::string("order: ") + to_string(after), next, "asking the CA again");
@@ -266,7 +269,7 @@ Workers::Again Renewal::publish(Time now) {
   const auto lifetime = std::chrono::duration_cast<std::chrono::seconds>(facts->not_after - facts->not_before);
   pace_.remember_issue(certificate_.identifiers, {now, lifetime});
   pace_.failure.reset();
-  pace_.next_attempt = Time();
+  pace_.next_attempt = pace_.forgotten_at = Time();
   pace_.issuer_failures = 0;
   static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
   clean_up(record);

@@ -92,12 +92,17 @@ class Renewal {
   Workers::Again publish(Time now);
   Workers::Again step_failed(const Error& error, Time now);
   Workers::Again order_failed(const Error& error, Time now);
+  void remember_published();
   void clean_up(const OrderRecord& record);
   void end_order();
   // An order that waits longer than this leaves its place to others.
   static constexpr std::chrono::minutes place_is_kept{1};
   void end_place();
-  Time note_failure(const Error& error, Time now);
+  Workers::Again order_again(const Error& error, Time now);
+  // The CA answered: who waits for its return goes on.
+  void reached(Time now);
+  void look_for_hits(Time now);
+  Time note_failure(const Error& error, Time now, std::optional<Time> probe = std::nullopt);
   void choose_issuer(const Error& error);
   void tell(const char* name, LogLevel level, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields = {});
@@ -119,6 +124,8 @@ class Renewal {
   std::optional<IssuedCertificate> issued_;
   Polling polling_;
   std::optional<Time> retry_at_;
+  bool waits_for_probe_ = false;  // the pause ends with the outage
+  bool hits_told_ = false;
   bool has_place_ = false;
 
   mutable std::mutex mutex_;  // guards what follows

@@ -10,6 +10,12 @@ namespace {
 
 constexpr unsigned failures_before_next_issuer = 3;
 constexpr double try_every_issuer_below = 1.0 / 6;
+// One that forgets more often than this is to be spared like any other that fails.
+constexpr std::chrono::hours forgetting_is_forgiven{1};
+
+bool is_answer(ErrorKind kind) {
+  return kind == ErrorKind::issuer_refused || kind == ErrorKind::rate_limited || kind == ErrorKind::challenge_failed;
+}
 
 }  // namespace
 
@@ -17,17 +23,24 @@ constexpr double try_every_issuer_below = 1.0 / 6;
 
 Workers::Again Renewal::step_failed(const Error& error, Time now) {
   const bool open = machine_ && (is_open(machine_->state()) || issued_);
-  if (error.kind == ErrorKind::connection && seat_) {
-    if (seat_->budget->failed(job_, now, parts_.random())) {
+  std::optional<Time> probe;
+  if (seat_ && error.kind == ErrorKind::connection) {
+    if (seat_->budget->failed(job_, now, parts_.random(), problem_word(error) == "unreachable")) {
       tell("issuer_unreachable", LogLevel::error, "the issuer cannot be reached, one order in turn tries: " + error.message);
     }
+    if (!error.retry_after) probe = seat_->budget->next_probe();
+  } else if (seat_ && is_answer(error.kind)) {
+    reached(now);
+  } else if (seat_) {
+    seat_->budget->pass(job_, now);
   }
   if (!open) {
     if (machine_) known_ = machine_->record().known;
     return order_failed(error, now);
   }
-  const Time at = note_failure(error, now);
+  const Time at = note_failure(error, now, probe);
   retry_at_ = at;
+  waits_for_probe_ = probe.has_value();
   if (at - now > place_is_kept) end_place();
   tell(error.kind == ErrorKind::action_required ? "action_required" : "renewal_failed", LogLevel::warn,
        "the step failed and will be tried again: " + error.message,
@@ -36,7 +49,26 @@ Workers::Again Renewal::step_failed(const Error& error, Time now) {
   return {at};
 }
 
+void Renewal::reached(Time now) {
+  const auto back = seat_->budget->succeeded(job_, now);
+  if (back.closed_now) tell("issuer_back", LogLevel::notice, "the issuer can be reached again");
+  for (const auto& job : back.waiting) parts_.poke(job);
+}
+
+// The CA was set up anew or lost its memory: what is gone there needs no pause and no other issuer, once.
+Workers::Again Renewal::order_again(const Error& error, Time now) {
+  pace_.forgotten_at = now;
+  pace_.next_attempt = Time();
+  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  known_ = machine_->record().known;
+  end_order();
+  tell("order_forgotten", LogLevel::warn, "the CA has forgotten the order, another one is placed: " + error.message);
+  show("", now, "the CA has forgotten the order before");
+  return {now};
+}
+
 Workers::Again Renewal::order_failed(const Error& error, Time now) {
+  if (machine_ && is_forgotten(error) && now - pace_.forgotten_at > forgetting_is_forgiven) return order_again(error, now);
   choose_issuer(error);
   Time at = note_failure(error, now);
   // What the configuration has changed is ordered anew at once.
@@ -61,7 +93,7 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
   return {at};
 }
 
-Time Renewal::note_failure(const Error& error, Time now) {
+Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> probe) {
   if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", now, 0};
   if (pace_.failure->kind != error.kind) pace_.failure->in_a_row = 0;
   pace_.failure->kind = error.kind;
@@ -74,7 +106,7 @@ Time Renewal::note_failure(const Error& error, Time now) {
     emergency = installed_ && is_emergency(installed_->lifetime, now);
   }
   const auto pause = backoff_pause({error, pace_.failure->in_a_row, left, emergency, parts_.random()});
-  pace_.next_attempt = now + pause;
+  pace_.next_attempt = probe ? *probe : now + pause;
   static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
   const std::lock_guard lock(mutex_);
   view_.failure = pace_.failure;
@@ -96,6 +128,33 @@ void Renewal::choose_issuer(const Error& error) {
   if (++pace_.issuer_failures < failures_before_next_issuer && !elsewhere && !long_since && !hurry) return;
   pace_.issuer_index = static_cast<unsigned>((pace_.issuer_index + 1) % certificate_.issuers.size());
   pace_.issuer_failures = 0;
+}
+
+// The process before us published and ended before it wrote so down: the guard must know of it all the same.
+void Renewal::remember_published() {
+  const auto& history = machine_->record().history;
+  if (history.empty()) return;
+  const Time at = history.back().at;
+  std::optional<Installed> installed;
+  {
+    const std::lock_guard lock(mutex_);
+    installed = installed_;
+  }
+  const auto known = pace_.issues_for(certificate_.identifiers);
+  const bool remembered = std::any_of(known.begin(), known.end(), [&](const Issue& issue) { return issue.at >= at; });
+  if (!installed || remembered) return;
+  pace_.remember_issue(certificate_.identifiers,
+                       {at, std::chrono::duration_cast<std::chrono::seconds>(installed->lifetime.length())});
+  pace_.failure.reset();
+  pace_.next_attempt = pace_.forgotten_at = Time();
+  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+}
+
+void Renewal::look_for_hits(Time now) {
+  const std::uint32_t hits = parts_.hits(job_);
+  polling_.saw(hits, now);
+  if (hits == 0 || std::exchange(hits_told_, true)) return;
+  tell("challenge_seen", LogLevel::info, "the CA asks for the challenges of " + certificate_.name);
 }
 
 // The solver keeps answers open for a while: a CA asks from several places, and not all at once.

@@ -51,7 +51,8 @@ Result<bool> Agent::run() {
   verbs_.reset();
   follower_.reset();
   if (leader_ && clean_) leader_.reset();
-  election_->resign();
+  // Where a step still runs, the lock goes with the process: nobody may begin while our threads can touch an order.
+  if (clean_) election_->resign();
   return clean_;
 }
 
