@@ -1,5 +1,7 @@
 # What is installed where, and the two Debian packages (cpack --preset is not needed: `cpack --config build/release/CPackConfig.cmake`).
-include(GNUInstallDirs)
+if(CMAKE_INSTALL_PREFIX_INITIALIZED_TO_DEFAULT)
+  set(CMAKE_INSTALL_PREFIX /usr CACHE PATH "" FORCE)
+endif()
 
 # Not readable by others: such a program is undumpable from its first instruction, whatever user it runs as.
 install(PROGRAMS $<TARGET_FILE:evercert> DESTINATION /usr/bin COMPONENT evercert

@@ -130,7 +130,7 @@ def test_the_status_location_has_three_faces_that_agree(nginx):
     code, html = status_page(ports.STATUS)
     assert code == 200 and b"seen.test" in html and b"<html" in html.lower()
     # The three faces are written one after the other.
-    wait_for(lambda: b"seen.test" in status_page(ports.STATUS, "/metrics")[1], "the metrics to follow")
+    wait_for(lambda: b"expiration_timestamp_seconds{certificate=\"seen.test\"" in status_page(ports.STATUS, "/metrics")[1], "the metrics to follow")
     code, metrics = status_page(ports.STATUS, "/metrics")
     assert code == 200 and b'evercert_certificate_expiration_timestamp_seconds{certificate="seen.test"' in metrics
     assert status_page(ports.STATUS, "/elsewhere")[0] == 404

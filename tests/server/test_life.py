@@ -109,7 +109,7 @@ def test_two_servers_on_one_state_are_led_by_one_agent_and_both_serve(nginx, eve
     second.audit.wait("served", "second-host.test", timeout=30)
     assert tls.leaf_at(ports.OTHER_TLS, "second-host.test").names == ["second-host.test"]
     assert pebble.orders(mark) == 2
-    assert sorted(evercert.run("list").stdout.split()) == ["first-host.test", "second-host.test"]
+    wait_for(lambda: sorted(evercert.run("list").stdout.split()) == ["first-host.test", "second-host.test"], "both in the status", 5, 0.05)
     # The leader's server ends: the follower leads, and goes on with its own.
     first.stop()
     wait_for(lambda: evercert.run("renew", "second-host.test", "--force").returncode in (0, 1), "somebody to lead", 20, 0.1)

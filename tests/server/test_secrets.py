@@ -143,6 +143,40 @@ def test_workers_hold_neither_the_plan_nor_the_secrets_nor_the_writable_board(ng
     assert agent or worker
 
 
+def memory_of(pid):
+    """All that the process could write at some time, as root sees it."""
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as memory:
+        for line in maps:
+            where, rights = line.split()[:2]
+            if "w" in rights and "memfd:" not in line:
+                begin, end = (int(number, 16) for number in where.split("-"))
+                memory.seek(begin)
+                try:
+                    yield memory.read(end - begin)
+                except OSError:
+                    pass
+
+
+@pytest.mark.parametrize("role", ["worker", "manager"])
+def test_neither_the_account_binding_nor_the_root_of_all_seals_is_in_a_processs_memory(nginx, evercert, other_pebble, folder, role):
+    ca = other_pebble(eab=True)
+    write_private(os.path.join(folder, "hmac"), ca.eab[1].encode())
+    site = nginx(host("forgets.test"), pebble=ca, issuer_extra="external_account_key %s %s;" % (ca.eab[0], os.path.join(folder, "hmac")))
+    site.start()
+    site.audit.wait("served", "forgets.test")
+    tls.leaf_at(ports.TLS, "forgets.test")
+    with open(os.path.join(evercert.state, "seal.key"), "rb") as file:
+        seal_text = file.read().split()[-1]
+    seal = base64.urlsafe_b64decode(seal_text + b"=" * (-len(seal_text) % 4))
+    binding = base64.urlsafe_b64decode(ca.eab[1])
+    # A piece is enough to be a leak, and survives an allocator that writes its links into freed memory.
+    needles = {"binding": binding[16:40], "its text": ca.eab[1].encode()[20:52], "seal key": seal[16:], "its text on disk": seal_text[20:]}
+    pid = site.manager() if role == "manager" else site.worker_pids()[0]
+    content = b"".join(memory_of(pid))
+    assert b"forgets.test" in content, "the scan sees nothing"
+    assert not [name for name, needle in needles.items() if needle in content]
+
+
 def test_reading_verbs_are_for_the_servers_group_and_changing_ones_for_root(nginx, evercert, pebble):
     site = nginx(host("verbs.test")).start()
     site.audit.wait("served", "verbs.test")

@@ -97,7 +97,7 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_directory_is_kept_for_a_day);
   CPPUNIT_TEST(garbage_with_status_200_is_worth_asking_again);
   CPPUNIT_TEST(an_order_the_server_does_not_know_is_refused);
-  CPPUNIT_TEST(a_chain_for_another_key_is_refused);
+  CPPUNIT_TEST(a_chain_that_cannot_be_read_is_worth_asking_again);
   CPPUNIT_TEST(a_server_without_a_list_of_orders_finds_nothing);
   CPPUNIT_TEST(an_account_that_cannot_be_kept_is_an_error);
   CPPUNIT_TEST(a_lost_connection_is_reported_and_not_repeated);
@@ -201,13 +201,13 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!refreshed && refreshed.error().kind == ErrorKind::issuer_refused);
   }
 
-  void a_chain_for_another_key_is_refused() {
+  void a_chain_that_cannot_be_read_is_worth_asking_again() {
     place("valid");
     const auto placed = issuer_->place(wanted_);
     script_.answers["https://ca/certificate"] = {
         response(200, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")};
     auto collected = issuer_->collect(*placed);
-    CPPUNIT_ASSERT(!collected && collected.error().kind == ErrorKind::issuer_refused);
+    CPPUNIT_ASSERT(!collected && collected.error().kind == ErrorKind::connection);
     script_.answers["https://ca/certificate"] = {response(200, "nothing")};
     collected = issuer_->collect(*placed);
     CPPUNIT_ASSERT(!collected && collected.error().message.find("no certificate in it") != std::string::npos);

@@ -19,6 +19,7 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_published_order_whose_record_was_not_closed_is_not_published_again);
   CPPUNIT_TEST(a_full_disk_at_publication_keeps_the_order_and_publishes_later);
   CPPUNIT_TEST(the_guard_refuses_a_request_that_comes_too_soon_unless_forced);
+  CPPUNIT_TEST(a_certificate_that_was_lost_is_ordered_again_at_once_but_three_times_a_day);
   CPPUNIT_TEST(a_held_certificate_places_no_order);
   CPPUNIT_TEST(other_names_give_the_open_order_up_and_place_a_new_one);
   CPPUNIT_TEST(the_next_issuer_is_asked_after_three_failed_orders);
@@ -118,6 +119,15 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!renewal_->request(false).has_value());
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{3}, published_.size());
+  }
+
+  void a_certificate_that_was_lost_is_ordered_again_at_once_but_three_times_a_day() {
+    for (const std::size_t lives : {1, 2, 3, 3}) {
+      current_.reset();
+      restart();
+      run();
+      CPPUNIT_ASSERT_EQUAL(lives, published_.size());
+    }
   }
 
   void a_held_certificate_places_no_order() {

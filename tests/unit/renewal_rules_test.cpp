@@ -23,6 +23,7 @@ class ScheduleTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_least_remaining_share_goes_first_and_new_names_before_far_off_renewals);
   CPPUNIT_TEST(the_guard_forbids_an_hour_after_a_success);
   CPPUNIT_TEST(the_guard_allows_three_in_a_day);
+  CPPUNIT_TEST(where_nothing_is_installed_only_three_in_a_day_are_guarded);
   CPPUNIT_TEST(the_guard_never_keeps_a_short_lived_certificate_from_being_renewed);
   CPPUNIT_TEST(the_pace_is_found_again_after_a_restart);
   CPPUNIT_TEST_SUITE_END();
@@ -71,6 +72,14 @@ class ScheduleTest : public CppUnit::TestFixture {
     const auto until = guarded_until(issues, start + 8h);
     CPPUNIT_ASSERT(until && *until == start + 24h);
     CPPUNIT_ASSERT(!guarded_until(issues, start + 25h));
+  }
+  void where_nothing_is_installed_only_three_in_a_day_are_guarded() {
+    std::vector<Issue> issues{{start, 24h * 90}, {start + 1min, 24h * 90}};
+    CPPUNIT_ASSERT(guarded_until(issues, start + 2min, true).has_value());
+    CPPUNIT_ASSERT(!guarded_until(issues, start + 2min, false));
+    issues.push_back({start + 2min, 24h * 90});
+    const auto until = guarded_until(issues, start + 3min, false);
+    CPPUNIT_ASSERT(until && *until == start + 24h);
   }
   void the_guard_never_keeps_a_short_lived_certificate_from_being_renewed() {
     const std::vector<Issue> issues{{start, 600s}};

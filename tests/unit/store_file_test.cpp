@@ -213,6 +213,9 @@ class StoreFileTest : public CppUnit::TestFixture {
     fs::create_symlink(directory_ / "target/file", directory_ / "link");
     CPPUNIT_ASSERT(!store_->get("link"));
     CPPUNIT_ASSERT(put(*store_, "link", "new") && file_bytes(directory_ / "target/file") == bytes_of("x"));
+    fs::create_symlink(directory_ / "target/file", directory_ / "another");
+    CPPUNIT_ASSERT(store_->put("another", bytes_of("new"), {{Store::Condition::Kind::absent}}).has_value());
+    CPPUNIT_ASSERT(text(*store_, "another") == "new" && file_bytes(directory_ / "target/file") == bytes_of("x"));
   }
 
   static bool is_whole_and_old(Store& store, const std::string& path) {

@@ -145,9 +145,9 @@ class StorePublicationTest : public CppUnit::TestFixture {
   }
 
   void a_rollback_to_nothing_or_to_an_expired_one_is_refused() {
-    CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::storage);
     publish();
-    CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::storage);
     CPPUNIT_ASSERT(rollback(*store_, key_, "a", 7, now_).error().message.find("no generation 7") != std::string::npos);
     const auto later = now_ + std::chrono::hours(24 * 365);
     CPPUNIT_ASSERT(rollback(*store_, key_, "a", 1, later).error().message.find("expired") != std::string::npos);

@@ -14,9 +14,14 @@ namespace {
 // Real chains have two to four; the limit bounds the work that a hostile answer can cause.
 constexpr std::size_t certificate_limit = 32;
 
-Error broken(const std::string& why) {
+Error broken(const std::string& why, ErrorKind kind = ErrorKind::issuer_refused) {
   const CleanErrorQueue clean;
-  return {ErrorKind::issuer_refused, "the certificate chain from the CA cannot be used: " + why};
+  return {kind, "the certificate chain from the CA cannot be used: " + why};
+}
+
+// What is no certificate at all says nothing about the one that was issued: it is asked for again.
+Error garbled(const std::string& why) {
+  return broken(why, ErrorKind::connection);
 }
 
 Result<std::string> digest_of(X509_PUBKEY* key) {
@@ -71,9 +76,9 @@ Result<std::vector<CertificateHandle>> read_all(std::string_view pem) {
   const unsigned long reason = ERR_peek_last_error();
   const CleanErrorQueue clean;
   if (ERR_GET_LIB(reason) != ERR_LIB_PEM || ERR_GET_REASON(reason) != PEM_R_NO_START_LINE) {
-    return broken("certificate " + std::to_string(certificates.size() + 1) + " in it is damaged");
+    return garbled("certificate " + std::to_string(certificates.size() + 1) + " in it is damaged");
   }
-  if (certificates.empty()) return broken("there is no certificate in it");
+  if (certificates.empty()) return garbled("there is no certificate in it");
   return certificates;
 }
 

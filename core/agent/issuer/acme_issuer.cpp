@@ -163,6 +163,11 @@ Result<std::vector<Challenge>> AcmeIssuer::challenges(IssuerOrder& order) {
 Result<Done> AcmeIssuer::respond(const IssuerOrder&, const Challenge& challenge) {
   auto response = account_.post({challenge.location, "{}", "validate " + challenge.identifier.value, ""});
   if (!response) return response.error();
+  // Only a challenge for an answer says that the CA took it: one that was never told would leave the order pending for ever.
+  const std::string what = "the answer to the challenge for " + challenge.identifier.value;
+  auto json = parse_json(response->body, what);
+  auto status = json ? json_text(*json, "status", what) : Result<std::string>(json.error());
+  if (!status) return Error{ErrorKind::connection, server_.who() + ": " + status.error().message};
   return Done{};
 }
 

@@ -80,43 +80,43 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
        "respond",
        &OrderMachine::respond,
        "tells the CA of one challenge",
-       "all challenges",
-       "responds again",
+       "`placed`",
+       "authorizes again",
        {presented, pending}},
       {pending,
        "poll",
        &OrderMachine::refresh,
        "asks for the order",
-       "`pending`",
-       "polls",
+       "`placed`",
+       "authorizes: what is validated needs nothing more",
        {placed, pending, ready, processing, valid, invalid}},
       {ready,
        "finalize",
        &OrderMachine::finalize,
        "finalize with the request",
-       "`finalizing`",
-       "finalizes",
+       "`placed`, with key and request",
+       "authorizes, then polls",
        {processing, valid, invalid, finalizing}},
       {finalizing,
        "poll",
        &OrderMachine::refresh,
        "asks for the order",
-       "nothing new",
-       "polls: the CA says whether it has it",
+       "`placed`",
+       "authorizes, then polls: the CA says whether it has the request",
        {ready, processing, valid, invalid}},
       {processing,
        "poll",
        &OrderMachine::refresh,
        "asks for the order",
-       "`processing`",
-       "polls",
+       "`placed`",
+       "authorizes, then polls",
        {pending, ready, processing, valid, invalid}},
       {valid,
        "collect",
        &OrderMachine::collect,
        "downloads the certificate",
-       "`valid`",
-       "downloads it again, unless the newest bundle has it",
+       "`placed`",
+       "polls and downloads it again, unless the newest bundle has it",
        {valid, invalid, issued}},
       {invalid,
        "abandon",
@@ -203,9 +203,7 @@ Result<StepResult> OrderMachine::authorize() {
   responded_ = 0;
   // Every authorization is valid already (the CA remembers an earlier one): only the order's own state is to be asked for.
   const bool none = record_.challenges.empty();
-  if (auto entered = enter(none ? OrderState::pending : OrderState::presented, Durability::process); !entered) {
-    return entered.error();
-  }
+  pass(none ? OrderState::pending : OrderState::presented);
   if (!none)
     tell("challenge_presented", LogLevel::info, "the challenges for " + names_of(record_.identifiers) + " can be asked for");
   return StepResult{};
@@ -220,7 +218,7 @@ Result<StepResult> OrderMachine::respond() {
     ++responded_;
   }
   if (responded_ < record_.challenges.size()) return StepResult{};
-  if (auto entered = enter(OrderState::pending, Durability::process); !entered) return entered.error();
+  pass(OrderState::pending);
   return StepResult{Wait::validation};
 }
 
@@ -234,11 +232,7 @@ Result<StepResult> OrderMachine::finalize() {
   if (record_.private_key.empty() && record_.key_reference.empty()) {
     return refused(Error{ErrorKind::issuer_refused, "the record of the order for " + record_.certificate + " holds no key"});
   }
-  if (auto entered = enter(OrderState::finalizing, Durability::process); !entered) {
-    record_.state = OrderState::ready;
-    unwritten_.reset();
-    return entered.error();
-  }
+  pass(OrderState::finalizing);
   auto order = parts_.issuer.finalize(*record_.order, record_.wanted());
   if (!order) return refused(order.error());
   tell("finalized", LogLevel::info, "the request for " + record_.certificate + " is at the CA");
@@ -298,8 +292,11 @@ Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability)
   }
   const bool same = record_.order && record_.state == next && record_.order->detail == order.detail;
   record_.order = std::move(order);
-  if (!same) {
+  // Once the reference is on disk the CA knows the rest: a process that finds `placed` asks it and goes on from there.
+  if (placed_now || next == OrderState::invalid) {
     if (auto entered = enter(next, durability); !entered) return entered.error();
+  } else if (!same) {
+    pass(next);
   }
   if (placed_now) tell("order_placed", LogLevel::info, "an order for " + names_of(record_.identifiers) + " was placed");
   if (!same && next == OrderState::ready)
@@ -315,13 +312,17 @@ Result<StepResult> OrderMachine::refused(const Error& error) {
   return StepResult{};
 }
 
-Result<Done> OrderMachine::enter(OrderState state, Durability durability) {
+void OrderMachine::pass(OrderState state) {
   if (record_.state != state) {
     constexpr std::size_t remembered = 32;
     if (record_.history.size() >= remembered) record_.history.erase(record_.history.begin());
     record_.history.push_back({parts_.clock.now(), state});
   }
   record_.state = state;
+}
+
+Result<Done> OrderMachine::enter(OrderState state, Durability durability) {
+  pass(state);
   return write(durability);
 }
 

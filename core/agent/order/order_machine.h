@@ -77,6 +77,7 @@ class OrderMachine {
   Result<Done> prepare();
   Result<StepResult> adopt(IssuerOrder order, Durability durability);
   Result<StepResult> refused(const Error& error);
+  void pass(OrderState state);  // in memory only
   Result<Done> enter(OrderState state, Durability durability);
   Result<Done> write(Durability durability);
   void tell(const char* name, LogLevel level, const std::string& sentence);

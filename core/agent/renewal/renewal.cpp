@@ -83,7 +83,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     return std::nullopt;
   }
   const bool wanted = belongs_to(**record, certificate_, key_);
-  const bool done = (*record)->state == OrderState::valid && parts_.is_published(**record);
+  const bool done = (*record)->order && parts_.is_published(**record);
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(**record));
   if (done) {
     static_cast<void>(machine_->published().has_value());
@@ -141,7 +141,7 @@ Workers::Again Renewal::consider(Time now) {
     if (pace_.failure) why = "another try after: " + pace_.failure->message;
   }
   if (!forced) {
-    const auto guarded = guarded_until(pace_.issues_for(certificate_.identifiers), now);
+    const auto guarded = guarded_until(pace_.issues_for(certificate_.identifiers), now, installed.has_value());
     if (guarded && *guarded > at) {
       at = *guarded;
       why = "the guard against renewing too often";

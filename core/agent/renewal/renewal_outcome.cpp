@@ -124,6 +124,13 @@ void Renewal::end_order() {
 
 void Renewal::installed(std::optional<Installed> what) {
   const std::lock_guard lock(mutex_);
+  // Our own order's certificate may be served before our step ends: from now on the order is over for whoever looks.
+  const bool newer = what && (!installed_ || what->generation > installed_->generation);
+  if (newer && view_.order == OrderState::valid) {
+    view_.order.reset();
+    view_.failure.reset();
+    view_.now.clear();
+  }
   installed_ = what;
   announce_ = true;
 }
@@ -156,7 +163,7 @@ std::optional<std::string> Renewal::request(bool force) {
   if (held_) return held_->message;
   if (!force) {
     const Time now = parts_.clock.now();
-    if (const auto until = guarded_until(issues_, now)) {
+    if (const auto until = guarded_until(issues_, now, installed_.has_value())) {
       return certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
              to_rfc3339(*until) + " (--force overrides it)";
     }

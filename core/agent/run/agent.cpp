@@ -113,10 +113,13 @@ void Agent::lead() {
       if (leader_) leader_->hits_came();
     });
   }
-  verbs_ = std::make_unique<Verbs>(ground_, *leader_, [this](ControlServer::Client successor) {
-    leader_->pause();
-    retire_when_idle(successor, std::chrono::steady_clock::now());
-  });
+  verbs_ = std::make_unique<Verbs>(
+      ground_, *leader_,
+      [this](ControlServer::Client successor) {
+        leader_->pause();
+        retire_when_idle(successor, std::chrono::steady_clock::now());
+      },
+      [this] { render(); });
   if (auto opened = verbs_->open(); !opened) {
     ground_.log.write(LogLevel::error, "the command line cannot reach this agent: " + opened.error().message);
   }

@@ -145,8 +145,11 @@ void Leader::add(const std::string& certificate) {
     constexpr double look_first = -1;
     workers_.add(renewal->job(), look_first, ground_.clock.now(),
                  [this, renewal, looked = std::make_shared<bool>(false)]() -> Workers::Again {
-                   if (!std::exchange(*looked, true)) {
-                     publication_.look(renewal->certificate(), true);
+                   if (!*looked) {
+                     const auto seen = publication_.look(renewal->certificate(), true);
+                     // What cannot be read may well be there: nothing is ordered in its place.
+                     if (seen.unreadable) return {ground_.clock.now() + std::chrono::seconds(5)};
+                     *looked = true;
                      refresh(renewal->certificate().name);
                    }
                    return renewal->run();

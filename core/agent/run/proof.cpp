@@ -147,9 +147,10 @@ std::string printed(const ASN1_TIME* time) {
 }
 
 // Called by OpenSSL when the Certificate message has been read. Whether the chain is trusted is not the question here.
-int on_certificate(X509_STORE_CTX* presented, void* argument) {
+int on_certificate(X509_STORE_CTX* presented, void* /*argument*/) {
   X509* leaf = X509_STORE_CTX_get0_cert(presented);
-  auto* seen = static_cast<Seen*>(argument);
+  auto* connection = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(presented, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* seen = static_cast<Seen*>(SSL_get_app_data(connection));
   return at_boundary(
       1,
       [&] {
@@ -177,20 +178,19 @@ bool is_address(const std::string& name) {
   return ::inet_pton(AF_INET, name.c_str(), bytes) == 1 || ::inet_pton(AF_INET6, name.c_str(), bytes) == 1;
 }
 
-Result<TlsHandle> make_client(TlsContextHandle& settings, KeyAlgorithm algorithm, const std::string& server_name, Seen& seen) {
-  const bool rsa = algorithm == KeyAlgorithm::rsa;
+TlsContextHandle make_settings(bool rsa) {
   // Only what one kind of key can sign is offered: a server with two kinds then has to present the one asked for.
   const char* signatures =
       rsa ? "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:RSA+SHA256:RSA+SHA384:RSA+SHA512:RSA+SHA1"
           : "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ECDSA+SHA1";
-  settings.reset(SSL_CTX_new(TLS_client_method()));
+  TlsContextHandle settings(SSL_CTX_new(TLS_client_method()));
   if (!settings) {
-    return openssl_error(ErrorKind::internal, "cannot set up a TLS client");
+    return settings;
   }
   // What the operator allows the server to speak is not judged here.
   SSL_CTX_set_security_level(settings.get(), 0);
   SSL_CTX_set_verify(settings.get(), SSL_VERIFY_NONE, nullptr);
-  SSL_CTX_set_cert_verify_callback(settings.get(), on_certificate, &seen);
+  SSL_CTX_set_cert_verify_callback(settings.get(), on_certificate, nullptr);
   SSL_CTX_set_session_cache_mode(settings.get(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(settings.get(), SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
   if (SSL_CTX_set_min_proto_version(settings.get(), TLS1_2_VERSION) != 1 ||
@@ -198,10 +198,18 @@ Result<TlsHandle> make_client(TlsContextHandle& settings, KeyAlgorithm algorithm
       SSL_CTX_set1_sigalgs_list(settings.get(), signatures) != 1 ||
       // With TLS 1.2 a certificate's curve has to be among the groups (RFC 8422 section 5.1).
       SSL_CTX_set1_groups_list(settings.get(), "X25519:P-256:P-384:P-521") != 1) {
-    return openssl_error(ErrorKind::internal, "cannot set up a TLS client");
+    settings.reset();
   }
-  TlsHandle client(SSL_new(settings.get()));
-  if (!client) {
+  return settings;
+}
+
+Result<TlsHandle> make_client(KeyAlgorithm algorithm, const std::string& server_name, Seen& seen) {
+  // Made once: setting up costs more than a handshake.
+  static const TlsContextHandle for_ecdsa = make_settings(false);
+  static const TlsContextHandle for_rsa = make_settings(true);
+  const TlsContextHandle& settings = algorithm == KeyAlgorithm::rsa ? for_rsa : for_ecdsa;
+  TlsHandle client(settings ? SSL_new(settings.get()) : nullptr);
+  if (!client || SSL_set_app_data(client.get(), &seen) != 1) {
     return openssl_error(ErrorKind::internal, "cannot set up a TLS client");
   }
   // RFC 6066 section 3: no address literals in SNI.
@@ -266,8 +274,7 @@ Result<ProofOutcome> prove(const ProofAddress& address, const std::string& serve
     return Error{ErrorKind::connection, asked + ": it closed the connection"};
   }
   Seen seen;
-  TlsContextHandle settings;
-  Result<TlsHandle> client = make_client(settings, algorithm, name, seen);
+  Result<TlsHandle> client = make_client(algorithm, name, seen);
   if (!client) {
     return std::move(client).error();
   }

@@ -12,19 +12,6 @@ namespace {
 constexpr std::chrono::milliseconds until_alarm{2000};
 constexpr std::chrono::milliseconds one_probe{1000};
 
-Bytes public_key_of(BytesView leaf) {
-  const CleanErrorQueue clean;
-  const unsigned char* position = leaf.data();
-  const CertificateHandle certificate(d2i_X509(nullptr, &position, static_cast<long>(leaf.size())));
-  if (!certificate) return {};
-  unsigned char* der = nullptr;
-  const int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate.get()), &der);
-  if (length <= 0) return {};
-  Bytes bytes(der, der + length);
-  OPENSSL_free(der);
-  return bytes;
-}
-
 Bytes public_key_of_request(BytesView request) {
   const CleanErrorQueue clean;
   const unsigned char* position = request.data();
@@ -79,7 +66,7 @@ void Publication::note(const CertificateSpec& certificate, Entry& entry, const B
     fresh.pairs.push_back({pair.key,
                            {facts->not_before, facts->not_after},
                            facts->sha256,
-                           public_key_of(pair.leaf),
+                           facts->public_key,
                            same_names(facts->identifiers, certificate.identifiers)});
   }
   const std::lock_guard lock(mutex_);
@@ -120,6 +107,7 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     if (problem) problem->remedy = remedy_for(problem->kind);
     if (problem) place.current.problem = problem;
     place.current.held = newest && newest->held.has_value();
+    place.current.unreadable = !newest;
   }
   auto seen = current(certificate.name);
   if (prove && seen.generation != 0) {
@@ -130,7 +118,7 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
   return seen;
 }
 
-Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundle bundle, Entry& place) {
+Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundle bundle, Entry& place, bool verified) {
   const Time now = parts_.clock.now();
   if (!place.slot) {
     auto slot = parts_.board.add(certificate.name);
@@ -139,6 +127,7 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
   }
   PublishOptions options;
   options.above = parts_.board.generation(*place.slot);
+  options.verified = verified;
   auto generation = publish_bundle(parts_.store, parts_.serving, bundle, now, options);
   if (!generation) return generation;
   parts_.board.publish(*place.slot, *generation);
@@ -192,7 +181,7 @@ Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair
       return rank(a) < rank(b);
     });
   }
-  auto generation = put(certificate, std::move(bundle), place);
+  auto generation = put(certificate, std::move(bundle), place, true);
   if (!generation) return generation.error();
   return Done{};
 }
@@ -200,7 +189,7 @@ Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair
 Result<std::uint64_t> Publication::adopt(const CertificateSpec& certificate, Bundle bundle) {
   Entry& place = entry(certificate.name);
   const std::lock_guard turn(place.one_at_a_time);
-  return put(certificate, std::move(bundle), place);
+  return put(certificate, std::move(bundle), place, false);
 }
 
 Result<std::uint64_t> Publication::roll_back(const CertificateSpec& certificate, std::optional<std::uint64_t> to) {

@@ -53,6 +53,7 @@ class Publication {
     std::optional<CertificateStatus::Served> served;
     std::optional<StatusProblem> problem;  // held, damaged or not served
     bool held = false;
+    bool unreadable = false;  // the store failed: nobody knows what there is
     bool not_served = false;
     [[nodiscard]] std::optional<Lifetime> lifetime() const;  // that of the pair that ends first
   };
@@ -77,7 +78,7 @@ class Publication {
     std::optional<CertificateSlot> slot;
   };
   Entry& entry(const std::string& certificate);
-  Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry);
+  Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry, bool verified);
   void note(const CertificateSpec& certificate, Entry& entry, const Bundle& bundle);
   void prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh);
   Workers::Again prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun);

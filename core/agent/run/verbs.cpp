@@ -25,10 +25,11 @@ std::string field_of(const Event& event, const std::string& name) {
 
 }  // namespace
 
-Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over)
+Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over, std::function<void()> render)
     : ground_(ground),
       leader_(leader),
       hand_over_(std::move(hand_over)),
+      render_(std::move(render)),
       server_(ground.loop, {[this](ControlServer::Client client, const Json& message, bool may_change) {
                               request(client, message, may_change);
                             },
@@ -125,6 +126,7 @@ void Verbs::on_event(const Event& event) {
     waiting.last = event.sentence;
     if (!waiting.names.empty()) continue;
     const int exit = waiting.failed.empty() ? exit_done : event.name == "action_required" ? exit_person : exit_failed;
+    render_();
     server_.finish(client, exit, waiting.last);
   }
 }
@@ -141,7 +143,9 @@ void Verbs::work(ControlServer::Client client, std::function<Result<std::string>
                           const int exit = outcome ? exit_done : person ? exit_person : exit_failed;
                           const std::string message = outcome ? *outcome : outcome.error().message;
                           ground_.loop.post([this, client, exit, message, alive] {
-                            if (!alive.expired()) server_.finish(client, exit, message);
+                            if (alive.expired()) return;
+                            render_();
+                            server_.finish(client, exit, message);
                           });
                           return {std::nullopt, true};
                         });

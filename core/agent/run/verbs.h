@@ -14,8 +14,9 @@ namespace evercert {
 
 class Verbs {
  public:
-  // `hand_over`: another agent of our own server, newer than we, asks to lead.
-  Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over);
+  // `hand_over`: another agent of our own server, newer than we, asks to lead. `render`: writes the status pages; who was told
+  // that it is done finds it there.
+  Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over, std::function<void()> render);
 
   Result<Done> open() { return server_.open(ground_.state_path); }
   // Streams it to whoever waits for it.
@@ -43,6 +44,7 @@ class Verbs {
   Ground& ground_;
   Leader& leader_;
   std::function<void(ControlServer::Client)> hand_over_;
+  std::function<void()> render_;
   std::map<ControlServer::Client, Waiting> waiting_;
   std::map<ControlServer::Client, std::string> followers_;  // their instance
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

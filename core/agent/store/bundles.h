@@ -14,6 +14,7 @@ namespace evercert {
 struct PublishOptions {
   const StoreLock* guard = nullptr;
   std::uint64_t above = 0;  // a generation known from elsewhere (the board): the new one is higher
+  bool verified = false;    // verify_bundle() has just passed on this very bundle
 };
 
 // Verifies, numbers (bundle.generation is ignored) and puts durably; keeps the previous generation that opens, removes older
@@ -30,8 +31,8 @@ struct NewestBundle {
 // What there is of a certificate. Damaged and foreign files are quarantined, and the generation before is used.
 Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name);
 
-// A new generation with the content of an older one: `to`, or the one before the newest. Refused (action_required) when that
-// one has expired or is not there.
+// A new generation with the content of an older one: `to`, or the one before the newest. Refused (storage) when that
+// one has expired or is not there; action_required when it is locked or of a newer release.
 Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::string& name, std::optional<std::uint64_t> to,
                                std::chrono::system_clock::time_point now, const PublishOptions& options = {});
 

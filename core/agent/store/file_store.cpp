@@ -271,6 +271,8 @@ class FileStore : public Store {
       return Error{ErrorKind::storage, "cannot write " + key + ": the lock that guards it was lost"};
     }
     if (options.condition.kind == Condition::Kind::any) return Done{};
+    // Nothing of ours is a link: one in our place counts as nothing, and is replaced.
+    if (options.condition.kind == Condition::Kind::absent && is_link(key)) return Done{};
     const auto present = get(key);
     if (!present) return present.error();
     if (options.condition.kind == Condition::Kind::absent && *present) {
@@ -281,6 +283,14 @@ class FileStore : public Store {
       return Error{ErrorKind::storage, "cannot write " + key + ": it has changed meanwhile"};
     }
     return Done{};
+  }
+
+  [[nodiscard]] bool is_link(const std::string& key) const {
+    const auto [folder, name] = split(key);
+    const Descriptor directory(open_folder(folder));
+    struct stat status {};
+    return directory.valid() && fstatat(directory.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISLNK(status.st_mode);
   }
 
   Result<std::vector<DirectoryEntry>> entries_below(const std::string& prefix) {

@@ -44,6 +44,7 @@ using CertificateHandle = std::unique_ptr<X509, Releaser<X509_free>>;
 using CertificatesHandle = std::unique_ptr<STACK_OF(X509), Releaser<release_certificates>>;
 using RequestHandle = std::unique_ptr<X509_REQ, Releaser<X509_REQ_free>>;
 using KeyHandle = std::unique_ptr<EVP_PKEY, Releaser<EVP_PKEY_free>>;
+using KeyInformationHandle = std::unique_ptr<PKCS8_PRIV_KEY_INFO, Releaser<PKCS8_PRIV_KEY_INFO_free>>;
 using KeyContextHandle = std::unique_ptr<EVP_PKEY_CTX, Releaser<EVP_PKEY_CTX_free>>;
 using DigestContextHandle = std::unique_ptr<EVP_MD_CTX, Releaser<EVP_MD_CTX_free>>;
 using CipherContextHandle = std::unique_ptr<EVP_CIPHER_CTX, Releaser<EVP_CIPHER_CTX_free>>;

@@ -42,7 +42,9 @@ class FileKeys : public KeyProvider {
                                                               : "the private key \"" + reference + "\" does not lie in a file"};
     }
     const std::uint8_t* at = bytes.view().data();
-    KeyHandle key(d2i_AutoPrivateKey(nullptr, &at, static_cast<long>(bytes.view().size())));
+    // Not d2i_AutoPrivateKey: it tries every kind of key there is.
+    const KeyInformationHandle information(d2i_PKCS8_PRIV_KEY_INFO(nullptr, &at, static_cast<long>(bytes.view().size())));
+    KeyHandle key(information ? EVP_PKCS82PKEY(information.get()) : nullptr);
     if (!key) return openssl_error(ErrorKind::key_provider, "a private key cannot be read");
     if (at != bytes.view().data() + bytes.view().size()) {
       return Error{ErrorKind::key_provider, "a private key cannot be read: other bytes follow it"};

@@ -101,8 +101,8 @@ Result<Spawned> spawn_agent(const Supervisor::Program& program) {
   std::array<std::string, 4> words{"evercert", "run", "--descriptor", std::to_string(channel_number)};
   const std::array<char*, 5> arguments{words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
   // Nothing of the server's environment: it may steer OpenSSL, curl or the loader, and may hold what is nobody's business.
-  std::string path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
-  const std::array<char*, 2> environment{path.data(), nullptr};
+  // The agent starts no programs, so it needs no PATH either.
+  const std::array<char*, 1> environment{nullptr};
 
   // A handler of the server must run neither in the child nor before the pidfd exists (it might reap the child).
   sigset_t all;

@@ -51,7 +51,8 @@ struct LeafFacts {
   std::chrono::system_clock::time_point not_before;
   std::chrono::system_clock::time_point not_after;
   std::vector<Identifier> identifiers;
-  Bytes sha256;  // of the DER
+  Bytes sha256;      // of the DER
+  Bytes public_key;  // SubjectPublicKeyInfo, DER
 };
 Result<LeafFacts> leaf_facts(BytesView leaf);
 

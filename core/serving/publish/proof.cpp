@@ -149,11 +149,39 @@ Result<Done> check_chain(const BundlePair& pair, X509* leaf) {
   return Done{};
 }
 
+Bytes public_key_of(X509* certificate) {
+  unsigned char* begin = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &begin);
+  const OpensslBytesHandle owner(begin);
+  return size > 0 ? Bytes(begin, begin + size) : Bytes();
+}
+
+Result<LeafFacts> facts_of(X509* certificate, BytesView der) {
+  LeafFacts facts;
+  const BigNumberHandle serial(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
+  if (!serial) return openssl_error(ErrorKind::storage, "the certificate's serial number cannot be read");
+  Bytes number(static_cast<std::size_t>(BN_num_bytes(serial.get())));
+  BN_bn2bin(serial.get(), number.data());
+  facts.serial = number.empty() ? "00" : to_hex(number);
+  const auto not_before = time_of(X509_get0_notBefore(certificate));
+  if (!not_before) return not_before.error();
+  const auto not_after = time_of(X509_get0_notAfter(certificate));
+  if (!not_after) return not_after.error();
+  facts.not_before = *not_before;
+  facts.not_after = *not_after;
+  facts.identifiers = identifiers_of(certificate);
+  facts.sha256 = sha256(der);
+  facts.public_key = public_key_of(certificate);
+  const CleanErrorQueue clean;  // a leaf without, or with broken, alternative names has no identifiers
+  return facts;
+}
+
 Result<Done> verify_pair(const Bundle& bundle, const BundlePair& pair, TimePoint now) {
-  const auto facts = leaf_facts(pair.leaf);
-  if (!facts) return facts.error();
+  // Read once: parsing is the dearest part of it.
   const auto leaf = parse_certificate(pair.leaf);
   if (!leaf) return leaf.error();
+  const auto facts = facts_of(leaf->get(), pair.leaf);
+  if (!facts) return facts.error();
   if (const auto names = check_names(*facts, bundle); !names) return names.error();
   if (const auto dates = check_dates(*facts, now); !dates) return dates.error();
   if (const auto key = check_key(pair, leaf->get()); !key) return key.error();
@@ -165,22 +193,7 @@ Result<Done> verify_pair(const Bundle& bundle, const BundlePair& pair, TimePoint
 Result<LeafFacts> leaf_facts(BytesView leaf) {
   const auto certificate = parse_certificate(leaf);
   if (!certificate) return certificate.error();
-  LeafFacts facts;
-  const BigNumberHandle serial(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate->get()), nullptr));
-  if (!serial) return openssl_error(ErrorKind::storage, "the certificate's serial number cannot be read");
-  Bytes number(static_cast<std::size_t>(BN_num_bytes(serial.get())));
-  BN_bn2bin(serial.get(), number.data());
-  facts.serial = number.empty() ? "00" : to_hex(number);
-  const auto not_before = time_of(X509_get0_notBefore(certificate->get()));
-  if (!not_before) return not_before.error();
-  const auto not_after = time_of(X509_get0_notAfter(certificate->get()));
-  if (!not_after) return not_after.error();
-  facts.not_before = *not_before;
-  facts.not_after = *not_after;
-  facts.identifiers = identifiers_of(certificate->get());
-  facts.sha256 = sha256(leaf);
-  const CleanErrorQueue clean;  // a leaf without, or with broken, alternative names has no identifiers
-  return facts;
+  return facts_of(certificate->get(), leaf);
 }
 
 Result<Done> verify_bundle(const Bundle& bundle, std::chrono::system_clock::time_point now) {
