@@ -118,8 +118,8 @@ class JwsTest : public CppUnit::TestFixture {
       const Bytes bytes = decoded(coordinate);
       point.insert(point.end(), bytes.begin(), bytes.end());
     }
-    OSSL_PARAM_BLD_push_utf8_string(builder.builder, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0);
-    OSSL_PARAM_BLD_push_octet_string(builder.builder, OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size());
+    OSSL_PARAM_BLD_push_utf8_string(builder.builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0);
+    OSSL_PARAM_BLD_push_octet_string(builder.builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size());
     builder.add(OSSL_PKEY_PARAM_PRIV_KEY, "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI");
     const KeyHandle key = builder.key("EC");
     const std::string input =

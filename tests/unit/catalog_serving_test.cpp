@@ -9,6 +9,9 @@
 #include "catalog_steps.h"
 #include "serving/publish/served_pairs.h"
 
+// Of the sanitizers' allocators, for which mallinfo2 tells nothing.
+extern "C" [[gnu::weak]] std::size_t __sanitizer_get_current_allocated_bytes();
+
 namespace evercert {
 
 using catalog_steps::Authority;
@@ -285,7 +288,7 @@ class CatalogServingTest : public CppUnit::TestFixture {
   }
 
   void a_cached_certificate_costs_at_most_8_kilobytes() {
-    constexpr unsigned count = 1000;
+    constexpr unsigned count = 200;
     std::vector<std::string> names;
     for (unsigned number = 0; number < count; ++number) {
       names.push_back("host-" + std::to_string(number) + ".customers.example.com");
@@ -293,15 +296,20 @@ class CatalogServingTest : public CppUnit::TestFixture {
     }
     Site site = site_of(names, 1, count);
     CPPUNIT_ASSERT(catalog_->find(0));
-    const std::size_t before = ::mallinfo2().uordblks;
+    const std::size_t before = allocated();
     for (CertificateSlot slot = 1; slot < count; ++slot) CPPUNIT_ASSERT(catalog_->find(slot));
-    const std::size_t each = (::mallinfo2().uordblks - before) / (count - 1);
-    CPPUNIT_ASSERT_MESSAGE(std::to_string(each) + " bytes each", each <= 8192);
+    const std::size_t each = (allocated() - before) / (count - 1);
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(each) + " bytes each", each > 0 && each <= 8192);
   }
 
  private:
   BundlePair ecdsa(const std::string& name) const { return authority_.issue(name, KeyAlgorithm::ecdsa); }
   BundlePair rsa(const std::string& name) const { return authority_.issue(name, KeyAlgorithm::rsa); }
+
+  static std::size_t allocated() {
+    return __sanitizer_get_current_allocated_bytes != nullptr ? __sanitizer_get_current_allocated_bytes()
+                                                              : ::mallinfo2().uordblks;
+  }
 
   static std::shared_ptr<const ServedCertificate> served_from(std::vector<BundlePair> pairs) {
     ChainPool pool;
