@@ -77,11 +77,11 @@ void ControlServer::ready(Client client, short events) {
 
 bool ControlServer::read_lines(Client client) {
   Peer& peer = peers_.at(client);
-  char portion[16384];
-  const ssize_t count = ::read(peer.socket.get(), portion, sizeof portion);
+  char received[16384];
+  const ssize_t count = ::read(peer.socket.get(), received, sizeof received);
   if (count < 0) return errno == EAGAIN || errno == EINTR;
   if (count == 0) return false;
-  peer.in.append(portion, static_cast<std::size_t>(count));
+  peer.in.append(received, static_cast<std::size_t>(count));
   const bool trusted = peer.uid == 0 || peer.uid == geteuid();
   std::size_t end = 0;
   while ((end = peer.in.find('\n')) != std::string::npos) {
