@@ -24,6 +24,8 @@ class OrderMachineTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(key_and_request_are_on_disk_before_anything_is_sent);
   CPPUNIT_TEST(a_crash_at_any_outside_action_never_makes_a_second_order_nor_loses_the_key);
   CPPUNIT_TEST(a_lost_answer_to_new_order_is_looked_for_before_placing_again);
+  CPPUNIT_TEST(an_order_that_reaches_the_ca_after_its_sender_died_is_found);
+  CPPUNIT_TEST(a_forgotten_order_is_not_given_up_at_the_ca);
   CPPUNIT_TEST(a_lost_connection_leaves_the_record_where_it_was);
   CPPUNIT_TEST(a_full_disk_before_new_order_sends_nothing);
   CPPUNIT_TEST(a_refused_order_goes_back_to_planned);
@@ -115,6 +117,28 @@ class OrderMachineTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(drive(machine));
     CPPUNIT_ASSERT_EQUAL(1U, issuer_->count("place"));
     CPPUNIT_ASSERT_EQUAL(1U, issuer_->count("find"));
+  }
+
+  void an_order_that_reaches_the_ca_after_its_sender_died_is_found() {
+    OrderMachine machine = fresh();
+    issuer_->fail_next("place", {ErrorKind::connection, "killed"});
+    CPPUNIT_ASSERT(!machine.step().has_value());
+    auto looked = machine.step();
+    CPPUNIT_ASSERT(looked && looked->wait == Wait::issuance && machine.state() == OrderState::placing);
+    // What was on its way comes in now.
+    CPPUNIT_ASSERT(issuer_->place(machine.record().wanted()).has_value());
+    CPPUNIT_ASSERT(drive(machine));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, issuer_->orders());
+  }
+
+  void a_forgotten_order_is_not_given_up_at_the_ca() {
+    auto problem = std::make_shared<const Problem>(Problem{order_forgotten, "", "", {}});
+    OrderMachine machine = fresh();
+    CPPUNIT_ASSERT(machine.step().has_value());
+    issuer_->fail_next("challenges", {ErrorKind::issuer_refused, "no such order", std::nullopt, problem});
+    CPPUNIT_ASSERT(!drive(machine));
+    CPPUNIT_ASSERT_EQUAL(0U, issuer_->count("abandon"));
+    CPPUNIT_ASSERT(machine.record().problem && is_forgotten(*machine.record().problem));
   }
 
   void a_lost_connection_leaves_the_record_where_it_was() {
@@ -243,11 +267,12 @@ class OrderMachineTest : public CppUnit::TestFixture {
   OrderMachine fresh() { return {parts(), certificate_, certificate_.keys.front(), {}}; }
 
   // Steps until something was issued, or the order has ended.
-  static std::optional<IssuedCertificate> drive(OrderMachine& machine) {
+  std::optional<IssuedCertificate> drive(OrderMachine& machine) {
     for (int i = 0; i < 40; ++i) {
       auto result = machine.step();
       CPPUNIT_ASSERT_MESSAGE(result ? "" : result.error().message, result.has_value());
       if (result->issued) return std::move(result->issued);
+      if (result->retry_after) clock_.advance(*result->retry_after);
       if (result->wait == Wait::ended) return std::nullopt;
     }
     return std::nullopt;

@@ -20,6 +20,7 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_full_disk_at_publication_keeps_the_order_and_publishes_later);
   CPPUNIT_TEST(the_guard_refuses_a_request_that_comes_too_soon_unless_forced);
   CPPUNIT_TEST(a_certificate_that_was_lost_is_ordered_again_at_once_but_three_times_a_day);
+  CPPUNIT_TEST(a_forgotten_order_is_placed_anew_at_once_but_only_once);
   CPPUNIT_TEST(a_held_certificate_places_no_order);
   CPPUNIT_TEST(other_names_give_the_open_order_up_and_place_a_new_one);
   CPPUNIT_TEST(the_next_issuer_is_asked_after_three_failed_orders);
@@ -128,6 +129,22 @@ class RenewalTest : public CppUnit::TestFixture {
       run();
       CPPUNIT_ASSERT_EQUAL(lives, published_.size());
     }
+  }
+
+  void a_forgotten_order_is_placed_anew_at_once_but_only_once() {
+    auto problem = std::make_shared<const Problem>(Problem{order_forgotten, "", "", {}});
+    const Error forgotten{ErrorKind::issuer_refused, "no such order", std::nullopt, problem};
+    ca().fail_next("finalize", forgotten);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    clock_.advance(24h * 80);
+    ca().fail_next("finalize", forgotten);
+    ca().fail_next("finalize", forgotten);
+    const auto again = run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, ca().orders());
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 1min);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
 
   void a_held_certificate_places_no_order() {

@@ -178,6 +178,9 @@ class BudgetTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_place_is_kept_for_who_was_named);
   CPPUNIT_TEST(five_lost_connections_in_a_minute_open_the_breaker);
   CPPUNIT_TEST(one_job_probes_for_all_and_its_success_calls_the_others);
+  CPPUNIT_TEST(a_ca_that_cannot_be_reached_opens_the_breaker_at_once);
+  CPPUNIT_TEST(a_probe_that_is_not_made_is_passed_on);
+  CPPUNIT_TEST(a_ca_that_comes_and_goes_is_probed_more_rarely);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -210,16 +213,42 @@ class BudgetTest : public CppUnit::TestFixture {
   void one_job_probes_for_all_and_its_success_calls_the_others() {
     Budget budget(16);
     for (int i = 0; i < 5; ++i) static_cast<void>(budget.failed("a", start, 0.5));
-    CPPUNIT_ASSERT(budget.blocked_until("a", start) == std::optional<Time>(start + 5s));
+    CPPUNIT_ASSERT(budget.blocked_until("a", start) == std::optional<Time>(start + 1s));
     CPPUNIT_ASSERT(budget.blocked_until("b", start).has_value());
-    CPPUNIT_ASSERT(!budget.blocked_until("b", start + 5s));
-    CPPUNIT_ASSERT(budget.blocked_until("a", start + 5s).has_value());
-    CPPUNIT_ASSERT(!budget.failed("b", start + 6s, 0.5));
-    CPPUNIT_ASSERT(budget.blocked_until("a", start + 7s) == std::optional<Time>(start + 21s));
-    CPPUNIT_ASSERT(!budget.blocked_until("a", start + 21s));
-    const auto back = budget.succeeded("a");
+    CPPUNIT_ASSERT(!budget.blocked_until("b", start + 1s));
+    CPPUNIT_ASSERT(budget.blocked_until("a", start + 1s).has_value());
+    CPPUNIT_ASSERT(!budget.failed("b", start + 2s, 0.5));
+    CPPUNIT_ASSERT(budget.blocked_until("a", start + 3s) == std::optional<Time>(start + 4s));
+    CPPUNIT_ASSERT(!budget.blocked_until("a", start + 4s));
+    const auto back = budget.succeeded("a", start + 4s);
     CPPUNIT_ASSERT(back.closed_now && !budget.is_open());
-    CPPUNIT_ASSERT(!budget.succeeded("a").closed_now);
+    CPPUNIT_ASSERT(back.waiting == std::vector<std::string>{"b"});
+    CPPUNIT_ASSERT(!budget.succeeded("a", start + 4s).closed_now);
+  }
+  void a_ca_that_cannot_be_reached_opens_the_breaker_at_once() {
+    Budget budget(16);
+    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, true));
+    CPPUNIT_ASSERT(!budget.failed("b", start, 0.5, true));
+    CPPUNIT_ASSERT(budget.next_probe() == std::optional<Time>(start + 1s));
+    CPPUNIT_ASSERT(!budget.blocked_until("a", start + 1s));
+    CPPUNIT_ASSERT(budget.succeeded("a", start + 1s).waiting == std::vector<std::string>{"b"});
+  }
+  void a_probe_that_is_not_made_is_passed_on() {
+    Budget budget(16);
+    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, true));
+    CPPUNIT_ASSERT(!budget.blocked_until("a", start + 1s));
+    budget.pass("a", start + 1s);
+    CPPUNIT_ASSERT(!budget.blocked_until("b", start + 1s));
+  }
+  void a_ca_that_comes_and_goes_is_probed_more_rarely() {
+    Budget budget(16);
+    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, true));
+    static_cast<void>(budget.succeeded("a", start + 1s));
+    CPPUNIT_ASSERT(budget.failed("a", start + 2s, 0.5, true));
+    CPPUNIT_ASSERT(budget.next_probe() == std::optional<Time>(start + 4s));
+    static_cast<void>(budget.succeeded("a", start + 4s));
+    CPPUNIT_ASSERT(budget.failed("a", start + 2min, 0.5, true));
+    CPPUNIT_ASSERT(budget.next_probe() == std::optional<Time>(start + 2min + 1s));
   }
 };
 
