@@ -1,6 +1,7 @@
 #include "configuration.h"
 
 #include <dlfcn.h>
+#include <openssl/sha.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -86,10 +87,18 @@ Host* NginxCycle::add_host(const ServerBlock& block, const ServerFacts& facts) {
   return &host;
 }
 
-bool NginxCycle::covers(const std::string& server_name) const {
-  if (names_.count(server_name) != 0) return true;
+NameMark make_mark(std::string_view what, std::string_view name) {
+  const std::string whole = "evercert\n" + std::string(what) + "\n" + std::string(name);
+  NameMark mark{};
+  ::SHA256(reinterpret_cast<const unsigned char*>(whole.data()), whole.size(), mark.data());
+  return mark;
+}
+
+std::optional<NameMark> NginxCycle::mark_of(const std::string& server_name) const {
+  if (const auto found = names_.find(server_name); found != names_.end()) return found->second;
   const auto dot = server_name.find('.');
-  return dot != std::string::npos && names_.count("*" + server_name.substr(dot)) != 0;
+  if (dot == std::string::npos || names_.count("*" + server_name.substr(dot)) == 0) return std::nullopt;
+  return make_mark("name", server_name);
 }
 
 ngx_int_t NginxCycle::finish() {
@@ -175,7 +184,8 @@ Result<Done> NginxCycle::share(const Plan& plan, const SealKey& serving,
     if (!slot) return slot.error();
     slots.push_back(*slot);
     offered_[*slot] = {certificate.name, certificate.identifiers, certificate.placeholder};
-    for (const Identifier& identifier : certificate.identifiers) names_.insert(identifier.value);
+    for (const Identifier& identifier : certificate.identifiers)
+      names_.emplace(identifier.value, make_mark("name", identifier.value));
   }
   fill_board(*board, *state, serving, plan, log_);
   for (Host& host : hosts_)

@@ -9,12 +9,12 @@ extern "C" {
 #include <ngx_event_openssl.h>
 }
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "agent_process.h"
@@ -23,6 +23,10 @@ extern "C" {
 #include "evercert/plan.h"
 
 namespace evercert {
+
+// 32 bytes, as many as a session id context may have.
+using NameMark = std::array<unsigned char, 32>;
+NameMark make_mark(std::string_view what, std::string_view name);
 
 class NginxCycle;
 
@@ -75,8 +79,8 @@ class NginxCycle {
   // Null after a complaint in the log.
   Host* add_host(const ServerBlock& block, const ServerFacts& facts);
   [[nodiscard]] bool has_hosts() const { return !hosts_.empty(); }
-  // True for a name that some host's certificate covers.
-  [[nodiscard]] bool covers(const std::string& server_name) const;
+  // A mark of its own for each name that some host's certificate covers; nullopt for all others.
+  [[nodiscard]] std::optional<NameMark> mark_of(const std::string& server_name) const;
 
   // After the last line of the last file: checks, and in a real start makes what agent and workers share.
   ngx_int_t finish();
@@ -111,7 +115,7 @@ class NginxCycle {
   NginxLogger log_;
   Settings settings_;
   std::deque<Host> hosts_;
-  std::unordered_set<std::string> names_;
+  std::unordered_map<std::string, NameMark> names_;
   std::string state_path_;
   std::string program_;
   unsigned cache_size_ = 0;

@@ -1,10 +1,8 @@
 #include "handshake.h"
 
-#include <openssl/evp.h>
 #include <openssl/tls1.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 namespace evercert {
@@ -12,8 +10,6 @@ namespace evercert {
 namespace {
 
 static_assert(nginx_version < 1029002, "newer nginx uses the client hello callback itself: chain to it");
-
-using Label = std::array<unsigned char, 32>;
 
 // Contexts find their host and cycle by these; a number each, once per process.
 int host_index() {
@@ -27,14 +23,6 @@ std::string lower_case(std::string_view name) {
                  [](char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter; });
   if (!lower.empty() && lower.back() == '.') lower.pop_back();
   return lower;
-}
-
-std::optional<Label> label_of(std::string_view what, std::string_view name) {
-  const std::string whole = "evercert\n" + std::string(what) + "\n" + std::string(name);
-  Label label{};
-  std::size_t length = label.size();
-  if (EVP_Q_digest(nullptr, "SHA256", nullptr, whole.data(), whole.size(), label.data(), &length) != 1) return std::nullopt;
-  return label;
 }
 
 std::string_view server_name_of(const SSL* connection) {
@@ -65,10 +53,17 @@ bool servable(Host& host, std::string_view server_name) {
 int label_session(SSL* connection, int*, void* cycle) {
   return guarded(SSL_CLIENT_HELLO_SUCCESS, [&] {
     const std::string name = lower_case(server_name_of_hello(connection));
-    if (name.empty() || !static_cast<NginxCycle*>(cycle)->covers(name)) return SSL_CLIENT_HELLO_SUCCESS;
+    auto mark = name.empty() ? std::nullopt : static_cast<NginxCycle*>(cycle)->mark_of(name);
+    if (!mark) return SSL_CLIENT_HELLO_SUCCESS;
+    // Marks are digests, so whatever is added to them they stay apart; a digest per handshake would cost more than all else
+    // here.
     const auto* const nginx = static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection));
-    if (const auto label = label_of(text(nginx->listening->addr_text), name))
-      SSL_set_session_id_context(connection, label->data(), static_cast<unsigned>(label->size()));
+    const std::string_view listener = text(nginx->listening->addr_text);
+    for (std::size_t at = 0; at < listener.size(); ++at) {
+      unsigned char& place = (*mark)[at % mark->size()];
+      place = static_cast<unsigned char>(place ^ static_cast<unsigned char>(listener[at]));
+    }
+    SSL_set_session_id_context(connection, mark->data(), static_cast<unsigned>(mark->size()));
     return SSL_CLIENT_HELLO_SUCCESS;
   });
 }
@@ -101,8 +96,8 @@ int install_certificate(SSL* connection, void* argument) {
 }  // namespace
 
 bool serve_from(SSL_CTX* context, Host& host, std::string_view own_context) {
-  const auto label = label_of("default", own_context);
-  if (!label || SSL_CTX_set_session_id_context(context, label->data(), static_cast<unsigned>(label->size())) != 1) return false;
+  const NameMark mark = make_mark("default", own_context);
+  if (SSL_CTX_set_session_id_context(context, mark.data(), static_cast<unsigned>(mark.size())) != 1) return false;
   SSL_CTX_set_cert_cb(context, install_certificate, &host);
   return SSL_CTX_set_ex_data(context, host_index(), &host) == 1;
 }
