@@ -106,7 +106,7 @@ void Agent::campaign() {
 
 void Agent::lead() {
   role_ = Role::leader;
-  leader_ = std::make_unique<Leader>(ground_);
+  leader_ = std::make_unique<Leader>(ground_, [this] { status_wanted(); });
   if (descriptors_.wake >= 0) {
     ground_.loop.watch(descriptors_.wake, POLLIN, [this](short) {
       std::uint64_t count = 0;

@@ -30,8 +30,9 @@ std::vector<std::pair<std::string, std::uint64_t>> flattened(
 
 }  // namespace
 
-Leader::Leader(Ground& ground)
+Leader::Leader(Ground& ground, std::function<void()> changed)
     : ground_(ground),
+      changed_(std::move(changed)),
       accounts_(ground.store, ground.keys.agent),
       orders_(ground.store, ground.keys.agent),
       paces_(ground.store, ground.keys.agent),
@@ -145,14 +146,18 @@ void Leader::add(const std::string& certificate) {
     constexpr double look_first = -1;
     workers_.add(renewal->job(), look_first, ground_.clock.now(),
                  [this, renewal, looked = std::make_shared<bool>(false)]() -> Workers::Again {
-                   if (!*looked) {
+                   const bool first = !*looked;
+                   if (first) {
                      const auto seen = publication_.look(renewal->certificate(), true);
                      // What cannot be read may well be there: nothing is ordered in its place.
                      if (seen.unreadable) return {ground_.clock.now() + std::chrono::seconds(5)};
                      *looked = true;
                      refresh(renewal->certificate().name);
                    }
-                   return renewal->run();
+                   const auto again = renewal->run();
+                   // What an earlier agent left behind (a failure, a time for the next try) is known only now.
+                   if (first) ground_.loop.post(changed_);
+                   return again;
                  });
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,7 +22,8 @@ namespace evercert {
 
 class Leader {
  public:
-  explicit Leader(Ground& ground);
+  // `changed`: the status differs though no event tells why. Called on the main thread.
+  Leader(Ground& ground, std::function<void()> changed);
   ~Leader();
   Leader(const Leader&) = delete;
   Leader& operator=(const Leader&) = delete;
@@ -61,6 +63,7 @@ class Leader {
   void watch_expiry();
 
   Ground& ground_;
+  std::function<void()> changed_;
   std::stop_source stop_;
   SealedAccounts accounts_;
   OrderRecords orders_;
