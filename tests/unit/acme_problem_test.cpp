@@ -138,6 +138,7 @@ class ProblemTest : public CppUnit::TestFixture {
                 "x", "y", now);
     CPPUNIT_ASSERT(error.retry_after == seconds(1800));
     CPPUNIT_ASSERT(retry_after_in("retry after 2026-11-22T01:00:00Z", now) == seconds(0));
+    CPPUNIT_ASSERT(retry_after_in("retry after 9990-01-01T00:00:00Z", now) == std::chrono::hours(366 * 24));
     CPPUNIT_ASSERT(!retry_after_in("retry after lunch", now));
     CPPUNIT_ASSERT(!retry_after_in("", now));
   }

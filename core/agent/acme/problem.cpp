@@ -140,8 +140,7 @@ std::optional<std::chrono::seconds> retry_after_in(std::string_view detail, std:
   if (found == std::string_view::npos) return std::nullopt;
   auto date = date_at(detail.substr(found + words.size()));
   if (!date) return std::nullopt;
-  const auto at = std::chrono::system_clock::from_time_t(timegm(&*date));
-  return std::max(std::chrono::ceil<std::chrono::seconds>(at - now), std::chrono::seconds(0));
+  return wait_until(timegm(&*date), now);
 }
 
 std::string sentence_of(const Problem& problem) {

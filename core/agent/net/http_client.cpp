@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <mutex>
@@ -346,8 +347,14 @@ std::optional<std::chrono::seconds> retry_after_of(const HttpResponse& response,
   }
   const time_t date = curl_getdate(value.c_str(), nullptr);
   if (date == -1) return std::nullopt;
-  const auto wait = std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::from_time_t(date) - now);
-  return std::max(wait, std::chrono::seconds(0));
+  return wait_until(date, now);
+}
+
+std::chrono::seconds wait_until(std::time_t date, std::chrono::system_clock::time_point now) {
+  // In whole seconds: a far date does not fit into the clock's own ticks.
+  constexpr std::time_t year = 366L * 24 * 3600;
+  const std::time_t present = std::chrono::system_clock::to_time_t(now);
+  return std::chrono::seconds(std::clamp<std::time_t>(date, present, present + year) - present);
 }
 
 }  // namespace evercert

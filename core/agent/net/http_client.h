@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -59,6 +60,9 @@ std::unique_ptr<HttpClient> make_http_client(HttpSettings settings);
 
 // To be called by the program before it starts threads: libcurl's own preparation is safe only then. Calling twice is no error.
 void prepare_http();
+
+// From now until a date that a peer named: none for a past one, a year at most, whatever it wrote.
+std::chrono::seconds wait_until(std::time_t date, std::chrono::system_clock::time_point now);
 
 // Retry-After (RFC 9110 section 10.2.3): seconds or a date, relative to `now`. nullopt when absent or unreadable.
 std::optional<std::chrono::seconds> retry_after_of(const HttpResponse& response, std::chrono::system_clock::time_point now);
