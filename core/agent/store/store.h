@@ -1,4 +1,4 @@
-// Store: where the agent keeps what must not be lost. Objects by key, written whole or not at all. One implementation for now
+// Store: where the agent keeps what must not be lost. Objects by key, written whole or not at all. One implementation so far
 // (file_store.h, state_path/state); a fleet's shared store is the second, hence conditions, guard and fence.
 //
 // Keys are paths of [a-z0-9._-] components separated by "/": certificates/<name>/<generation>.bundle, accounts/<id>.account,

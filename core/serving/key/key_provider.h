@@ -1,4 +1,4 @@
-// Key providers make, open and use private keys. One for now: keys that live in our own sealed files. A request is signed
+// Key providers make, open and use private keys. One so far: keys that live in our own sealed files. A request is signed
 // through the provider, never from key bytes, so that keys in tokens fit.
 #pragma once
 
