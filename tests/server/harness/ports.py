@@ -16,3 +16,5 @@ TLS_STATIC, TLS_CLIENT, TLS_HTTP2, TLS_TWELVE = (BASE + i for i in range(14, 18)
 OTHER_HTTP, OTHER_TLS = BASE + 20, BASE + 21
 # Six kinds of server block and whatever a test needs once.
 FREE = BASE + 30
+# Each simulated commercial CA, with its management port above it.
+SIMULATORS = {"certinext": BASE + 180, "sectigo": BASE + 182, "ssl_store": BASE + 184, "digicert": BASE + 186}
