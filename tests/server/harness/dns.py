@@ -38,7 +38,8 @@ class Dns:
         self._post("clear-servfail", {"host": name})
 
     def text(self, name, value):
-        self._post("set-txt", {"host": name + ".", "value": value})
+        # The server keeps values as a zone file spells them.
+        self._post("set-txt", {"host": name + ".", "value": value.replace("\\", "\\\\").replace('"', '\\"')})
 
     def alias(self, name, target):
         self._post("set-cname", {"host": name + ".", "target": target + "."})

@@ -123,7 +123,7 @@ class Simulator:
             for method, pattern in getattr(function, "routes", ()):
                 shape = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
                 found.append((method, re.compile(shape), pattern, getattr(self, name)))
-        return found
+        return sorted(found, key=lambda row: row[2].count("{"))  # a word in a path goes before a value
 
     def find(self, call, prefix=""):
         """(pattern, handler, arguments) for the call, or the methods that this path knows."""
