@@ -17,6 +17,7 @@ from harness.evercert import Evercert  # noqa: E402
 from harness.haproxy import Haproxy  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
 from harness.pebble import Pebble  # noqa: E402
+from harness.simulator import Simulator  # noqa: E402
 
 
 def new_folder(prefix="evercert-test-"):
@@ -144,6 +145,19 @@ def haproxy(folder, install, pebble):
     yield make
     for server in made:
         server.close()
+
+
+@pytest.fixture
+def simulator(folder, dns):
+    """Starts simulated commercial CAs for this test alone: simulator("certinext", issue_seconds=3)."""
+    started = []
+
+    def make(ca, **settings):
+        started.append(Simulator(ca, folder, **settings))
+        return started[-1]
+    yield make
+    for one in started:
+        one.close()
 
 
 @pytest.fixture
