@@ -27,6 +27,9 @@ class Agent {
   // From any thread.
   void end();
 
+  // What becomes of a wish to renew that came from the server itself, as a sentence. Never forced. Main thread only.
+  std::string renew(const std::string& certificate);
+
   enum class Role { candidate, leader, follower, retired };
   [[nodiscard]] Role role() const { return role_; }
 

@@ -4,6 +4,9 @@
 
 #include <sys/types.h>
 
+#include <string>
+#include <vector>
+
 #include "evercert/launch.h"
 
 namespace evercert {
@@ -14,7 +17,12 @@ struct Spawned {
   Descriptor process;  // pidfd: names this very process even after its pid has been given away; may be missing
 };
 
-Result<Spawned> spawn_agent(const Supervisor::Program& program);
+constexpr int channel_number = 3;
+
+// `words`: what follows the program's name.
+Result<Spawned> spawn_agent(const Supervisor::Program& program, const std::vector<std::string>& words);
+// The same as nobody's child, in a session of its own.
+Result<Spawned> spawn_detached(const Supervisor::Program& program, const std::vector<std::string>& words);
 
 // What the child sends on the channel instead of starting: {"failed":STEP,"errno":N}.
 constexpr const char* failed_step_execute = "execute";

@@ -1,3 +1,5 @@
+#include "serving/publish/placeholder.h"
+
 #include <arpa/inet.h>
 #include <openssl/rand.h>
 
@@ -67,20 +69,53 @@ bool fill(X509* certificate, EVP_PKEY* key, const std::string& name, const std::
          ::X509_sign(certificate, key, ::EVP_sha256()) > 0;
 }
 
+struct StandIn {
+  CertificateHandle leaf;
+  KeyHandle key;
+};
+
+Result<StandIn> make_stand_in(const std::string& certificate, const std::vector<Identifier>& names, KeyAlgorithm algorithm) {
+  StandIn made{CertificateHandle(::X509_new()),
+               KeyHandle(algorithm == KeyAlgorithm::ecdsa ? ::EVP_EC_gen("P-256") : ::EVP_RSA_gen(2048))};
+  if (!made.leaf || !made.key || !fill(made.leaf.get(), made.key.get(), certificate, names))
+    return openssl_error(ErrorKind::internal, "cannot make a stand-in certificate for " + certificate);
+  return made;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::string& certificate,
                                                                   const std::vector<Identifier>& names) {
   const CleanErrorQueue clean;
-  const std::string what = "cannot make a stand-in certificate for " + certificate;
-  KeyHandle key(::EVP_EC_gen("P-256"));
-  CertificateHandle leaf(::X509_new());
   CertificatesHandle chain(sk_X509_new_null());
-  if (!key || !leaf || !chain || !fill(leaf.get(), key.get(), certificate, names))
-    return openssl_error(ErrorKind::internal, what);
+  if (!chain) return openssl_error(ErrorKind::internal, "cannot make a stand-in certificate for " + certificate);
+  auto made = make_stand_in(certificate, names, KeyAlgorithm::ecdsa);
+  if (!made) return made.error();
   std::vector<ServedPair> pairs;
-  pairs.push_back({std::move(leaf), std::move(key), SharedChain(chain.release(), Releaser<release_certificates>())});
+  pairs.push_back(
+      {std::move(made->leaf), std::move(made->key), SharedChain(chain.release(), Releaser<release_certificates>())});
   return make_served(0, std::move(pairs));
+}
+
+Result<BundlePair> make_placeholder_pair(const std::string& certificate, const std::vector<Identifier>& names,
+                                         KeyAlgorithm algorithm) {
+  const CleanErrorQueue clean;
+  auto made = make_stand_in(certificate, names, algorithm);
+  if (!made) return made.error();
+  const KeyInformationHandle information(::EVP_PKEY2PKCS8(made->key.get()));
+  std::uint8_t* bytes = nullptr;
+  BundlePair pair;
+  pair.key = {algorithm, algorithm == KeyAlgorithm::ecdsa ? 256U : 2048U};
+  const int leaf_size = ::i2d_X509(made->leaf.get(), &bytes);
+  const OpensslBytesHandle leaf(std::exchange(bytes, nullptr));
+  const int key_size = information ? ::i2d_PKCS8_PRIV_KEY_INFO(information.get(), &bytes) : -1;
+  const OpensslBytesHandle key(bytes);
+  if (leaf_size <= 0 || key_size <= 0)
+    return openssl_error(ErrorKind::internal, "cannot make a stand-in certificate for " + certificate);
+  pair.leaf.assign(leaf.get(), leaf.get() + leaf_size);
+  pair.private_key = Secret(Bytes(key.get(), key.get() + key_size));
+  ::OPENSSL_cleanse(key.get(), static_cast<std::size_t>(key_size));
+  return pair;
 }
 
 }  // namespace evercert
