@@ -71,7 +71,7 @@ class Configuration {
   // A real start: seal keys, board, what is handed to the agent. Forgets settings, plan and the files that were read.
   Result<Done> begin(std::shared_ptr<Instance> instance);
   [[nodiscard]] const Instance* instance() const { return instance_.get(); }
-  [[nodiscard]] const std::optional<Cycle>& carried() const { return carried_; }
+  [[nodiscard]] std::optional<Cycle>& carried() { return carried_; }
 
   // --- in processes that serve ---
   void close_secrets();  // what only an agent and its starter may hold
@@ -83,6 +83,8 @@ class Configuration {
   [[nodiscard]] int wake() const { return instance_ ? instance_->wake.get() : -1; }
   // Something of ours can be served for this name: a generation, or a stand-in where the plan wants one.
   [[nodiscard]] bool servable(const Host& host, std::string_view server_name) const;
+  // What the certificate for this name is called; null when there is none. Lives as long as this.
+  [[nodiscard]] const std::string* name_for(const Host& host, std::string_view server_name) const;
   // What would be served; null when nothing of ours. Thread-safe.
   std::shared_ptr<const ServedCertificate> certificate_for(const Host& host, std::string_view server_name);
 

@@ -83,7 +83,8 @@ class Supervisor::Content {
     return Done{};
   }
 
-  Result<Done> begin_again() {
+  Result<Done> begin_again(const std::string& path) {
+    program_.path = path;
     const std::string text = dump_json(Json{{"again", program_.path}});
     if (::send(channel_.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
       return system_error(ErrorKind::connection, "the agent does not listen", errno);
@@ -237,7 +238,7 @@ class Supervisor::Content {
     });
   }
 
-  const Program program_;
+  Program program_;
   const Instance& instance_;
   const Cycle& cycle_;
   Logger& log_;
@@ -260,8 +261,8 @@ Result<Done> Supervisor::start(std::chrono::milliseconds pause) {
   return content_->start(pause);
 }
 
-Result<Done> Supervisor::begin_again() {
-  return content_->begin_again();
+Result<Done> Supervisor::begin_again(const std::string& path) {
+  return content_->begin_again(path);
 }
 
 void Supervisor::ended(const std::string& how) {
