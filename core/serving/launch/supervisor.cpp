@@ -25,7 +25,7 @@ namespace {
 constexpr std::size_t largest_message = 16384;
 constexpr std::size_t longest_line = 2000;
 constexpr unsigned messages_at_once = 4096;
-constexpr std::chrono::seconds longest_step{10};
+constexpr std::chrono::seconds longest_step{6};
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 

@@ -103,14 +103,16 @@ class Apache(Server):
 
     # --- life ---
     def start(self, wait=True, prefix=(), timeout=20.0):
+        resumed = self._resumed()
         self.process = subprocess.Popen([*prefix, *self.arguments()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, start_new_session=True,  # it signals its whole group
                                         **self._identity())
         if wait:
             wait_for(lambda: self.process.poll() is not None or self._listens(), "httpd to listen", timeout, seen=self.log)
             assert self.process.poll() is None, "httpd did not start:\n" + self.log() + self.process.stderr.read().decode()
-            if not prefix:
-                self.wait_workers()
+            # Until it says so, a signal would end it.
+            self._wait_resumed(resumed + 1, timeout)
+            self.wait_workers()
         return self
 
     def _by_name(self, name):
@@ -131,9 +133,17 @@ class Apache(Server):
 
     def reload(self):
         """A graceful restart; returns when new children take connections."""
-        before = self.worker_pids()
+        before, resumed = self.worker_pids(), self._resumed()
         os.kill(self.master, signal.SIGUSR1)
+        self._wait_resumed(resumed + 1)
         self.wait_workers(other_than=before)
+
+    def _resumed(self):
+        return self.log().count("resuming normal operations")
+
+    def _wait_resumed(self, count, timeout=20.0):
+        wait_for(lambda: self.process.poll() is not None or self._resumed() >= count, "httpd to resume", timeout, seen=self.log)
+        assert self.process.poll() is None, "httpd ended:\n" + self.log()
 
     # --- what it says ---
     def complaints(self):
