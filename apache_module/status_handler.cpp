@@ -4,6 +4,8 @@
 #include <http_protocol.h>
 #include <mod_status.h>
 
+#include <map>
+
 #include "evercert/status.h"
 #include "http_module.h"
 
@@ -27,6 +29,47 @@ std::string below_location(const request_rec* request) {
   return status_form(last) ? std::string(last) : "";
 }
 
+std::string escaped(request_rec* request, const std::string& words) {
+  return ap_escape_html(request->pool, words.c_str());
+}
+
+// For people who look at mod_status's page, or let a program look at "?auto".
+void add_lines(request_rec* request, const StatusSummary& summary) {
+  std::map<std::string, unsigned> states;
+  for (const auto& line : summary.lines) ++states[line.state];
+  ap_rprintf(request, "EvercertAgent: %s\nEvercertCertificates: %u\n", summary.agent.c_str(),
+             static_cast<unsigned>(summary.lines.size()));
+  for (const auto& [state, count] : states) ap_rprintf(request, "EvercertState%s: %u\n", camel_case(state).c_str(), count);
+}
+
+void add_table(request_rec* request, const StatusSummary& summary) {
+  ap_rprintf(request,
+             "<hr />\n<h2>evercert (agent: %s)</h2>\n<table border=\"0\"><tr><th>Certificate</th><th>State</th><th>Until</th>"
+             "<th>Served generation</th><th>Next</th><th>Problem</th></tr>\n",
+             escaped(request, summary.agent).c_str());
+  for (const auto& line : summary.lines) {
+    ap_rputs("<tr>", request);
+    for (const auto& words : {line.certificate, line.state, line.not_after, line.served_generation, line.next, line.problem})
+      ap_rprintf(request, "<td>%s</td>", escaped(request, words).c_str());
+    ap_rputs("</tr>\n", request);
+  }
+  ap_rputs("</table>\n", request);
+}
+
+int add_section(request_rec* request, int flags) {
+  return guarded(DECLINED, [&] {
+    const StateReader* const state = cycle().configuration().state();
+    if (state == nullptr) return DECLINED;
+    const auto summary = status_summary(*state, std::chrono::system_clock::now());
+    if (!summary) return DECLINED;
+    if ((flags & AP_STATUS_SHORT) != 0)
+      add_lines(request, *summary);
+    else
+      add_table(request, *summary);
+    return OK;
+  });
+}
+
 }  // namespace
 
 int show_status(request_rec* request) {
@@ -45,6 +88,8 @@ int show_status(request_rec* request) {
   });
 }
 
-void register_server_status() {}
+void register_server_status() {
+  APR_OPTIONAL_HOOK(ap, status_hook, add_section, nullptr, nullptr, APR_HOOK_MIDDLE);
+}
 
 }  // namespace evercert
