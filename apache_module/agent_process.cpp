@@ -51,6 +51,10 @@ void AgentProcess::follow(const Supervisor::Program& program, Cycle cycle, apr_p
   start();
 }
 
+void AgentProcess::go_on() {
+  if (supervisor_ && agent_.pool != nullptr && supervisor_->begin_again(program_.path)) start_relay();
+}
+
 void AgentProcess::start() {
   if (const auto started = supervisor_->start(supervisor_->restart_delay()); !started)
     return log_.write(LogLevel::error, started.error().message + "; it is tried again within ten seconds");

@@ -23,6 +23,8 @@ class AgentProcess {
   [[nodiscard]] const std::shared_ptr<Instance>& instance() const { return instance_; }
   // A configuration begins: the agent is started, or told to begin anew with it.
   void follow(const Supervisor::Program& program, Cycle cycle, apr_pool_t* process_pool);
+  // A configuration begins that could not be made ready: the agent goes on with the one before.
+  void go_on();
   // A configuration ends.
   void end_relay();
   // The server ends, or has no use for an agent any more: it leaves by itself once its channel is closed.

@@ -15,6 +15,7 @@ namespace {
 ApacheCycle* current_cycle = nullptr;
 // Outlives configurations, as the module does: it is never unloaded.
 AgentProcess* agent = nullptr;
+std::optional<SealKey> last_serving_key;
 
 bool is_first_reading() {
   return ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG;
@@ -149,12 +150,16 @@ bool ApacheCycle::begin(server_rec* main) {
     if (agent != nullptr) agent->end();
     return true;
   }
-  const bool running = agent != nullptr;
   const auto prepared = prepare();
   if (prepared) return true;
   log_line(APLOG_CRIT, main, prepared.error().message);
-  // A restart that may not fail: hosts with certificates of the operator's own are served on.
-  return running;
+  if (!last_serving_key) return false;
+  // A restart that may not fail: what is on disk is served on, and the agent goes on with the configuration before.
+  log_line(APLOG_CRIT, main, "the certificates that there are go on being served; mend this before the next start");
+  if (const auto served = configuration_.serve_on(agent->instance(), *last_serving_key); !served)
+    log_line(APLOG_CRIT, main, served.error().message);
+  agent->go_on();
+  return true;
 }
 
 Result<Done> ApacheCycle::prepare() {
@@ -171,6 +176,7 @@ Result<Done> ApacheCycle::prepare() {
     agent = new AgentProcess(std::move(*instance));
   }
   if (auto begun = configuration_.begin(agent->instance()); !begun) return begun;
+  last_serving_key = configuration_.serving_key();
   Supervisor::Program program{.path = configuration_.program()};
   if (::geteuid() == 0) {
     program.become = user->user;

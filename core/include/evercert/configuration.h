@@ -70,6 +70,10 @@ class Configuration {
   Result<Done> prepare(std::uint32_t owner, std::uint32_t group) const;
   // A real start: seal keys, board, what is handed to the agent. Forgets settings, plan and the files that were read.
   Result<Done> begin(std::shared_ptr<Instance> instance);
+  // The same with a key that an earlier configuration opened bundles with, for a restart that may not fail: nothing is handed
+  // over to an agent.
+  Result<Done> serve_on(std::shared_ptr<Instance> instance, const SealKey& serving);
+  [[nodiscard]] const std::optional<SealKey>& serving_key() const { return serving_key_; }
   [[nodiscard]] const Instance* instance() const { return instance_.get(); }
   [[nodiscard]] std::optional<Cycle>& carried() { return carried_; }
 
@@ -100,6 +104,7 @@ class Configuration {
     std::chrono::steady_clock::time_point made;
   };
   Result<Done> share(const SealKey& serving);
+  void forget_plan();
   [[nodiscard]] bool wants_placeholder(CertificateSlot slot) const;
   std::shared_ptr<const ServedCertificate> placeholder(CertificateSlot slot);
 

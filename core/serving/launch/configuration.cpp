@@ -111,10 +111,22 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   if (!carried) return carried.error();
   carried_.emplace(std::move(*carried));
   serving_key_ = std::move(keys->serving);
+  forget_plan();
+  return Done{};
+}
+
+Result<Done> Configuration::serve_on(std::shared_ptr<Instance> instance, const SealKey& serving) {
+  instance_ = std::move(instance);
+  auto shared = share(serving);
+  serving_key_ = serving;
+  forget_plan();
+  return shared;
+}
+
+void Configuration::forget_plan() {
   settings_ = {};
   files_ = {};
   checked_ = {};
-  return Done{};
 }
 
 // The board is right before the first worker exists, so the first handshake needs no agent.
