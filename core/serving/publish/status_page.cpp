@@ -103,6 +103,18 @@ std::string first_page(StatusForm form) {
          std::string(sentence) + "</p></body></html>\n";
 }
 
+// A member of an object that may be missing, null or a number.
+std::string member(const Json& object, const char* name) {
+  const auto found = object.is_object() ? object.find(name) : object.end();
+  if (!object.is_object() || found == object.end() || found->is_null()) return {};
+  return found->is_string() ? found->get<std::string>() : dump_json(*found);
+}
+
+Json part(const Json& object, const char* name) {
+  const auto found = object.is_object() ? object.find(name) : object.end();
+  return object.is_object() && found != object.end() ? *found : Json();
+}
+
 }  // namespace
 
 std::optional<StatusForm> status_form(std::string_view rest) {
@@ -141,6 +153,24 @@ Result<std::string> status_page(const StateReader& state, StatusForm form, std::
       break;
   }
   return silent_html(std::move(page), silence(*at));
+}
+
+Result<StatusSummary> status_summary(const StateReader& state, std::chrono::system_clock::time_point now) {
+  auto page = status_page(state, StatusForm::json, now);
+  if (!page) return page.error();
+  const auto document = parse_json(*page, "status.json");
+  if (!document) return document.error();
+  StatusSummary summary;
+  summary.agent = member(part(*document, "agent"), "state");
+  for (const Json& certificate : part(*document, "certificates")) {
+    const Json next = part(certificate, "next");
+    const std::string why = member(next, "why");
+    summary.lines.push_back({member(certificate, "name"), member(certificate, "state"), member(certificate, "not_after"),
+                             member(part(certificate, "served"), "generation"),
+                             member(next, "at") + (why.empty() ? "" : " " + why),
+                             member(part(certificate, "problem"), "message")});
+  }
+  return summary;
 }
 
 }  // namespace evercert

@@ -94,12 +94,6 @@ class Haproxy(Server):
         return done.returncode, done.stdout + done.stderr
 
     # --- life ---
-    def _identity(self):
-        if os.geteuid() == 0 and self.user is None:
-            uid, gid = processes.bystander()
-            return {"user": uid, "group": gid, "extra_groups": []}
-        return {}
-
     def start(self, wait=True, prefix=(), extra=(), timeout=20.0, environment=None):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*prefix, *self.arguments(), *extra], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -119,10 +113,6 @@ class Haproxy(Server):
                 return int((file.read().split() or [0])[0])
         except FileNotFoundError:
             return 0
-
-    def _listens(self):
-        from .waiting import port_open
-        return port_open(self.port)
 
     def remember(self):
         """Orphans are ours by adoption: those whose channel or state belongs to this server."""
