@@ -230,6 +230,7 @@ Workers::Again Renewal::take_step(Time now) {
   if (before == OrderState::pending && after != OrderState::pending && after != OrderState::invalid && polling_.waiting()) {
     seat_->budget->learn_hits(polling_.hits(), polling_.challenges());
   }
+  note_people(result->wait == Wait::people, now);
   if (result->wait == Wait::none) {
     polling_.end();
     return {now};
