@@ -130,6 +130,7 @@ class Renewal {
   bool hits_told_ = false;
   std::optional<Pace::Failure> people_;  // what they must do, while it is waited for
   Time people_told_;
+  OrderState farthest_ = OrderState::planned;  // of the open order
   bool has_place_ = false;
 
   mutable std::mutex mutex_;  // guards what follows

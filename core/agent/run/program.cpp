@@ -69,6 +69,17 @@ struct Gathered {
   std::string state_path;
 };
 
+// The same process with the server's new configuration, which it is given once it is ready, and perhaps a newer program. Steps
+// that still run end here as with kill -9: their records are on disk.
+int become_successor(const std::string& program, int channel, Logger& log) {
+  std::string words[] = {"evercert", "run", "--descriptor", std::to_string(channel)};
+  char* const arguments[] = {words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
+  char* const environment[] = {nullptr};
+  if (fcntl(channel, F_SETFD, 0) == 0) execve(program.c_str(), arguments, environment);
+  log.write(LogLevel::error, system_error(ErrorKind::internal, "cannot execute " + program, errno).message);
+  std::_Exit(program_failed);
+}
+
 int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descriptors& descriptors, Logger& log) {
   const SystemClock clock;
   const std::string path = gathered.state_path + "/state";
@@ -98,6 +109,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   Agent agent(ground, descriptors);
   auto ended = agent.run();
   if (!ended) return fail(log, ended.error());
+  if (!agent.successor().empty()) return become_successor(agent.successor(), descriptors.channel, log);
   // A request to a CA is still under way: its record is on disk, and nobody waits for us.
   if (!*ended) std::_Exit(program_done);
   return program_done;

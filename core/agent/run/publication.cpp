@@ -116,9 +116,9 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
   PublishOptions options;
   options.above = parts_.board.generation(*place.slot);
   options.verified = verified;
+  options.committed = [&](std::uint64_t number) { parts_.board.publish(*place.slot, number); };
   auto generation = publish_bundle(parts_.store, parts_.serving, bundle, now, options);
   if (!generation) return generation;
-  parts_.board.publish(*place.slot, *generation);
   bundle.generation = *generation;
   note(certificate, place, bundle);
   tell("published", LogLevel::notice, certificate.name,

@@ -18,3 +18,5 @@ OTHER_HTTP, OTHER_TLS = BASE + 20, BASE + 21
 BIND = BASE + 22
 # Six kinds of server block and whatever a test needs once.
 FREE = BASE + 30
+# Each simulated commercial CA, with its management port above it.
+SIMULATORS = {"certinext": BASE + 180, "sectigo": BASE + 182, "ssl_store": BASE + 184, "digicert": BASE + 186}
