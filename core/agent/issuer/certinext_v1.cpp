@@ -20,9 +20,9 @@ constexpr const char* duplicate_request = "EMS-1099";
 constexpr std::array<const char*, 5> of_settings{"EMS-918", "EMS-1073", "EMS-1091", "EMS-1162", "EMS-1269"};
 constexpr std::array<int, 4> downloadable{9, 15, 20, 23};
 constexpr std::array<int, 7> dead_certificates{5, 8, 13, 14, 18, 19, 21};
-constexpr std::array<int, 5> reasons{1, 3, 4, 5, 9};
+constexpr std::array<int, 5> v1_reasons{1, 3, 4, 5, 9};
 constexpr unsigned rows_per_page = 500;
-constexpr unsigned page_limit = 200;
+constexpr unsigned v1_page_limit = 200;
 // An order that was interrupted is looked for among those of the last days.
 constexpr std::chrono::hours looked_back{72};
 // The CA uses these words both for a limit on bursts and for a user who is not active.
@@ -218,7 +218,7 @@ Result<std::vector<Json>> CertinextV1::report(Json criteria, const std::string& 
                                               const std::function<bool(const Json&)>& wanted) {
   std::vector<Json> rows;
   criteria["pageSize"] = std::to_string(rows_per_page);
-  for (unsigned page = 1; page <= page_limit; ++page) {
+  for (unsigned page = 1; page <= v1_page_limit; ++page) {
     criteria["pageNumber"] = std::to_string(page);
     auto answer = call("GetOrderReport", {{"searchCriteria", criteria}}, what);
     if (!answer) return answer.error();
@@ -391,7 +391,7 @@ Result<Done> CertinextV1::cancel(const std::string& order, const std::string& wh
 }
 
 Result<Done> CertinextV1::revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) {
-  if (!holds(reasons, reason)) {
+  if (!holds(v1_reasons, reason)) {
     return Error{ErrorKind::configuration,
                  rest_.who() +
                      " takes only the reasons keyCompromise (1), affiliationChanged (3), superseded (4), "

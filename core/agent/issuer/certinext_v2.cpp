@@ -11,8 +11,8 @@
 namespace evercert {
 namespace {
 
-constexpr const char* resources = "api/certinext/v2/";
-constexpr const char* orders = "api/certinext/v2/ssl-certificates/";
+constexpr const char* v2_resources = "api/certinext/v2/";
+constexpr const char* v2_orders = "api/certinext/v2/ssl-certificates/";
 constexpr const char* already_verified = "EMS-1080";
 constexpr unsigned rows_in_page = 100;
 constexpr unsigned pages_at_most = 200;
@@ -151,7 +151,7 @@ Result<Json> CertinextV2::succeed(const Call& wanted) {
 }
 
 Result<std::string> CertinextV2::test_login() {
-  auto answer = succeed({"GET", std::string(resources) + "auth/me", nullptr, "take our credentials"});
+  auto answer = succeed({"GET", std::string(v2_resources) + "auth/me", nullptr, "take our credentials"});
   if (!answer) return answer.error();
   return "account " + rest_.quoted(loose_text(*answer, "accountNumber")) + " at CERTInext";
 }
@@ -215,7 +215,7 @@ Result<std::optional<Json>> CertinextV2::row_of_report(const std::string& query,
   // A page past the end repeats the last one: only the number of pages ends the reading.
   for (unsigned page = 1; page <= pages_at_most; ++page) {
     auto answer = succeed({"GET",
-                           std::string(resources) + "reports/orders?page=" + std::to_string(page) +
+                           std::string(v2_resources) + "reports/orders?page=" + std::to_string(page) +
                                "&size=" + std::to_string(rows_in_page) + query,
                            nullptr, what});
     if (!answer) return answer.error();
@@ -242,7 +242,7 @@ Result<std::optional<std::string>> CertinextV2::find(const Wanted& wanted, const
 
 Result<Progress> CertinextV2::track(const std::string& order) {
   const std::string what = "track the order " + order;
-  auto answer = call({"GET", orders + order, nullptr, what});
+  auto answer = call({"GET", v2_orders + order, nullptr, what});
   if (!answer) return answer.error();
   if (answer->status == 404) {
     Error error = failed(*answer, what);
@@ -286,7 +286,7 @@ Result<Task> CertinextV2::task(const std::string& order, const std::string& name
   if (kind == ChallengeKind::email) return task;
   const std::string what = "tell how " + name + " is to be validated";
   auto answer =
-      call({"GET", orders + order + "/dcv?domain=" + form_field(name) + "&method=" + method_word(kind), nullptr, what});
+      call({"GET", v2_orders + order + "/dcv?domain=" + form_field(name) + "&method=" + method_word(kind), nullptr, what});
   if (!answer) return answer.error();
   if (answer->status != 200) {
     Error error = failed(*answer, what);
@@ -324,7 +324,7 @@ Result<Task> CertinextV2::task(const std::string& order, const std::string& name
 
 Result<Done> CertinextV2::verify(const std::string& order, const std::string& name, ChallengeKind kind, const std::string&) {
   const std::string what = "validate " + name;
-  auto answer = call({"POST", orders + order + "/dcv/verify", Json{{"domain", name}, {"method", method_word(kind)}}, what});
+  auto answer = call({"POST", v2_orders + order + "/dcv/verify", Json{{"domain", name}, {"method", method_word(kind)}}, what});
   if (!answer) return answer.error();
   if (answer->status < 300) return Done{};
   Error error = failed(*answer, what);
@@ -335,7 +335,7 @@ Result<Done> CertinextV2::verify(const std::string& order, const std::string& na
 Result<std::string> CertinextV2::download(const std::string& order) {
   constexpr std::chrono::seconds soon{5};
   const std::string what = "hand out the certificate of the order " + order;
-  auto answer = call({"GET", orders + order + "/certificate", nullptr, what});
+  auto answer = call({"GET", v2_orders + order + "/certificate", nullptr, what});
   if (!answer) return answer.error();
   if (answer->status != 200) {
     Error error = failed(*answer, what);
@@ -356,7 +356,7 @@ Result<std::string> CertinextV2::download(const std::string& order) {
 }
 
 Result<Done> CertinextV2::cancel(const std::string& order, const std::string& why) {
-  auto answer = succeed({"POST", orders + order + "/cancel", Json{{"reason", why}}, "cancel the order " + order});
+  auto answer = succeed({"POST", v2_orders + order + "/cancel", Json{{"reason", why}}, "cancel the order " + order});
   if (!answer) return answer.error();
   return Done{};
 }
@@ -379,7 +379,7 @@ Result<Done> CertinextV2::revoke(BytesView leaf, const std::vector<Identifier>&,
     return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + serial->decimal +
                                                 "; revoke the certificate in the portal"};
   }
-  auto answer = succeed({"POST", orders + loose_text(**row, "orderNumber") + "/revoke",
+  auto answer = succeed({"POST", v2_orders + loose_text(**row, "orderNumber") + "/revoke",
                          Json{{"reason", word->second}, {"note", "revoked by evercert"}}, "revoke the certificate"});
   if (!answer) return answer.error();
   return Done{};

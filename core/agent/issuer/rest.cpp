@@ -37,9 +37,9 @@ std::string lower_digits(std::string text) {
 }
 
 std::string time_text(std::chrono::system_clock::time_point time, const char* format) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  const std::time_t whole = std::chrono::system_clock::to_time_t(time);
   std::tm parts{};
-  gmtime_r(&seconds, &parts);
+  gmtime_r(&whole, &parts);
   std::array<char, 64> text{};
   return {text.data(), std::strftime(text.data(), text.size(), format, &parts)};
 }

@@ -189,7 +189,12 @@ Workers::Again Renewal::carry_on(Time now) {
     if (!requested_) return {*retry_at_};
   }
   if (issued_) return publish(now);
-  if (polling_.waiting()) {
+  bool ask_now = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ask_now = std::exchange(ask_now_, false);
+  }
+  if (polling_.waiting() && !ask_now) {
     const Time next = polling_.next(seat_->budget->experience(), parts_.random());
     if (next > now) return {next};
   }

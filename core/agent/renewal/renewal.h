@@ -139,6 +139,7 @@ class Renewal {
   std::optional<Error> held_;
   bool requested_ = false;
   bool forced_ = false;
+  bool ask_now_ = false;  // an order that waits is to be asked for at once
   std::vector<Issue> issues_;
   std::shared_ptr<Budget> budget_;
   RenewalView view_;

@@ -252,7 +252,7 @@ std::optional<std::string> Renewal::request(bool force) {
              to_rfc3339(*until) + " (--force overrides it)";
     }
   }
-  requested_ = true;
+  requested_ = ask_now_ = true;
   forced_ = force;
   return std::nullopt;
 }
