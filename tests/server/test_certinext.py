@@ -10,22 +10,14 @@ from harness.nginx import host, issuer
 from harness.simulator import Simulator
 from harness.waiting import wait_for
 
-SIGNER = 'signer "Web Team" Chennai 203.0.113.7;'
 SIGNER_PUBLIC = 'signer "Web Team" Chennai 8.8.8.8;'
 
 
-@pytest.fixture(scope="module")
-def started(common_folder, dns):
-    one = Simulator("certinext", common_folder)
+@pytest.fixture
+def ca(folder, dns):
+    one = Simulator("certinext", folder)
     yield one
     one.close()
-
-
-@pytest.fixture
-def ca(started):
-    started.clear()
-    yield started
-    started.clear()
 
 
 class Customer:
@@ -63,7 +55,7 @@ def is_trusted(ca, name):
 
 def test_a_certificate_is_bought_proved_by_file_and_served(shop, ca):
     site = shop(host("www.bought.test")).start()
-    site.audit.wait("served", "www.bought.test", timeout=60)
+    site.audit.wait("served", "www.bought.test", timeout=25)
     assert is_trusted(ca, "www.bought.test")
     assert len(ca.orders()) == 1
     print(ca.counts())
@@ -83,15 +75,15 @@ def named(folder, ca):
 
 def test_several_names_and_a_www_are_bought_in_one_order(shop, ca):
     site = shop(host(["several.test", "www.several.test", "mail.several.test"]), product="844 dv-ucc").start()
-    site.audit.wait("served", "several.test", timeout=60)
+    site.audit.wait("served", "several.test", timeout=25)
     assert set(tls.leaf_at(ports.TLS, "mail.several.test").names) == {"several.test", "www.several.test", "mail.several.test"}
 
 
 def test_a_renewal_is_a_new_order_with_a_new_key(shop, ca, evercert):
     site = shop(host("renewed.test")).start()
-    site.audit.wait("served", "renewed.test", timeout=60)
+    site.audit.wait("served", "renewed.test", timeout=25)
     first = tls.leaf_at(ports.TLS, "renewed.test")
-    evercert.renew("renewed.test", timeout=90)
+    evercert.renew("renewed.test", timeout=40)
     second = tls.leaf_at(ports.TLS, "renewed.test")
     assert first.serial != second.serial and len(ca.orders()) == 2
     assert first.x509.public_key().public_numbers() != second.x509.public_key().public_numbers()
@@ -100,7 +92,7 @@ def test_a_renewal_is_a_new_order_with_a_new_key(shop, ca, evercert):
 def test_a_wildcard_is_proved_by_a_record_beside_spf(shop, ca, named):
     site = shop(host("*.bought.test", http=False), options=named.options, product="843 dv-wildcard",
                 extra=SIGNER_PUBLIC + " challenge dns-txt;").start()
-    site.audit.wait("served", "*.bought.test", timeout=60)
+    site.audit.wait("served", "*.bought.test", timeout=25)
     assert is_trusted(ca, "any.bought.test")
     wait_for(lambda: named.look_up("bought.test") == ['"v=spf1 -all"'], "our record to be gone",
              seen=lambda: named.look_up("bought.test"))
@@ -109,7 +101,7 @@ def test_a_wildcard_is_proved_by_a_record_beside_spf(shop, ca, named):
 def test_the_second_interface_orders_with_an_access_token(shop, ca, named):
     site = shop(host("two.bought.test", http=False), options=named.options, api="v2",
                 extra=SIGNER_PUBLIC + " challenge dns-txt;").start()
-    site.audit.wait("served", "two.bought.test", timeout=60)
+    site.audit.wait("served", "two.bought.test", timeout=25)
     assert is_trusted(ca, "two.bought.test")
     print(ca.counts())
 
@@ -117,7 +109,7 @@ def test_the_second_interface_orders_with_an_access_token(shop, ca, named):
 def test_the_second_interface_proves_by_file_where_its_name_is_set(shop, ca):
     ca.settings(v2_http_file_name="proof.txt")
     site = shop(host("file.test"), api="v2", extra=SIGNER_PUBLIC + " validation_file proof.txt;").start()
-    site.audit.wait("served", "file.test", timeout=60)
+    site.audit.wait("served", "file.test", timeout=25)
 
 
 def test_without_the_name_of_the_file_a_person_is_told_what_to_ask_for(shop, ca, evercert):
@@ -126,47 +118,56 @@ def test_without_the_name_of_the_file_a_person_is_told_what_to_ask_for(shop, ca,
     assert "validation_file" in certificate["problem"]["message"] and len(ca.orders()) == 1
 
 
+@pytest.mark.slow
 def test_where_a_file_is_not_found_the_record_is_tried_next(shop, ca, named):
     # Nothing of ours listens where the CA knocks.
     ca.settings(http_port=ports.FREE, recheck_seconds=1)
     site = shop(host("fallback.bought.test"), options=named.options,
                 extra=SIGNER_PUBLIC + " challenge http-file dns-txt;").start()
-    site.audit.wait("validation_method_changed", timeout=240)
-    site.audit.wait("served", "fallback.bought.test", timeout=60)
+    site.audit.wait("validation_method_changed", timeout=120)
+    site.audit.wait("served", "fallback.bought.test", timeout=25)
     assert len(ca.orders()) == 1
 
 
+@pytest.mark.slow
 def test_an_approval_of_three_days_is_a_state_and_no_error(shop, ca, evercert):
     ca.settings(approval="manual", clock_skew_seconds=10 ** 9)
-    site = shop(host("approval.test"), extra="").start()  # nobody accepts the agreement either
-    certificate = evercert.wait_state("approval.test", "action_required", timeout=60)
-    assert "agreement" in certificate["problem"]["message"] or "approval" in certificate["problem"]["message"]
-    assert certificate["problem"]["since"]
+    site = shop(host("approval.test")).start()
+    certificate = evercert.wait_state("approval.test", "action_required", timeout=90)
+    assert "approval" in certificate["problem"]["message"] and certificate["problem"]["since"]
     ca.advance(3 * 86400)
-    number = ca.orders()[0]["id"]
     site.stop()
     site.start()
     evercert.wait_state("approval.test", "action_required", timeout=60)
-    assert len(ca.orders()) == 1
-    print(ca.order(number))
-    ca.act(number, "agreement")
-    ca.act(number, "approve")
-    evercert.renew("approval.test", timeout=60)
-    assert len(ca.orders()) == 1 and is_trusted(ca, "approval.test")
+    assert len(ca.orders()) == 1 and site.audit.count("renewal_failed") == 0
+    ca.settings(clock_skew_seconds=10 ** 9)
+    ca.act(ca.orders()[0]["id"], "approve")
+    with pytest.raises(AssertionError):
+        # Asked for at once; what the CA signs is of its own time, three days ahead.
+        evercert.renew("approval.test", timeout=60)
+    problem = evercert.wait_problem("approval.test", "action_required")
+    assert "not valid yet" in problem["message"] and len(ca.orders()) == 1
+
+
+def test_an_agreement_that_nobody_accepted_is_asked_for(shop, ca, evercert):
+    shop(host("agreement.test"), extra="").start()
+    certificate = evercert.wait_state("agreement.test", "action_required")
+    assert "agreement" in certificate["problem"]["message"] and "signer" in certificate["problem"]["message"]
+    assert ca.url in certificate["problem"]["message"] and len(ca.orders()) == 1
 
 
 def test_a_mail_is_answered_by_a_person(shop, ca, evercert):
     shop(host("mail.test"), extra=SIGNER_PUBLIC + " challenge email:admin@mail.test;").start()
-    certificate = evercert.wait_state("mail.test", "action_required", timeout=60)
+    certificate = evercert.wait_state("mail.test", "action_required", timeout=25)
     assert "admin@mail.test" in certificate["problem"]["message"]
     number = ca.orders()[0]["id"]
     ca.act(number, "mail", domain="mail.test")
-    evercert.renew("mail.test", timeout=60)
+    evercert.renew("mail.test", timeout=25)
 
 
 def test_a_revocation_reaches_the_ca_with_its_reason(shop, ca, evercert):
     site = shop(host("revoked.test")).start()
-    site.audit.wait("served", "revoked.test", timeout=60)
+    site.audit.wait("served", "revoked.test", timeout=25)
     refused = evercert.run("revoke", "revoked.test", "--yes")
     assert refused.returncode != 0 and "keyCompromise" in refused.stderr + refused.stdout
     done = evercert.run("revoke", "revoked.test", "--reason", "superseded", "--yes")
@@ -177,7 +178,7 @@ def test_a_revocation_reaches_the_ca_with_its_reason(shop, ca, evercert):
 def test_a_kill_between_order_and_record_makes_no_second_order(shop, ca, evercert):
     ca.fault("drop_after", match="GenerateOrderSSL")
     site = shop(host("lost.test")).start()
-    site.audit.wait("served", "lost.test", timeout=90)
+    site.audit.wait("served", "lost.test", timeout=40)
     assert len(ca.orders()) == 1
 
 
@@ -216,5 +217,5 @@ def test_a_burst_that_the_ca_calls_inactive_user_is_waited_for(shop, ca):
     names = ["burst%d.test" % i for i in range(5)]
     site = shop("".join(host(name) for name in names)).start()
     for name in names:
-        site.audit.wait("served", name, timeout=90)
+        site.audit.wait("served", name, timeout=40)
     assert len(ca.orders()) == 5

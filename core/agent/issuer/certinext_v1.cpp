@@ -277,7 +277,7 @@ Progress CertinextV1::progress_of(const Json& details) const {
   } else if (loose_text(member_of(details, "subscriberAgreement"), "status") == "0" && spec_.purchase.signer.name.empty()) {
     people("waits for the subscriber agreement: accept it" + where + ", or set signer", false);
   } else if (order == 8 || order == 9 || certificate == 2 || certificate == 6 || certificate == 16 || certificate == 24) {
-    people("waits for an approval (" + words + ")" + where, true);
+    people("waits for an approval by the CA (" + words + "); ask there if it takes long" + where, true);
   }
   const Json& verification = member_of(details, "domainVerification");
   for (const auto& [name, state] : verification.items()) {

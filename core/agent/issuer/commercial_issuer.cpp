@@ -9,17 +9,16 @@
 namespace evercert {
 namespace {
 
-using std::chrono::minutes;
 using std::chrono::seconds;
 
 // How soon to ask again while the CA works, and while it is not ready to say how names are proved.
 constexpr seconds working_pause{3};
 constexpr seconds not_yet_pause{15};
 // A check that failed is asked for again after this; so often, before the next way of proving is tried.
-constexpr seconds between_checks{60};
+constexpr seconds between_checks{20};
 constexpr unsigned checks_per_way = 3;
 // Approvals that the CA gives by itself take no longer.
-constexpr minutes approval_grace{5};
+constexpr seconds approval_grace{30};
 
 // What is kept as IssuerOrder::detail.
 struct Detail {
@@ -339,7 +338,7 @@ Result<IssuerOrder> CommercialIssuer::refresh(const IssuerOrder& before) {
       progress->domains_known && std::all_of(progress->domains.begin(), progress->domains.end(),
                                              [](const DomainProgress& domain) { return domain.verified; });
   if (progress->domains_known && !all_verified) return validating(std::move(order), *detail, *progress);
-  const bool patient = now() - detail->placed_at < seconds(approval_grace).count();
+  const bool patient = now() - detail->placed_at < approval_grace.count();
   if (progress->stage == Stage::people && !patient) return people(std::move(order), *detail, progress->said);
   order.status = IssuerOrderStatus::processing;
   order.retry_after = progress->domains_known ? working_pause : not_yet_pause;

@@ -272,6 +272,12 @@ Workers::Again Renewal::publish(Time now) {
   pair.reference = record.key_reference;
   auto facts = leaf_facts(issued_->leaf);
   auto published = facts ? parts_.publish(certificate_, std::move(pair), record.issuer) : Result<Done>(facts.error());
+  if (!published && published.error().kind == ErrorKind::issuer_refused && seat_->issuer->spec().type != "acme") {
+    // It is paid for: somebody must look at what came of it before anything is ordered again.
+    Error paid = published.error();
+    paid.kind = ErrorKind::action_required;
+    return step_failed(paid, now);
+  }
   if (!published && published.error().kind != ErrorKind::issuer_refused) return step_failed(published.error(), now);
   if (!published) {
     issued_.reset();
