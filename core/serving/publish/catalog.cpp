@@ -1,7 +1,6 @@
 #include "evercert/catalog.h"
 
 #include <openssl/sha.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -43,7 +42,6 @@ class Catalog::Content {
 
   Served find(CertificateSlot slot) {
     const std::uint64_t wanted = board_.generation(slot);
-    if (wanted == 0) return nullptr;
     Served present;
     std::string name;
     std::uint64_t reported = 0;
@@ -53,7 +51,7 @@ class Catalog::Content {
       if (known == names_.end()) return nullptr;
       Entry& entry = touch(slot);
       present = entry.served;
-      if (present && present->generation() >= wanted) return present;
+      if (wanted == 0 ? entry.looked : present && present->generation() >= wanted) return present;
       const bool waits = entry.failed_generation == wanted && std::chrono::steady_clock::now() < entry.retry_at;
       // While another thread loads, what is there is good enough; only who has nothing loads beside it.
       if (waits || (entry.loading && present)) return present;
@@ -74,14 +72,7 @@ class Catalog::Content {
   const Board& board() const { return board_; }
 
   std::optional<std::string> answer(ChallengeKind kind, std::string_view token, int wake) {
-    auto found = board_.find_answer(kind, token);
-    if (!found) return std::nullopt;
-    if (report_) report_->hit(found->slot);
-    // Counted before the wake-up: the agent that it wakes must see the count. A full eventfd is awake anyway.
-    const std::uint64_t one = 1;
-    if (wake >= 0) [[maybe_unused]]
-      const ssize_t written = ::write(wake, &one, sizeof one);
-    return std::move(found->answer);
+    return answer_challenge(board_, report_.get(), wake, kind, token);
   }
 
  private:
@@ -91,6 +82,7 @@ class Catalog::Content {
     std::uint64_t reported_generation = 0;  // the failure of which is in the log already
     SteadyTime retry_at;
     bool loading = false;
+    bool looked = false;  // at the disk, while the board knew of no generation
     std::list<CertificateSlot>::iterator position;
   };
 
@@ -119,12 +111,13 @@ class Catalog::Content {
     const std::lock_guard guard(mutex_);
     Entry& entry = touch(slot);
     entry.loading = false;
+    entry.looked = true;
     // Another thread may have loaded a newer one in the meantime.
     if (loaded.served && (!entry.served || entry.served->generation() < loaded.served->generation())) {
       entry.served = std::move(loaded.served);
       if (report_) report_->loaded(slot, entry.served->generation());
     }
-    if (!loaded.is_wanted) {
+    if (!loaded.is_wanted && wanted != 0) {
       entry.failed_generation = wanted;
       entry.reported_generation = wanted;
       entry.retry_at = std::chrono::steady_clock::now() + retry_after;
@@ -134,6 +127,7 @@ class Catalog::Content {
 
   Loaded load(const std::string& name, std::uint64_t wanted, bool needs_any, bool tell) {
     const CleanErrorQueue clean;
+    if (wanted == 0) return {load_newest(name), false};
     auto served = load_generation(name, wanted);
     if (served) return {std::move(*served), true};
     if (tell)
@@ -142,6 +136,16 @@ class Catalog::Content {
                                       " certificate=\"" + name + "\"");
     if (!needs_any) return {};
     return {load_other(name, wanted, tell), false};
+  }
+
+  Served load_newest(const std::string& name) {
+    const auto generations = generations_of(state_, name);
+    if (!generations || generations->empty()) return nullptr;
+    auto served = load_generation(name, generations->front());
+    if (served) return std::move(*served);
+    log_.write(LogLevel::error, "evercert: cannot load generation " + std::to_string(generations->front()) + ": " +
+                                    served.error().message + "; trying others on disk certificate=\"" + name + "\"");
+    return load_other(name, generations->front(), true);
   }
 
   Served load_other(const std::string& name, std::uint64_t wanted, bool tell) {
@@ -195,8 +199,8 @@ void Catalog::know(CertificateSlot slot, const std::string& certificate) {
   content_->know(slot, certificate);
 }
 
-bool Catalog::has(CertificateSlot slot) const {
-  return content_->board().generation(slot) != 0;
+bool Catalog::has(CertificateSlot slot) {
+  return content_->board().generation(slot) != 0 || content_->find(slot) != nullptr;
 }
 
 std::shared_ptr<const ServedCertificate> Catalog::find(CertificateSlot slot) {
