@@ -77,7 +77,8 @@ void add_changing_verbs(CLI::App& app, Request& request) {
   revoke->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
   revoke->add_option("--reason", request.reason, "Why")
       ->type_name("REASON")
-      ->check(CLI::IsMember({"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"}));
+      ->check(CLI::IsMember(
+          {"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn"}));
   revoke->add_flag("--yes", request.yes, "Do not ask");
   revoke->footer(
       "Examples:\n  evercert revoke www.example.com --reason superseded\n"

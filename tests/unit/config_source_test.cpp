@@ -119,6 +119,7 @@ class FileSourceTest : public CppUnit::TestFixture {
     write("shared.json", "{}", 0644);
     write("hmac.key", "c2VjcmV0", 0600);
     write("proxy.password", "secret\n", 0600);
+    write("certinext.secret", "secret\n", 0600);
     write("update.key", "key \"update\" { algorithm hmac-sha256; secret \"c2VjcmV0\"; };\n", 0600);
     const std::string path = write("evercert.json", example, 0644);
     Settings settings;

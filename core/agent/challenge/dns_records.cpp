@@ -30,6 +30,12 @@ DnsRecords::DnsRecords(const DnsSettings& settings, const Clock& clock, std::sto
 Result<DnsRecord> DnsRecords::record_for(const Challenge& challenge) const {
   DnsRecord record;
   record.type = DnsType::txt;
+  if (challenge.kind != ChallengeKind::dns_01) {
+    if (challenge.kind == ChallengeKind::dns_cname) record.type = DnsType::cname;
+    record.name = challenge.token;
+    record.value = challenge.answer;
+    return record;
+  }
   record.name = acme_label + without_wildcard(challenge.identifier);
   record.value = dns_01_value(challenge.answer);
   auto end = lookup_.end_of_aliases(record.name);

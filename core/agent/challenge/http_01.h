@@ -1,5 +1,6 @@
-// HTTP-01 (RFC 8555 section 8.3): the answer is put where the server on port 80 finds it. Answers stay for a while after they
-// are cleaned up, because CAs ask from several places and not all at once.
+// Validation by HTTP: ACME's HTTP-01 (RFC 8555 section 8.3), and the files below /.well-known/pki-validation/ that other CAs
+// ask for. The answer is put where the server on port 80 finds it. Answers stay for a while after they are cleaned up, because
+// CAs ask from several places and not all at once.
 #pragma once
 
 #include <chrono>

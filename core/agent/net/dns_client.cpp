@@ -60,7 +60,7 @@ Error failed(const DnsServer& server, int code) {
   return error;
 }
 
-Result<Done> wait_for(const DnsServer& server, int socket, short events, Deadline deadline, const std::stop_token& stop) {
+Result<Done> await_socket(const DnsServer& server, int socket, short events, Deadline deadline, const std::stop_token& stop) {
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return failed(server, "did not answer in time");
@@ -79,7 +79,7 @@ Result<Descriptor> connect_to(const DnsServer& server, int kind, Deadline deadli
   if (!socket.valid()) return failed(server, errno);
   if (::connect(socket.get(), address->get(), address->size) == 0) return socket;
   if (errno != EINPROGRESS) return failed(server, errno);
-  if (auto ready = wait_for(server, socket.get(), POLLOUT, deadline, stop); !ready) return ready.error();
+  if (auto ready = await_socket(server, socket.get(), POLLOUT, deadline, stop); !ready) return ready.error();
   int code = 0;
   socklen_t size = sizeof code;
   ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &code, &size);
@@ -99,7 +99,7 @@ Result<Done> move_all(const DnsServer& server, int socket, short events, std::si
       return failed(server, "closed the connection without an answer");
     } else if (errno != EAGAIN && errno != EINTR) {
       return failed(server, errno);
-    } else if (auto ready = wait_for(server, socket, events, deadline, stop); !ready) {
+    } else if (auto ready = await_socket(server, socket, events, deadline, stop); !ready) {
       return ready.error();
     }
   }
@@ -131,7 +131,7 @@ Result<DnsAnswer> over_udp(const DnsServer& server, const DnsMessage& message, D
   if (::send(socket->get(), message.wire.data(), message.wire.size(), MSG_NOSIGNAL) < 0) return failed(server, errno);
   Bytes buffer(largest_message);
   for (;;) {
-    if (auto ready = wait_for(server, socket->get(), POLLIN, deadline, stop); !ready) return ready.error();
+    if (auto ready = await_socket(server, socket->get(), POLLIN, deadline, stop); !ready) return ready.error();
     const ssize_t size = ::recv(socket->get(), buffer.data(), buffer.size(), 0);
     if (size < 0 && errno != EAGAIN && errno != EINTR) return failed(server, errno);
     if (size <= 0) continue;

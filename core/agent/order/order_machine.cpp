@@ -81,7 +81,7 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
        "reads the authorizations, presents every open challenge",
        "the CA's reference, fsynced",
        "authorizes",
-       {presented, pending, invalid}},
+       {presented, pending, processing, invalid}},
       {presented,
        "respond",
        &OrderMachine::respond,
@@ -116,7 +116,7 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
        "asks for the order",
        "`placed`",
        "authorizes, then polls",
-       {pending, ready, processing, valid, invalid}},
+       {placed, pending, ready, processing, valid, invalid}},
       {valid,
        "collect",
        &OrderMachine::collect,
@@ -209,8 +209,19 @@ Result<StepResult> OrderMachine::authorize() {
           presented.error().with_prefix("the challenge for " + challenge.identifier.value + " could not be presented"));
     }
   }
+  // What an earlier way of proving laid out is of no use any more.
+  for (const auto& before : record_.challenges) {
+    const bool kept = std::any_of(challenges->begin(), challenges->end(), [&](const Challenge& now) {
+      return now.kind == before.kind && now.token == before.token && now.answer == before.answer;
+    });
+    if (!kept) static_cast<void>(parts_.solver.clean_up(before).has_value());
+  }
   record_.challenges = std::move(challenges).value();
   responded_ = 0;
+  const auto status = record_.order->status;
+  if (status == IssuerOrderStatus::processing || status == IssuerOrderStatus::waiting_for_people) {
+    return adopt(*record_.order, Durability::process);
+  }
   // Every authorization is valid already (the CA remembers an earlier one): only the order's own state is to be asked for.
   const bool none = record_.challenges.empty();
   pass(none ? OrderState::pending : OrderState::presented);
@@ -289,7 +300,8 @@ Result<Done> OrderMachine::prepare() {
 
 Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability) {
   const bool placed_now = !record_.order;
-  const bool responded = record_.state == OrderState::pending || record_.state == OrderState::processing;
+  const bool responded =
+      !order.authorize_again && (record_.state == OrderState::pending || record_.state == OrderState::processing);
   StepResult result;
   result.retry_after = order.retry_after;
   const OrderState next = state_by(order.status, responded);
@@ -300,7 +312,8 @@ Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability)
   } else if (next == OrderState::pending) {
     result.wait = Wait::validation;
   }
-  if (order.problem) record_.problem = order.problem;
+  // What people had to do is done once the CA does not say so any more.
+  if (order.problem || next != OrderState::invalid) record_.problem = order.problem;
   if (next == OrderState::invalid && !record_.problem) {
     record_.problem = Error{ErrorKind::issuer_refused, "the CA declared the order invalid without saying why"};
   }
@@ -311,6 +324,10 @@ Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability)
     if (auto entered = enter(next, durability); !entered) return entered.error();
   } else if (!same) {
     pass(next);
+    // People may take days: who must do what, and since when, is to survive a restart.
+    if (result.wait == Wait::people) {
+      if (auto written = write(durability); !written) return written.error();
+    }
   }
   if (placed_now) tell("order_placed", LogLevel::info, "an order for " + names_of(record_.identifiers) + " was placed");
   if (!same && next == OrderState::ready)

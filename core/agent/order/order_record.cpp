@@ -31,9 +31,11 @@ constexpr std::array<IssuerOrderStatus, 6> statuses{
     IssuerOrderStatus::valid,   IssuerOrderStatus::invalid, IssuerOrderStatus::waiting_for_people,
 };
 constexpr std::array<const char*, 6> status_words{"pending", "ready", "processing", "valid", "invalid", "waiting_for_people"};
-constexpr std::array<ChallengeKind, 3> challenge_kinds{ChallengeKind::http_01, ChallengeKind::tls_alpn_01,
-                                                       ChallengeKind::dns_01};
-constexpr std::array<const char*, 3> challenge_words{"http-01", "tls-alpn-01", "dns-01"};
+constexpr std::array<ChallengeKind, 7> challenge_kinds{
+    ChallengeKind::http_01, ChallengeKind::tls_alpn_01, ChallengeKind::dns_01, ChallengeKind::http_file,
+    ChallengeKind::dns_txt, ChallengeKind::dns_cname,   ChallengeKind::email};
+constexpr std::array<const char*, 7> challenge_words{"http-01", "tls-alpn-01", "dns-01", "http-file",
+                                                     "dns-txt", "dns-cname",   "email"};
 
 Json identifier_json(const Identifier& identifier) {
   return {{"type", identifier.kind == IdentifierKind::ip ? "ip" : "dns"}, {"value", identifier.value}};

@@ -189,7 +189,12 @@ Workers::Again Renewal::carry_on(Time now) {
     if (!requested_) return {*retry_at_};
   }
   if (issued_) return publish(now);
-  if (polling_.waiting()) {
+  bool ask_now = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ask_now = std::exchange(ask_now_, false);
+  }
+  if (polling_.waiting() && !ask_now) {
     const Time next = polling_.next(seat_->budget->experience(), parts_.random());
     if (next > now) return {next};
   }
@@ -236,6 +241,7 @@ Workers::Again Renewal::take_step(Time now) {
   if (before == OrderState::pending && after != OrderState::pending && after != OrderState::invalid && polling_.waiting()) {
     seat_->budget->learn_hits(polling_.hits(), polling_.challenges());
   }
+  note_people(result->wait == Wait::people, now);
   if (result->wait == Wait::none) {
     polling_.end();
     return {now};
@@ -266,6 +272,12 @@ Workers::Again Renewal::publish(Time now) {
   pair.reference = record.key_reference;
   auto facts = leaf_facts(issued_->leaf);
   auto published = facts ? parts_.publish(certificate_, std::move(pair), record.issuer) : Result<Done>(facts.error());
+  if (!published && published.error().kind == ErrorKind::issuer_refused && seat_->issuer->spec().type != "acme") {
+    // It is paid for: somebody must look at what came of it before anything is ordered again.
+    Error paid = published.error();
+    paid.kind = ErrorKind::action_required;
+    return step_failed(paid, now);
+  }
   if (!published && published.error().kind != ErrorKind::issuer_refused) return step_failed(published.error(), now);
   if (!published) {
     issued_.reset();

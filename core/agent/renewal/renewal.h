@@ -102,6 +102,8 @@ class Renewal {
   // The CA answered: who waits for its return goes on.
   void reached(Time now);
   void look_for_hits(Time now);
+  // Says once what people must do while the order waits for them, and reminds of it daily.
+  void note_people(bool waits, Time now);
   Time note_failure(const Error& error, Time now, std::optional<Time> probe = std::nullopt);
   void choose_issuer(const Error& error);
   void tell(const char* name, LogLevel level, const std::string& sentence,
@@ -126,6 +128,8 @@ class Renewal {
   std::optional<Time> retry_at_;
   bool waits_for_probe_ = false;  // the pause ends with the outage
   bool hits_told_ = false;
+  std::optional<Pace::Failure> people_;  // what they must do, while it is waited for
+  Time people_told_;
   OrderState farthest_ = OrderState::planned;  // of the open order
   bool has_place_ = false;
 
@@ -135,6 +139,7 @@ class Renewal {
   std::optional<Error> held_;
   bool requested_ = false;
   bool forced_ = false;
+  bool ask_now_ = false;  // an order that waits is to be asked for at once
   std::vector<Issue> issues_;
   std::shared_ptr<Budget> budget_;
   RenewalView view_;

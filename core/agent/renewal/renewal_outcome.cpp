@@ -150,6 +150,30 @@ void Renewal::remember_published() {
   static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
 }
 
+void Renewal::note_people(bool waits, Time now) {
+  constexpr std::chrono::hours between_reminders{24};
+  if (!waits && !people_) return;
+  if (!waits) {
+    people_.reset();
+    const std::lock_guard lock(mutex_);
+    view_.failure = pace_.failure;
+    return;
+  }
+  const auto& record = machine_->record();
+  const std::string message = record.problem ? record.problem->message : "somebody at the CA must act before it goes on";
+  if (!people_ || people_->message != message) {
+    const Time since = record.history.empty() ? now : record.history.back().at;
+    people_ = Pace::Failure{ErrorKind::action_required, message, since, 1};
+    people_told_ = Time();
+  }
+  if (now - people_told_ >= between_reminders) {
+    people_told_ = now;
+    tell("action_required", LogLevel::warn, message, {{"kind", "action_required"}, {"since", to_rfc3339(people_->since)}});
+  }
+  const std::lock_guard lock(mutex_);
+  view_.failure = people_;
+}
+
 void Renewal::look_for_hits(Time now) {
   const std::uint32_t hits = parts_.hits(job_);
   polling_.saw(hits, now);
@@ -173,6 +197,7 @@ void Renewal::end_order() {
   parts_.watch_hits(job_, {});
   machine_.reset();
   issued_.reset();
+  people_.reset();
   polling_.end();
   retry_at_.reset();
   const std::lock_guard lock(mutex_);
@@ -227,7 +252,7 @@ std::optional<std::string> Renewal::request(bool force) {
              to_rfc3339(*until) + " (--force overrides it)";
     }
   }
-  requested_ = true;
+  requested_ = ask_now_ = true;
   forced_ = force;
   return std::nullopt;
 }

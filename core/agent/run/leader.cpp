@@ -198,15 +198,15 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
 }
 
 std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {
-  switch (spec.challenge) {
-    case ChallengeKind::http_01:
-      return std::make_unique<Http01>(std::vector<AnswerPlace*>{&stored_answers_, &board_answers_}, ground_.clock);
-    case ChallengeKind::dns_01:
-      return std::make_unique<DnsRecords>(spec.dns, ground_.clock, stop_.get_token());
-    case ChallengeKind::tls_alpn_01:
-      break;
-  }
-  return nullptr;
+  const auto http = std::make_shared<Http01>(std::vector<AnswerPlace*>{&stored_answers_, &board_answers_}, ground_.clock);
+  const auto dns = std::make_shared<DnsRecords>(spec.dns, ground_.clock, stop_.get_token());
+  return std::make_unique<AnySolver>(std::map<ChallengeKind, std::shared_ptr<ChallengeSolver>>{
+      {ChallengeKind::http_01, http},
+      {ChallengeKind::http_file, http},
+      {ChallengeKind::dns_01, dns},
+      {ChallengeKind::dns_txt, dns},
+      {ChallengeKind::dns_cname, dns},
+  });
 }
 
 std::optional<IssuerSeat> Leader::seat_of(const PlanUnion::Item& item, const std::string& issuer) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/challenge/any_solver.h"
 #include "agent/challenge/dns_records.h"
 #include "agent/challenge/http_01.h"
 #include "agent/run/ground.h"

@@ -19,6 +19,39 @@ std::string text_of(const DnsSettings& dns) {
   return text;
 }
 
+std::string text_of(const Purchase& purchase) {
+  std::string text = digest(purchase.secret);
+  for (const auto* part : {&purchase.api,
+                           &purchase.account,
+                           &purchase.customer,
+                           &purchase.token_uri,
+                           &purchase.product,
+                           &purchase.variant,
+                           &purchase.group,
+                           &purchase.organization,
+                           &purchase.requester.name,
+                           &purchase.requester.email,
+                           &purchase.requester.phone,
+                           &purchase.requester.title,
+                           &purchase.technical_contact.name,
+                           &purchase.technical_contact.email,
+                           &purchase.technical_contact.phone,
+                           &purchase.technical_contact.title,
+                           &purchase.signer.name,
+                           &purchase.signer.place,
+                           &purchase.signer.address,
+                           &purchase.comments,
+                           &purchase.email,
+                           &purchase.validation_name,
+                           &purchase.validation_file}) {
+    text += "\n" + *part;
+  }
+  for (const auto& tag : purchase.tags) text += "\n" + tag;
+  for (const auto& address : purchase.recipients) text += "\n" + address;
+  for (const auto& [name, value] : purchase.custom_fields) text += "\n" + name + "\n" + value;
+  return text + "\n" + std::to_string(purchase.term) + (purchase.www ? "w" : "-") + "\n";
+}
+
 // Two specifications with the same text are one account at one CA, reached the same way.
 std::string text_of(const IssuerSpec& spec) {
   std::string text = spec.name + "\n" + spec.type + "\n" + spec.uri + "\n" + spec.account_key.text() + "\n" +
@@ -29,7 +62,10 @@ std::string text_of(const IssuerSpec& spec) {
                      (spec.common_name_in_csr ? "c" : "-") + (spec.verify ? "v" : "-") + (spec.terms_accepted ? "t" : "-") +
                      "\n";
   for (const auto& contact : spec.contacts) text += contact + "\n";
-  text += text_of(spec.dns);
+  text += text_of(spec.dns) + text_of(spec.purchase);
+  for (const auto kind : spec.challenges) text += to_string(kind);
+  for (const auto& identity : spec.caa_identities) text += "\n" + identity;
+  text += "\n" + std::to_string(spec.timeout.count()) + "\n" + std::to_string(spec.connect_timeout.count()) + "\n";
   if (spec.external_account) text += spec.external_account->kid + "\n" + digest(spec.external_account->hmac_key);
   return text;
 }
@@ -42,10 +78,7 @@ std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
   const auto found = seats_.find(text);
   if (found != seats_.end()) return found->second;
   auto solver = make_solver_(spec);
-  auto issuer = solver == nullptr ? Result<std::unique_ptr<Issuer>>(Error{
-                                        ErrorKind::configuration, std::string("the challenge ") + to_string(spec.challenge) +
-                                                                      " is not known to this program"})
-                                  : make_(spec);
+  auto issuer = make_(spec);
   if (!issuer) {
     Event event;
     event.name = "action_required";

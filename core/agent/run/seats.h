@@ -15,7 +15,7 @@ class Seats {
  public:
   // Tests put another maker of issuers here.
   using Maker = std::function<Result<std::unique_ptr<Issuer>>(const IssuerSpec&)>;
-  // Made for an issuer; nullptr: nothing here solves what it asks for.
+  // Made for an issuer.
   using SolverMaker = std::function<std::unique_ptr<ChallengeSolver>(const IssuerSpec&)>;
   Seats(Maker make, SolverMaker make_solver, Events& events)
       : make_(std::move(make)), make_solver_(std::move(make_solver)), events_(events) {}

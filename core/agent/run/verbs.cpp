@@ -23,6 +23,15 @@ std::string field_of(const Event& event, const std::string& name) {
   return "";
 }
 
+// RFC 5280 section 5.3.1, as far as the owner of a certificate may say it.
+std::optional<int> reason_code(const std::string& word) {
+  static const std::map<std::string, int> codes{
+      {"", 0},           {"unspecified", 0},          {"keyCompromise", 1},     {"affiliationChanged", 3},
+      {"superseded", 4}, {"cessationOfOperation", 5}, {"privilegeWithdrawn", 9}};
+  const auto found = codes.find(word);
+  return found == codes.end() ? std::nullopt : std::optional<int>(found->second);
+}
+
 }  // namespace
 
 Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over, std::function<void()> render)
@@ -166,9 +175,13 @@ void Verbs::rollback(ControlServer::Client client, const Json& request) {
 void Verbs::revoke(ControlServer::Client client, const Json& request) {
   const auto* item = item_of(client, request);
   if (item == nullptr) return;
-  int reason = 0;
-  if (request.contains("reason") && request["reason"].is_number_integer()) reason = request["reason"].get<int>();
-  work(client, [this, item = *item, reason]() -> Result<std::string> {
+  const auto reason = reason_code(text_of(request, "reason"));
+  if (!reason) {
+    return server_.finish(client, exit_usage,
+                          "there is no such reason; say keyCompromise, affiliationChanged, superseded, cessationOfOperation or "
+                          "privilegeWithdrawn");
+  }
+  work(client, [this, item = *item, reason = *reason]() -> Result<std::string> {
     auto newest = newest_bundle(ground_.store, ground_.keys.serving, item.certificate.name);
     if (!newest) return newest.error();
     if (!newest->bundle) return Error{ErrorKind::configuration, item.certificate.name + " has no certificate to revoke"};

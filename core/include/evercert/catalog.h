@@ -66,6 +66,9 @@ class Catalog {
   [[nodiscard]] const Board& board() const;
   // Looks up an open challenge and reports the hit; `wake` is the eventfd of the agent, or -1.
   [[nodiscard]] std::optional<std::string> answer(ChallengeKind kind, std::string_view token, int wake);
+  // What a GET or HEAD is to be answered with ahead of all that the server does otherwise: ACME's challenges and the files that
+  // other CAs look for. `host`: as the request names it, with or without a port. nullopt: not ours.
+  [[nodiscard]] std::optional<std::string> answer_http(std::string_view host, std::string_view path, int wake);
 
  private:
   class Content;

@@ -191,9 +191,8 @@ class CertificatesReading {
     const auto wildcard = std::find_if(identifiers.begin(), identifiers.end(),
                                        [](const Identifier& identifier) { return identifier.is_wildcard(); });
     if (wildcard == identifiers.end() || issuers.empty()) return;
-    const bool provable = std::any_of(issuers.begin(), issuers.end(), [&](const std::string& name) {
-      return plan_.issuer(name)->challenge == ChallengeKind::dns_01;
-    });
+    const bool provable = std::any_of(issuers.begin(), issuers.end(),
+                                      [&](const std::string& name) { return plan_.issuer(name)->proves_wildcards(); });
     if (!provable)
       reader.error(reader.find("identifiers") != nullptr ? "identifiers" : "server_names",
                    in_quotes(wildcard->value) + " is a wildcard, which http-01 cannot prove (issuer " + enumerated(issuers) +

@@ -61,7 +61,11 @@ class IssuerReading {
     read_type();
     read_uri();
     read_account_key();
-    read_challenge();
+    if (spec_.type == "acme")
+      read_challenge();
+    else
+      check_purchase(reader_, files_, spec_);
+    refuse_foreign_options();
     reader_.read_switch("common_name_in_csr", spec_.common_name_in_csr);
     read_contacts();
     read_external_account();
@@ -70,8 +74,9 @@ class IssuerReading {
     read_trusted_certificates();
     reader_.read_switch("ssl_verify", spec_.verify);
     read_import_path();
-    read_terms();
+    if (spec_.type == "acme") read_terms();
     read_proxy();
+    read_timeouts();
     reader_.read_number("max_orders", 1, 1000, spec_.max_orders);
     return std::move(spec_);
   }
@@ -92,14 +97,47 @@ class IssuerReading {
 
   void read_type() {
     const Setting* const setting = reader_.find("type");
-    if (setting != nullptr && setting->words[0] != "acme")
-      reader_.blame(*setting, "type: this release speaks acme only, not " + in_quotes(setting->words[0]) + "; write type acme");
+    if (setting == nullptr) return;
+    spec_.type = setting->words[0];
+    if (spec_.type == "acme" || spec_.type == "certinext") return;
+    reader_.blame(*setting, "type: " + in_quotes(spec_.type) + " is not known here; write type acme, or type certinext");
+    spec_.type = "acme";
+  }
+
+  // An option that a type does not know would be ignored in silence.
+  void refuse_foreign_options() {
+    static constexpr std::string_view of_acme[] = {"account_key", "contact",    "external_account_key",   "preferred_chain",
+                                                   "profile",     "state_path", "accept_terms_of_service"};
+    static constexpr std::string_view of_purchase[] = {
+        "api",          "account",    "secret",    "token_uri",         "product",        "group",
+        "organization", "term",       "requester", "technical_contact", "signer",         "comments",
+        "tags",         "recipients", "www",       "validation_name",   "validation_file"};
+    const bool acme = spec_.type == "acme";
+    const auto refuse = [&](std::string_view option) {
+      if (const Setting* const setting = reader_.find(option))
+        reader_.blame(*setting, std::string(option) + " is no option of type " + spec_.type + "; remove it");
+    };
+    if (acme)
+      std::for_each(std::begin(of_purchase), std::end(of_purchase), refuse);
+    else
+      std::for_each(std::begin(of_acme), std::end(of_acme), refuse);
+  }
+
+  void read_timeouts() {
+    constexpr unsigned longest = 600;
+    unsigned whole = 30;
+    unsigned connect = 10;
+    reader_.read_number("timeout", 1, longest, whole);
+    reader_.read_number("connect_timeout", 1, longest, connect);
+    spec_.timeout = std::chrono::seconds(whole);
+    spec_.connect_timeout = std::chrono::seconds(connect);
   }
 
   void read_uri() {
     const Setting* const setting = reader_.find("uri");
     if (setting == nullptr) {
-      reader_.error("uri", subject() + " has no uri; add the address of its ACME directory: uri https://HOST/PATH");
+      reader_.error("uri", subject() + " has no uri; add the address of its " +
+                               (spec_.type == "acme" ? "ACME directory" : "API") + ": uri https://HOST/PATH");
       return;
     }
     spec_.uri = setting->words[0];
@@ -127,16 +165,20 @@ class IssuerReading {
 
   void read_challenge() {
     const Setting* const setting = reader_.find("challenge");
-    if (setting == nullptr || setting->words[0] == "http-01") return;
+    spec_.challenges = {ChallengeKind::http_01};
+    if (setting == nullptr || (setting->words.size() == 1 && setting->words[0] == "http-01")) return;
     const std::string& word = setting->words[0];
+    if (setting->words.size() > 1)
+      return reader_.blame(*setting, "challenge: an ACME issuer takes one kind; write one of them");
     if (word == "dns-01") {
       spec_.challenge = ChallengeKind::dns_01;
+      spec_.challenges = {ChallengeKind::dns_01};
       if (spec_.dns.updates.empty() && spec_.dns.program.empty())
         reader_.blame(*setting, "challenge: dns-01 needs to know how DNS records are written; add dns_update or dns_program");
       return;
     }
     const std::string fact = word == "tls-alpn-01" ? "this release answers http-01 and dns-01 only, not " + word
-                                                   : in_quotes(word) + " is no kind of challenge that is known here";
+                                                   : in_quotes(word) + " is no kind of challenge that ACME issuers know";
     reader_.blame(*setting, "challenge: " + fact + "; write challenge http-01, or dns-01");
   }
 

@@ -50,6 +50,7 @@ std::vector<std::string*> file_words(Setting& setting) {
   if (option.name == "external_account_key" && words.size() > 1 && !words[1].starts_with("data:")) add(1);
   if (option.name == "account_key" && !words.empty() && names_file(words[0])) add(0);
   if (option.name == "proxy") add(2);
+  if (option.name == "secret" && !words.empty() && !names_environment(words[0])) add(0);
   return files;
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "serving/base/files.h"
+#include "serving/config/environment.h"
 
 namespace evercert {
 
@@ -218,6 +219,10 @@ Result<Secret> parse_hmac_key(std::string_view text) {
 
 bool names_file(std::string_view account_key) {
   return account_key.find_first_of("/.") != std::string_view::npos;
+}
+
+bool names_environment(std::string_view secret) {
+  return secret.starts_with(environment_prefix) || secret.starts_with(credential_prefix);
 }
 
 Result<std::vector<ProofAddress>> parse_proof_addresses(const std::vector<std::string>& words) {

@@ -2,6 +2,7 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <chrono>
 #include <list>
 #include <mutex>
@@ -208,6 +209,21 @@ std::shared_ptr<const ServedCertificate> Catalog::find(CertificateSlot slot) {
 
 const Board& Catalog::board() const {
   return content_->board();
+}
+
+std::optional<std::string> Catalog::answer_http(std::string_view host, std::string_view path, int wake) {
+  constexpr std::string_view acme = "/.well-known/acme-challenge/";
+  constexpr std::string_view files = "/.well-known/pki-validation/";
+  if (path.starts_with(acme)) return answer(ChallengeKind::http_01, path.substr(acme.size()), wake);
+  if (!path.starts_with(files)) return std::nullopt;
+  // An IPv6 address has colons of its own, and no CA validates one by file.
+  std::string token(host.substr(0, host.find(':')));
+  std::transform(token.begin(), token.end(), token.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  while (token.ends_with('.')) token.pop_back();
+  token += "/";
+  token += path.substr(files.size());
+  return answer(ChallengeKind::http_file, token, wake);
 }
 
 std::optional<std::string> Catalog::answer(ChallengeKind kind, std::string_view token, int wake) {
