@@ -22,9 +22,10 @@ ngx_int_t answer_challenge(ngx_http_request_t* request) {
   if (!path.starts_with(folder) || request != request->main) return NGX_DECLINED;
   if ((request->method & (NGX_HTTP_GET | NGX_HTTP_HEAD)) == 0) return NGX_DECLINED;
   return guarded<ngx_int_t>(NGX_DECLINED, [&]() -> ngx_int_t {
-    NginxCycle& cycle = cycle_of_request(request);
-    if (cycle.catalog() == nullptr) return NGX_DECLINED;
-    const auto answer = cycle.catalog()->answer(ChallengeKind::http_01, path.substr(folder.size()), cycle.wake());
+    Configuration& configuration = cycle_of_request(request).configuration();
+    if (configuration.catalog() == nullptr) return NGX_DECLINED;
+    const auto answer =
+        configuration.catalog()->answer(ChallengeKind::http_01, path.substr(folder.size()), configuration.wake());
     return answer ? send_answer(request, *answer) : NGX_DECLINED;
   });
 }

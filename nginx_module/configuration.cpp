@@ -1,13 +1,8 @@
 #include "configuration.h"
 
-#include <dlfcn.h>
 #include <openssl/sha.h>
 #include <pwd.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <array>
-#include <cstdlib>
 
 extern "C" ngx_module_t ngx_evercert_module;
 
@@ -17,23 +12,6 @@ namespace {
 
 // What outlives reloads belongs to the cycles that use it; this only finds it again.
 std::weak_ptr<Instance> running_instance;
-
-const Setting* find(const Section& section, std::string_view option) {
-  const auto found = std::find_if(section.settings.begin(), section.settings.end(),
-                                  [&](const Setting& setting) { return setting.option->name == option; });
-  return found == section.settings.end() ? nullptr : &*found;
-}
-
-// A module in the build tree uses the program built beside it, an installed one the installed program.
-std::string default_program() {
-  Dl_info found{};
-  if (::dladdr(&running_instance, &found) == 0 || found.dli_fname == nullptr) return EVERCERT_INSTALLED_PROGRAM;
-  const std::unique_ptr<char, decltype(&std::free)> whole(::realpath(found.dli_fname, nullptr), &std::free);
-  const std::string module = whole ? whole.get() : found.dli_fname;
-  const std::string built = module.substr(0, module.rfind('/')) + "/" EVERCERT_BUILT_PROGRAM;
-  const std::unique_ptr<char, decltype(&std::free)> program(::realpath(built.c_str(), nullptr), &std::free);
-  return program ? program.get() : EVERCERT_INSTALLED_PROGRAM;
-}
 
 std::string user_name(uid_t user) {
   const passwd* const entry = ::getpwuid(user);
@@ -52,39 +30,17 @@ NginxCycle* cycle_of(ngx_cycle_t* cycle) {
 
 NginxCycle::~NginxCycle() {
   agent_.reset();
-  catalog_.reset();
-  instance_.reset();
+  configuration_.close();
   if (running_instance.expired()) unguard_forks();
 }
 
-Host* NginxCycle::add_host(const ServerBlock& block, const ServerFacts& facts) {
-  Host& host = hosts_.emplace_back();
+NginxHost* NginxCycle::add_host(const HostWish& wish, const HostFacts& facts) {
+  NginxHost& host = hosts_.emplace_back();
   host.cycle = this;
-  std::vector<Section> sections = block.certificates;
-  if (sections.empty()) {
-    Section& section = sections.emplace_back();
-    section.place = block.inherited ? facts.place : block.place;
-  }
-  const auto give = [&](Section& section, std::string_view option, const std::vector<std::string>& words) {
-    const auto done = set(section, Scope::certificate, option, words, facts.place);
-    if (!done) log_line(NGX_LOG_EMERG, nginx_->log, done.error().message + " in " + facts.place.text());
-    return done.has_value();
-  };
-  for (Section& section : sections) {
-    for (const Setting& setting : block.options.settings)
-      if (find(section, setting.option->name) == nullptr) section.settings.push_back(setting);
-    if (const Setting* const name = find(section, "name")) section.name = name->words.front();
-    const bool prove_elsewhere =
-        find(section, "proof_address") != nullptr || find(settings_.global, "proof_address") != nullptr;
-    if (block.mode == ServerBlock::Mode::each && find(section, "each") == nullptr && !give(section, "each", {})) return nullptr;
-    if (!give(section, "server_names", facts.names) || !give(section, "plain_ports", facts.plain_ports)) return nullptr;
-    if (!prove_elsewhere)
-      for (const auto& listener : facts.listeners)
-        if (!give(section, "proof_address", listener)) return nullptr;
-    host.sections.push_back(settings_.certificates.size());
-    settings_.certificates.push_back(std::move(section));
-  }
-  return &host;
+  const auto added = configuration_.add_host(host, wish, facts);
+  if (added) return &host;
+  log_line(NGX_LOG_EMERG, nginx_->log, added.error().message + " in " + facts.place.text());
+  return nullptr;
 }
 
 NameMark make_mark(std::string_view what, std::string_view name) {
@@ -102,23 +58,16 @@ std::optional<NameMark> NginxCycle::mark_of(const std::string& server_name) cons
 }
 
 ngx_int_t NginxCycle::finish() {
-  const bool unused = settings_.global.settings.empty() && settings_.issuers.empty() && settings_.certificates.empty();
-  if (unused || ngx_process == NGX_PROCESS_SIGNALLER) return NGX_OK;
+  if (configuration_.unused() || ngx_process == NGX_PROCESS_SIGNALLER) return NGX_OK;
   const Place place{std::string(text(nginx_->conf_file)), 0};
-  const std::array<std::string, 1> server{NGINX_VER};
-  const std::array<std::string, 1> program{default_program()};
-  Result<Done> done = set(settings_.global, Scope::global, "server", server, place);
-  if (done && find(settings_.global, "program") == nullptr)
-    done = set(settings_.global, Scope::global, "program", program, place);
-
-  DiskFiles files;
-  const Checked checked = check(settings_, files);
-  if (!report(checked.complaints) || !checked.plan) return NGX_ERROR;
-  if (checked.plan->certificates.empty()) return NGX_OK;
-  if (done) done = prepare(checked, files);
-  if (done) return add_path();
-  log_line(NGX_LOG_EMERG, nginx_->log, done.error().message);
-  return NGX_ERROR;
+  const std::string program = program_of_module(&running_instance, EVERCERT_BUILT_PROGRAM, EVERCERT_INSTALLED_PROGRAM);
+  if (!report(configuration_.check(NGINX_VER, program, place)) || configuration_.plan() == nullptr) return NGX_ERROR;
+  if (configuration_.plan()->certificates.empty()) return NGX_OK;
+  if (auto done = prepare(); !done) {
+    log_line(NGX_LOG_EMERG, nginx_->log, done.error().message);
+    return NGX_ERROR;
+  }
+  return add_path();
 }
 
 // False when one of them forbids to go on. Each in nginx's own form, so that editors and people find the line.
@@ -132,8 +81,8 @@ bool NginxCycle::report(const std::vector<Complaint>& complaints) {
   return acceptable;
 }
 
-Result<Done> NginxCycle::prepare(const Checked& checked, const DiskFiles& files) {
-  const Plan& plan = *checked.plan;
+Result<Done> NginxCycle::prepare() {
+  const Plan& plan = *configuration_.plan();
   const ngx_core_conf_t& core = core_of(nginx_);
   const uid_t user = ::geteuid() == 0 ? core.user : ::geteuid();
   const gid_t group = ::geteuid() == 0 ? core.group : ::getegid();
@@ -144,61 +93,31 @@ Result<Done> NginxCycle::prepare(const Checked& checked, const DiskFiles& files)
             ": nginx starts the agent from its cache "
             "manager process, which cannot change to another user; remove the line, or name the user of nginx's workers, " +
             user_name(user)};
-  state_path_ = plan.state_path;
-  program_ = plan.program;
-  cache_size_ = plan.cache_size;
-  if (auto made = prepare_state_directories(state_path_, user, group); !made) return made;
+  if (auto made = configuration_.prepare(user, group); !made) return made;
   if (ngx_test_config) return Done{};
 
   if (::geteuid() != 0)
     log_line(NGX_LOG_NOTICE, nginx_->log,
-             "nginx was not started by root: the keys in " + state_path_ + " are as safe as everything else of user " +
+             "nginx was not started by root: the keys in " + plan.state_path + " are as safe as everything else of user " +
                  user_name(user));
-  auto keys = seal_keys(state_path_);
-  if (!keys) return keys.error();
-  instance_ = running_instance.lock();
-  if (!instance_) {
+  auto instance = running_instance.lock();
+  if (!instance) {
     auto created = Instance::create();
     if (!created) return created.error();
-    instance_ = std::move(*created);
-    running_instance = instance_;
+    instance = std::move(*created);
+    running_instance = instance;
   }
-  if (auto shared = share(plan, keys->serving, checked.certificates_of_section); !shared) return shared;
-  auto carried = Cycle::create(settings_, *keys, files);
-  if (!carried) return carried.error();
-  carried_.emplace(std::move(*carried));
-  serving_key_ = std::move(keys->serving);
-  return guard_forks();
-}
-
-// The board is right before the first worker exists, so the first handshake needs no agent.
-Result<Done> NginxCycle::share(const Plan& plan, const SealKey& serving,
-                               const std::vector<std::vector<std::size_t>>& certificates_of_section) {
-  auto board = Board::map(instance_->board.get(), Board::Access::write);
-  if (!board) return board.error();
-  auto state = StateReader::open(state_path_);
-  if (!state) return state.error();
-  std::vector<CertificateSlot> slots;
-  for (const CertificateSpec& certificate : plan.certificates) {
-    auto slot = board->add(certificate.name);
-    if (!slot) return slot.error();
-    slots.push_back(*slot);
-    offered_[*slot] = {certificate.name, certificate.identifiers, certificate.placeholder};
+  for (const CertificateSpec& certificate : plan.certificates)
     for (const Identifier& identifier : certificate.identifiers)
       names_.emplace(identifier.value, make_mark("name", identifier.value));
-  }
-  fill_board(*board, *state, serving, plan, log_);
-  for (Host& host : hosts_)
-    for (const std::size_t section : host.sections)
-      for (const std::size_t index : certificates_of_section[section])
-        for (const Identifier& identifier : plan.certificates[index].identifiers) host.names.add(identifier, slots[index]);
-  return Done{};
+  if (auto begun = configuration_.begin(std::move(instance)); !begun) return begun;
+  return guard_forks();
 }
 
 ngx_int_t NginxCycle::add_path() {
   auto* path = static_cast<ngx_path_t*>(ngx_pcalloc(nginx_->pool, sizeof(ngx_path_t)));
   if (path == nullptr) return NGX_ERROR;
-  path->name = pool_text(nginx_->pool, state_path_ + "/state");
+  path->name = pool_text(nginx_->pool, configuration_.state_path() + "/state");
   path->data = this;
   path->manager = [](void* cycle) {
     constexpr ngx_msec_t hour = 3600 * 1000;  // the agent's own descriptor and timer wake this process, not the interval
@@ -216,66 +135,26 @@ ngx_int_t NginxCycle::add_path() {
 }
 
 void NginxCycle::begin_process() {
-  if (!instance_) return;
-  if (ngx_process == NGX_PROCESS_HELPER) return serving_key_.reset();
-  if (ngx_process == NGX_PROCESS_WORKER) {
-    carried_.reset();
-    instance_->board.reset();
-  }
-  if (auto opened = open_catalog(); !opened)
+  if (configuration_.instance() == nullptr) return;
+  if (ngx_process == NGX_PROCESS_HELPER) return configuration_.forget_serving_key();
+  if (ngx_process == NGX_PROCESS_WORKER) configuration_.close_secrets();
+  if (auto opened = configuration_.open(); !opened)
     log_.write(LogLevel::error, "no certificate can be served by this process: " + opened.error().message);
   if (ngx_process == NGX_PROCESS_SINGLE) start_agent();
 }
 
 void NginxCycle::begin_agent() {
-  if (instance_ && !agent_) start_agent();
+  if (configuration_.instance() != nullptr && !agent_) start_agent();
 }
 
 void NginxCycle::start_agent() {
-  Supervisor::Program program{.path = program_};
+  Supervisor::Program program{.path = configuration_.program()};
   if (::geteuid() == 0) {
     program.become = core_of(nginx_).user;
     program.become_group = core_of(nginx_).group;
   }
-  agent_ = std::make_unique<AgentProcess>(std::move(program), *instance_, *carried_, log_);
+  agent_ = std::make_unique<AgentProcess>(std::move(program), *configuration_.instance(), *configuration_.carried(), log_);
   agent_->start();
-}
-
-Result<Done> NginxCycle::open_catalog() {
-  auto board = Board::map(instance_->board_read_only.get(), Board::Access::read);
-  if (!board) return board.error();
-  auto state = StateReader::open(state_path_);
-  if (!state) return state.error();
-  auto own_state = StateReader::open(state_path_);
-  if (!own_state) return own_state.error();
-  state_.emplace(std::move(*own_state));
-  auto report = ReportPage::map(instance_->report.get());
-  if (!report) return report.error();
-  catalog_ = std::make_unique<Catalog>(std::move(*board), std::move(*state), std::move(*serving_key_),
-                                       std::make_unique<ReportPage>(std::move(*report)), cache_size_, log_);
-  serving_key_.reset();
-  for (const auto& [slot, certificate] : offered_) catalog_->know(slot, certificate.name);
-  return Done{};
-}
-
-bool NginxCycle::wants_placeholder(CertificateSlot slot) const {
-  const auto found = offered_.find(slot);
-  return found != offered_.end() && found->second.placeholder;
-}
-
-std::shared_ptr<const ServedCertificate> NginxCycle::placeholder(CertificateSlot slot) {
-  constexpr std::chrono::hours renewed_after{72};  // of the week that it is valid
-  const auto found = offered_.find(slot);
-  if (found == offered_.end()) return nullptr;
-  StandIn& stand_in = stand_ins_[slot];
-  const auto now = std::chrono::steady_clock::now();
-  if (stand_in.certificate && now - stand_in.made < renewed_after) return stand_in.certificate;
-  auto made = make_placeholder(found->second.name, found->second.identifiers);
-  if (made)
-    stand_in = {std::move(*made), now};
-  else
-    log_.write(LogLevel::error, made.error().message);
-  return stand_in.certificate;
 }
 
 }  // namespace evercert

@@ -55,7 +55,7 @@ char* set_global(ngx_conf_t* cf, ngx_command_t* command, void*) {
 
 char* set_certificate(ngx_conf_t* cf, ngx_command_t* command, void* block) {
   return guarded(refused, [&] {
-    Section& section = static_cast<ServerBlock*>(block)->options;
+    Section& section = static_cast<HostWish*>(block)->options;
     return store(cf, section, Scope::certificate, option_of(command), words_of(cf, 1));
   });
 }
@@ -63,13 +63,12 @@ char* set_certificate(ngx_conf_t* cf, ngx_command_t* command, void* block) {
 // evercert on | off | each;
 char* set_mode(ngx_conf_t* cf, ngx_command_t*, void* conf) {
   return guarded(refused, [&] {
-    auto& block = *static_cast<ServerBlock*>(conf);
+    auto& block = *static_cast<HostWish*>(conf);
     const std::string word = words_of(cf, 1).front();
-    if (block.mode != ServerBlock::Mode::unset)
-      return refuse(cf, "\"evercert\" is given twice, first at " + block.place.text());
+    if (block.mode != HostWish::Mode::unset) return refuse(cf, "\"evercert\" is given twice, first at " + block.place.text());
     if (word != "on" && word != "off" && word != "each")
       return refuse(cf, "\"evercert " + word + "\" is unknown; write on, off, or each for one certificate per name");
-    block.mode = word == "on" ? ServerBlock::Mode::on : word == "off" ? ServerBlock::Mode::off : ServerBlock::Mode::each;
+    block.mode = word == "on" ? HostWish::Mode::on : word == "off" ? HostWish::Mode::off : HostWish::Mode::each;
     block.place = place_of(cf);
     return accepted;
   });
@@ -93,7 +92,7 @@ Result<Done> read_certificate(const std::vector<std::string>& words, Section& se
 
 char* add_certificate(ngx_conf_t* cf, ngx_command_t*, void* conf) {
   return guarded(refused, [&] {
-    Section& section = static_cast<ServerBlock*>(conf)->certificates.emplace_back();
+    Section& section = static_cast<HostWish*>(conf)->certificates.emplace_back();
     section.place = place_of(cf);
     auto read = read_certificate(words_of(cf, 1), section);
     return read ? accepted : refuse(cf, read.error().message);

@@ -40,11 +40,9 @@ std::string_view server_name_of_hello(SSL* connection) {
   return {reinterpret_cast<const char*>(bytes + 5), length_at(3)};
 }
 
-bool servable(Host& host, std::string_view server_name) {
+bool servable(NginxHost& host, std::string_view server_name) {
   if (host.has_own) return true;
-  const auto slot = host.names.find(server_name);
-  if (!slot || host.cycle->catalog() == nullptr) return false;
-  return host.cycle->catalog()->has(*slot) || host.cycle->wants_placeholder(*slot);
+  return host.cycle->configuration().servable(host, server_name);
 }
 
 // A session is looked up before the server block is chosen, under the identity of the listener's default block. So the
@@ -74,7 +72,7 @@ int check_name(SSL* connection, int* alert, void* before) {
   const int chosen = own == nullptr ? SSL_TLSEXT_ERR_OK : own(connection, alert, nullptr);
   if (chosen == SSL_TLSEXT_ERR_ALERT_FATAL) return chosen;
   return guarded(chosen, [&] {
-    auto* const host = static_cast<Host*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), host_index()));
+    auto* const host = static_cast<NginxHost*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), host_index()));
     if (host == nullptr || servable(*host, server_name_of(connection))) return chosen;
     static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection))->ssl->handshake_rejected = 1;
     *alert = SSL_AD_UNRECOGNIZED_NAME;
@@ -84,7 +82,7 @@ int check_name(SSL* connection, int* alert, void* before) {
 
 // Never fails the handshake itself: without a certificate of ours, what the operator gave is served.
 int install_certificate(SSL* connection, void* argument) {
-  auto& host = *static_cast<Host*>(argument);
+  auto& host = *static_cast<NginxHost*>(argument);
   const bool installed = guarded(false, [&] {
     const auto certificate = certificate_for(host, server_name_of(connection));
     return certificate != nullptr && certificate->apply(connection);
@@ -95,7 +93,7 @@ int install_certificate(SSL* connection, void* argument) {
 
 }  // namespace
 
-bool serve_from(SSL_CTX* context, Host& host, std::string_view own_context) {
+bool serve_from(SSL_CTX* context, NginxHost& host, std::string_view own_context) {
   const NameMark mark = make_mark("default", own_context);
   if (SSL_CTX_set_session_id_context(context, mark.data(), static_cast<unsigned>(mark.size())) != 1) return false;
   SSL_CTX_set_cert_cb(context, install_certificate, &host);
@@ -108,11 +106,8 @@ void watch_names(SSL_CTX* context, NginxCycle& cycle, ServerNameCallback before)
   SSL_CTX_set_tlsext_servername_arg(context, reinterpret_cast<void*>(before));
 }
 
-std::shared_ptr<const ServedCertificate> certificate_for(Host& host, std::string_view server_name) {
-  const auto slot = host.names.find(server_name);
-  if (!slot || host.cycle->catalog() == nullptr) return nullptr;
-  if (auto certificate = host.cycle->catalog()->find(*slot)) return certificate;
-  return host.has_own || !host.cycle->wants_placeholder(*slot) ? nullptr : host.cycle->placeholder(*slot);
+std::shared_ptr<const ServedCertificate> certificate_for(NginxHost& host, std::string_view server_name) {
+  return host.cycle->configuration().certificate_for(host, server_name);
 }
 
 }  // namespace evercert

@@ -13,13 +13,13 @@ using ServerNameCallback = int (*)(SSL*, int*, void*);
 
 // On the context of a server block of ours: serve from `host`, which outlives the context. `own_context` also tells blocks
 // apart whose clients show certificates.
-bool serve_from(SSL_CTX* context, Host& host, std::string_view own_context);
+bool serve_from(SSL_CTX* context, NginxHost& host, std::string_view own_context);
 
 // On every context that may be a listener's default, ours or not, since the first steps of a handshake run there.
 // `before` is the server's own callback, called first; it chooses the server block.
 void watch_names(SSL_CTX* context, NginxCycle& cycle, ServerNameCallback before);
 
 // What `host` would serve for a name now; null when nothing of ours.
-std::shared_ptr<const ServedCertificate> certificate_for(Host& host, std::string_view server_name);
+std::shared_ptr<const ServedCertificate> certificate_for(NginxHost& host, std::string_view server_name);
 
 }  // namespace evercert

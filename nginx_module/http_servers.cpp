@@ -80,7 +80,7 @@ std::vector<std::string> names_of(const ngx_http_core_srv_conf_t& server) {
 }
 
 bool bind_server(NginxCycle& cycle, const ngx_http_core_srv_conf_t& core, HttpServer& server, const Listeners& listeners) {
-  ServerFacts facts;
+  HostFacts facts;
   facts.place = {reinterpret_cast<const char*>(core.file_name), static_cast<unsigned>(core.line)};
   facts.names = names_of(core);
   facts.plain_ports = listeners.plain_ports;
@@ -113,7 +113,7 @@ void note_upper_level(ngx_conf_t* cf) {
   static_cast<ngx_http_conf_ctx_t*>(cf->ctx)->main_conf[ngx_http_evercert_module.ctx_index] = main;
 }
 
-void take_over_certificates(ngx_conf_t* cf, const ServerBlock& block) {
+void take_over_certificates(ngx_conf_t* cf, const HostWish& block) {
   if (!block.active()) return;
   const auto* const main = static_cast<HttpMain*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_evercert_module));
   auto* const ssl = static_cast<ngx_http_ssl_srv_conf_t*>(ngx_http_conf_get_module_srv_conf(cf, ngx_http_ssl_module));

@@ -30,7 +30,7 @@ ngx_int_t show_status(ngx_http_request_t* request) {
     const auto form = status_form(rest);
     if (!form) return NGX_HTTP_NOT_FOUND;
     if (const ngx_int_t result = ngx_http_discard_request_body(request); result != NGX_OK) return result;
-    const StateReader* const state = cycle_of_request(request).state();
+    const StateReader* const state = cycle_of_request(request).configuration().state();
     if (state == nullptr) return refuse_page(request, "there is no status: no server block has \"evercert on\"");
     const auto page = status_page(*state, *form, std::chrono::system_clock::now());
     if (!page) return refuse_page(request, page.error().message);

@@ -18,13 +18,13 @@ class StreamLink {
   const unsigned version = expected_version;
 
   virtual bool fill(DirectiveTable& table, const DirectiveContext& context) const = 0;
-  virtual ServerBlock* create_server(ngx_pool_t* pool) const = 0;
-  virtual void inherit(ServerBlock& child, const ServerBlock& parent) const = 0;
-  [[nodiscard]] virtual bool is_active(const ServerBlock& block) const = 0;
+  virtual HostWish* create_server(ngx_pool_t* pool) const = 0;
+  virtual void inherit(HostWish& child, const HostWish& parent) const = 0;
+  [[nodiscard]] virtual bool is_active(const HostWish& block) const = 0;
   // Null after a complaint in the log.
-  virtual Host* add_host(ngx_cycle_t* cycle, const ServerBlock& block, const ServerFacts& facts) const = 0;
+  virtual NginxHost* add_host(ngx_cycle_t* cycle, const HostWish& block, const HostFacts& facts) const = 0;
   // Makes a TLS context serve from a host.
-  virtual bool serve(SSL_CTX* context, Host& host, std::string_view own_context) const = 0;
+  virtual bool serve(SSL_CTX* context, NginxHost& host, std::string_view own_context) const = 0;
 
  protected:
   ~StreamLink() = default;

@@ -51,7 +51,7 @@ void* create_server(ngx_conf_t* cf) {
   });
 }
 
-void take_over_certificates(ngx_conf_t* cf, const ServerBlock& block) {
+void take_over_certificates(ngx_conf_t* cf, const HostWish& block) {
   auto* const ssl = static_cast<ngx_stream_ssl_conf_t*>(ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_ssl_module));
   if (!core->is_active(block) || ssl->certificates != NGX_CONF_UNSET_PTR) return;
   ssl->certificates = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
@@ -61,14 +61,14 @@ void take_over_certificates(ngx_conf_t* cf, const ServerBlock& block) {
 
 char* merge_server(ngx_conf_t* cf, void* parent, void* child) {
   return guarded(static_cast<char*>(NGX_CONF_ERROR), [&] {
-    core->inherit(*static_cast<ServerBlock*>(child), *static_cast<ServerBlock*>(parent));
-    take_over_certificates(cf, *static_cast<ServerBlock*>(child));
+    core->inherit(*static_cast<HostWish*>(child), *static_cast<HostWish*>(parent));
+    take_over_certificates(cf, *static_cast<HostWish*>(child));
     return static_cast<char*>(NGX_CONF_OK);
   });
 }
 
-ServerFacts facts_of(const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server) {
-  ServerFacts facts;
+HostFacts facts_of(const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server) {
+  HostFacts facts;
   facts.place = {reinterpret_cast<const char*>(server.file_name), static_cast<unsigned>(server.line)};
   const auto* const listens = static_cast<const ngx_stream_listen_t*>(main.listen.elts);
   for (std::size_t i = 0; i < main.listen.nelts; ++i) {
@@ -80,9 +80,9 @@ ServerFacts facts_of(const ngx_stream_core_main_conf_t& main, const ngx_stream_c
 }
 
 bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server) {
-  const auto& block = *conf_of<ServerBlock>(server.ctx, ngx_stream_evercert_module);
+  const auto& block = *conf_of<HostWish>(server.ctx, ngx_stream_evercert_module);
   auto* const ssl = conf_of<ngx_stream_ssl_conf_t>(server.ctx, ngx_stream_ssl_module);
-  const ServerFacts facts = facts_of(main, server);
+  const HostFacts facts = facts_of(main, server);
   if (!core->is_active(block) || (block.inherited && facts.listeners.empty())) return true;
   if (ssl->certificate_values != nullptr) {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -91,7 +91,7 @@ bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const 
                   server.file_name, server.line);
     return false;
   }
-  Host* const host = core->add_host(cf->cycle, block, facts);
+  NginxHost* const host = core->add_host(cf->cycle, block, facts);
   if (host == nullptr || ssl->ssl.ctx == nullptr) return host != nullptr;
   host->has_own = ssl->certificates->nelts != 0;
   const std::string place = facts.place.file + ":" + std::to_string(facts.place.line);

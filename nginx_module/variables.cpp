@@ -10,7 +10,7 @@ namespace evercert {
 namespace {
 
 std::shared_ptr<const ServedCertificate> certificate_of(ngx_http_request_t* request) {
-  Host* const host = server_of_request(request).host;
+  NginxHost* const host = server_of_request(request).host;
   if (host == nullptr) return nullptr;
   const char* name = nullptr;
   if (request->connection->ssl != nullptr)

@@ -61,7 +61,6 @@ class FakeIssuer : public Issuer {
 
 class FakeSolver : public ChallengeSolver {
  public:
-  [[nodiscard]] ChallengeKind kind() const override { return ChallengeKind::http_01; }
   Result<Done> present(const Challenge& challenge) override {
     presented.insert_or_assign(challenge.token, challenge.answer);
     return Done{};

@@ -14,6 +14,7 @@ from harness import install as installation, ports, processes  # noqa: E402
 from harness.authority import Authority  # noqa: E402
 from harness.dns import Dns  # noqa: E402
 from harness.evercert import Evercert  # noqa: E402
+from harness.haproxy import Haproxy  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
 from harness.pebble import Pebble  # noqa: E402
 from harness.simulator import Simulator  # noqa: E402
@@ -86,7 +87,7 @@ def folder(request):
     report = getattr(request.node, "report", None)
     if report is not None and report.failed:
         for name in sorted(os.listdir(path)):
-            if name.endswith((".log", ".conf")) and os.path.isfile(os.path.join(path, name)):
+            if name.endswith((".log", ".conf", ".cfg")) and os.path.isfile(os.path.join(path, name)):
                 with open(os.path.join(path, name), errors="replace") as file:
                     print("\n--- %s ---\n%s" % (name, file.read()[-6000:]))
     remove(path)
@@ -123,6 +124,22 @@ def nginx(folder, install, pebble):
         options.setdefault("pebble", pebble)
         options.setdefault("label", "nginx" if not made else "nginx%d" % (len(made) + 1))
         server = Nginx(folder, install, http, **options)
+        made.append(server)
+        return server
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def haproxy(folder, install, pebble):
+    """The same for HAProxy."""
+    made = []
+
+    def make(certificates, **options):
+        options.setdefault("pebble", pebble)
+        options.setdefault("label", "haproxy" if not made else "haproxy%d" % (len(made) + 1))
+        server = Haproxy(folder, install, certificates, **options)
         made.append(server)
         return server
     yield make

@@ -33,7 +33,7 @@ int wait_for_the_end() {
   for (;;) {
     pollfd readable{channel, POLLIN, 0};
     ::poll(&readable, 1, -1);
-    if (evercert::server_is_gone(channel)) return 0;
+    if (evercert::hear_server(channel).gone) return 0;
   }
 }
 

@@ -18,6 +18,7 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_order_that_was_under_way_is_carried_on_after_a_restart);
   CPPUNIT_TEST(a_published_order_whose_record_was_not_closed_is_not_published_again);
   CPPUNIT_TEST(a_full_disk_at_publication_keeps_the_order_and_publishes_later);
+  CPPUNIT_TEST(an_order_that_gets_on_has_no_row_of_failures);
   CPPUNIT_TEST(the_guard_refuses_a_request_that_comes_too_soon_unless_forced);
   CPPUNIT_TEST(a_certificate_that_was_lost_is_ordered_again_at_once_but_three_times_a_day);
   CPPUNIT_TEST(a_forgotten_order_is_placed_anew_at_once_but_only_once);
@@ -106,6 +107,21 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
     CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void an_order_that_gets_on_has_no_row_of_failures() {
+    const Error lost{ErrorKind::connection, "the connection was lost"};
+    for (const char* action : {"challenges", "finalize", "collect"}) {
+      for (int time = 0; time < 2; ++time) ca().fail_next(action, lost);
+    }
+    unsigned most = 0;
+    for (int round = 0; round < 20 && published_.empty(); ++round) {
+      run();
+      if (const auto failure = renewal_->view().failure) most = std::max(most, failure->in_a_row);
+      clock_.advance(1min);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(2U, most);
   }
 
   void the_guard_refuses_a_request_that_comes_too_soon_unless_forced() {

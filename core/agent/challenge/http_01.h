@@ -21,7 +21,6 @@ class Http01 : public ChallengeSolver {
   // Every answer goes to all places, in this order: the store first, so that no other server is asked before it can know.
   Http01(std::vector<AnswerPlace*> places, const Clock& clock) : places_(std::move(places)), clock_(clock) {}
 
-  [[nodiscard]] ChallengeKind kind() const override { return ChallengeKind::http_01; }
   Result<Done> present(const Challenge& challenge) override;
   Result<Done> clean_up(const Challenge& challenge) override;
 

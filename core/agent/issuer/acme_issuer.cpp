@@ -113,12 +113,12 @@ Result<IssuerOrder> AcmeIssuer::place(const Wanted& wanted) {
     payload["identifiers"].push_back({{"type", acme_kind(identifier.kind)}, {"value", identifier.value}});
   }
   if (!profile->empty()) payload["profile"] = *profile;
-  const AcmeServer::Request request{"", dump_json(payload), "accept an order for " + names_of(wanted.identifiers), ""};
+  const AcmeServer::Request request{"", dump_json(payload), "accept an order for " + names_of(wanted.identifiers), "", true};
   auto response = account_.post(&Directory::new_order, request);
   if (!response && !profile->empty() && !spec_.profile->required && is_problem(response.error(), "invalidProfile")) {
     warn("profile_not_offered", wanted.certificate, response.error().message + "; ordered without a profile");
     payload.erase("profile");
-    response = account_.post(&Directory::new_order, {"", dump_json(payload), request.what, ""});
+    response = account_.post(&Directory::new_order, {"", dump_json(payload), request.what, "", true});
   }
   if (!response) return response.error();
   const std::string url = response->header("Location");

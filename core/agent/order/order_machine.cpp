@@ -30,6 +30,9 @@ OrderState state_by(IssuerOrderStatus status, bool responded) {
 // A request whose sender was killed may still be on its way to the CA, or in the making there.
 constexpr std::chrono::seconds until_settled{2};
 
+// A record that spreads is looked for this often.
+constexpr std::chrono::seconds look_again{1};
+
 bool order_is_dead(ErrorKind kind) {
   return kind == ErrorKind::issuer_refused || kind == ErrorKind::challenge_failed;
 }
@@ -82,7 +85,7 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
       {presented,
        "respond",
        &OrderMachine::respond,
-       "tells the CA of one challenge",
+       "tells the CA of one challenge, once its answer can be seen everywhere",
        "`placed`",
        "authorizes again",
        {presented, pending}},
@@ -219,6 +222,9 @@ Result<StepResult> OrderMachine::authorize() {
 Result<StepResult> OrderMachine::respond() {
   if (responded_ < record_.challenges.size()) {
     const Challenge& challenge = record_.challenges[responded_];
+    auto visible = parts_.solver.visible(challenge);
+    if (!visible) return refused(visible.error());
+    if (!*visible) return StepResult{Wait::issuance, look_again};
     auto told = parts_.issuer.respond(*record_.order, challenge);
     // RFC 8555 section 7.5.1: a challenge that is under way or done may be refused; the order then says what became of it.
     if (!told && !order_is_dead(told.error().kind)) return told.error();

@@ -95,7 +95,7 @@ Json problem_json(const Error& error) {
 Error problem_from(const Json& json) {
   Error error;
   const int kind = json.at("kind").get<int>();
-  if (kind < 0 || kind > static_cast<int>(ErrorKind::internal)) throw std::runtime_error("unknown kind of problem");
+  if (kind < 0 || kind > static_cast<int>(ErrorKind::dns)) throw std::runtime_error("unknown kind of problem");
   error.kind = static_cast<ErrorKind>(kind);
   error.message = json.at("message").get<std::string>();
   if (json.contains("retry_after")) error.retry_after = std::chrono::seconds(json.at("retry_after").get<std::int64_t>());

@@ -58,7 +58,7 @@ Pace pace_of(const Json& json) {
   if (json.contains("forgotten_at")) pace.forgotten_at = time_of(json.at("forgotten_at"));
   if (json.contains("failure")) {
     const auto& failure = json.at("failure");
-    const int kind = std::clamp(failure.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::internal));
+    const int kind = std::clamp(failure.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::dns));
     pace.failure = Pace::Failure{static_cast<ErrorKind>(kind), failure.at("message").get<std::string>(),
                                  time_of(failure.at("since")), failure.at("in_a_row").get<unsigned>()};
   }

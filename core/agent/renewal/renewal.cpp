@@ -175,6 +175,7 @@ Workers::Again Renewal::consider(Time now) {
   polling_.end();
   retry_at_.reset();
   hits_told_ = false;
+  farthest_ = OrderState::planned;
   return take_step(now);
 }
 
@@ -215,6 +216,11 @@ Workers::Again Renewal::take_step(Time now) {
   look_for_hits(now);
 
   const OrderState after = machine_->state();
+  // An order that gets on has no row of failures, however often a single step has to be tried.
+  if (after > farthest_) {
+    farthest_ = after;
+    if (pace_.failure && pace_.failure->kind == ErrorKind::connection) pace_.failure->in_a_row = 0;
+  }
   show(std::string("order: ") + to_string(after), std::nullopt, "");
   if (after == OrderState::failed) {
     Error why = machine_->record().problem.value_or(Error{ErrorKind::internal, "the order was given up"});

@@ -126,6 +126,7 @@ class Renewal {
   std::optional<Time> retry_at_;
   bool waits_for_probe_ = false;  // the pause ends with the outage
   bool hits_told_ = false;
+  OrderState farthest_ = OrderState::planned;  // of the open order
   bool has_place_ = false;
 
   mutable std::mutex mutex_;  // guards what follows

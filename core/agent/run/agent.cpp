@@ -62,11 +62,7 @@ void Agent::end() {
 
 void Agent::listen() {
   if (descriptors_.channel >= 0) {
-    ground_.loop.watch(descriptors_.channel, POLLIN, [this](short) {
-      if (!server_is_gone(descriptors_.channel)) return;
-      ground_.loop.unwatch(descriptors_.channel);
-      finish(std::chrono::steady_clock::now());
-    });
+    ground_.loop.watch(descriptors_.channel, POLLIN, [this](short) { hear(); });
   }
   if (descriptors_.signals >= 0) {
     ground_.loop.watch(descriptors_.signals, POLLIN, [this](short) {
@@ -77,6 +73,14 @@ void Agent::listen() {
 }
 
 // --- who leads ---
+
+void Agent::hear() {
+  const ServerWord word = hear_server(descriptors_.channel);
+  const bool goes_already = ending_;
+  successor_ = word.gone ? "" : word.again.empty() ? successor_ : word.again;
+  if (word.gone) ground_.loop.unwatch(descriptors_.channel);
+  if (!goes_already && (word.gone || !successor_.empty())) finish(std::chrono::steady_clock::now());
+}
 
 void Agent::campaign() {
   if (ending_ || role_.load() == Role::retired || leader_) return;
@@ -162,7 +166,8 @@ void Agent::finish(std::chrono::steady_clock::time_point since) {
   if (!ending_ && leader_) leader_->pause();
   ending_ = true;
   if (!leader_ || leader_->idle()) return ground_.loop.end();
-  if (std::chrono::steady_clock::now() - since > step_bound) {
+  // Whoever begins anew may let a request come to its end: the server lives on and waits for nothing.
+  if (std::chrono::steady_clock::now() - since > (successor_.empty() ? step_bound : hand_over_bound)) {
     clean_ = false;
     return ground_.loop.end();
   }

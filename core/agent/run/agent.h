@@ -26,12 +26,15 @@ class Agent {
   Result<bool> run();
   // From any thread.
   void end();
+  // After run(): the program that this process is to execute next, since the server's configuration changed; or empty.
+  [[nodiscard]] const std::string& successor() const { return successor_; }
 
   enum class Role { candidate, leader, follower, retired };
   [[nodiscard]] Role role() const { return role_; }
 
  private:
   void listen();
+  void hear();
   void campaign();
   void lead();
   void retire_when_idle(ControlServer::Client successor, std::chrono::steady_clock::time_point since);
@@ -52,6 +55,7 @@ class Agent {
   std::atomic<Role> role_{Role::candidate};
   unsigned campaigns_ = 0;
   bool ending_ = false;
+  std::string successor_;
   bool clean_ = true;
   bool status_due_ = false;
   std::chrono::steady_clock::time_point rendered_{};

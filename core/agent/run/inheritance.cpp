@@ -23,7 +23,7 @@ namespace evercert {
 namespace {
 
 constexpr std::size_t descriptor_count = 5;
-constexpr std::size_t longest_line = 2000;
+constexpr std::size_t longest_first_line = 2000;
 
 const char* word_of(LogLevel level) {
   switch (level) {
@@ -92,11 +92,26 @@ Result<std::optional<Message>> receive(int channel) {
   return std::optional<Message>(std::move(message));
 }
 
+constexpr std::string_view ready_message = "{\"ready\":1}";
+
+// What {"again":PROGRAM} names; empty for any other message.
+std::string program_to_begin_with(std::string_view text) {
+  const auto document = parse_json(text, "the server's message");
+  if (!document || !document->is_object() || !document->contains("again")) return {};
+  const auto program = json_text(*document, "again", "the server's message");
+  return program && program->starts_with('/') ? *program : std::string();
+}
+
 Result<Message> wait_for_message(int channel, std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     auto message = receive(channel);
     if (!message) return message.error();
+    // A new configuration came before this one was handed over: whoever was to do that may be gone, its successor is not.
+    if (*message && !program_to_begin_with((**message).text).empty()) {
+      if (::send(channel, ready_message.data(), ready_message.size(), MSG_NOSIGNAL) < 0) return gone();
+      continue;
+    }
     if (*message) return std::move(**message);
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
     if (left <= 0) return Error{ErrorKind::connection, "the server that started this agent sent nothing in time"};
@@ -114,8 +129,7 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
     return system_error(ErrorKind::internal, "descriptor " + std::to_string(channel) + " is not the channel to a server",
                         errno);
   if (auto safe = protect_this_process(); !safe) return safe.error();
-  static constexpr std::string_view ready = "{\"ready\":1}";
-  if (::send(channel, ready.data(), ready.size(), MSG_NOSIGNAL) < 0) {
+  if (::send(channel, ready_message.data(), ready_message.size(), MSG_NOSIGNAL) < 0) {
     if (errno == EPIPE || errno == ECONNRESET) return gone();
     return system_error(ErrorKind::internal, "descriptor " + std::to_string(channel) + " is not the channel to a server",
                         errno);
@@ -137,15 +151,20 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
   return inheritance;
 }
 
-bool server_is_gone(int channel) {
+ServerWord hear_server(int channel) {
   // Whatever else the server may say is for a later release: read and dropped, so that the end behind it is seen.
+  ServerWord word;
   std::array<char, 4096> text;
   for (unsigned count = 0; count < 64; ++count) {
     const ssize_t size = ::recv(channel, text.data(), text.size(), MSG_DONTWAIT);
-    if (size == 0) return true;
-    if (size < 0 && errno != EINTR) return errno != EAGAIN && errno != EWOULDBLOCK;
+    if (size == 0) word.gone = true;
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) word.gone = errno != EAGAIN && errno != EWOULDBLOCK;
+    if (size <= 0) break;
+    const auto program = program_to_begin_with({text.data(), static_cast<std::size_t>(size)});
+    if (!program.empty()) word.again = program;
   }
-  return false;
+  return word;
 }
 
 void ChannelLogger::write(LogLevel level, std::string_view line) {
@@ -166,7 +185,8 @@ void ChannelLogger::write(LogLevel level, std::string_view line) {
 }
 
 bool ChannelLogger::send(LogLevel level, std::string_view line) const {
-  const std::string message = dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_line))}});
+  const std::string message =
+      dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_first_line))}});
   return ::send(channel_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 

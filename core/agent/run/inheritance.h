@@ -30,9 +30,12 @@ struct Inheritance {
 // nothing in time), internal (this process cannot be protected, or what came is not what was agreed).
 Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds timeout = std::chrono::seconds(30));
 
-// To be asked whenever the channel is readable, and as often as one likes: the server has gone (end of file, or ECONNRESET
-// where it left something unread).
-bool server_is_gone(int channel);
+// What the server says on the channel; to be asked whenever it is readable, and as often as one likes.
+struct ServerWord {
+  bool gone = false;  // end of file, or ECONNRESET where it left something unread
+  std::string again;  // the program to begin anew with, since the configuration changed; or empty
+};
+ServerWord hear_server(int channel);
 
 // Writes into the server's log over the channel. Never blocks: what does not fit is dropped, and how much that was is told
 // with the next line that fits.

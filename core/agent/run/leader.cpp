@@ -39,7 +39,6 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       keys_(make_file_keys()),
       stored_answers_(ground.store, ground.keys.agent),
       board_answers_(ground.board),
-      http_01_({&stored_answers_, &board_answers_}, ground.clock),
       hit_watch_(ground.board, ground.report),
       seats_(ground.make_issuer ? ground.make_issuer
                                 : [this](const IssuerSpec& spec) {
@@ -50,7 +49,7 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
                                     return make_issuer(
                                         spec, {accounts_, ground_.events, ground_.clock, stop_.get_token(), answered});
                                   },
-             {{ChallengeKind::http_01, &http_01_}}, ground.events),
+             [this](const IssuerSpec& spec) { return make_solver(spec); }, ground.events),
       since_(ground.clock.now()),
       workers_(ground.clock, worker_threads),
       publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
@@ -196,6 +195,18 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
           [this](const std::string& job) { return hit_watch_.hits(job); },
           [this](const std::string& job) { workers_.poke(job); },
           random_share};
+}
+
+std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {
+  switch (spec.challenge) {
+    case ChallengeKind::http_01:
+      return std::make_unique<Http01>(std::vector<AnswerPlace*>{&stored_answers_, &board_answers_}, ground_.clock);
+    case ChallengeKind::dns_01:
+      return std::make_unique<DnsRecords>(spec.dns, ground_.clock, stop_.get_token());
+    case ChallengeKind::tls_alpn_01:
+      break;
+  }
+  return nullptr;
 }
 
 std::optional<IssuerSeat> Leader::seat_of(const PlanUnion::Item& item, const std::string& issuer) {

@@ -23,7 +23,7 @@
 namespace evercert {
 namespace {
 
-enum Exit { exit_done = 0, exit_failed = 1, exit_configuration = 3 };
+enum ProgramExit { program_done = 0, program_failed = 1, program_refused = 3 };
 
 class ErrorStreamLogger : public Logger {
  public:
@@ -39,7 +39,7 @@ class ErrorStreamLogger : public Logger {
 
 int fail(Logger& log, const Error& error) {
   log.write(LogLevel::error, error.message);
-  return error.kind == ErrorKind::configuration ? exit_configuration : exit_failed;
+  return error.kind == ErrorKind::configuration ? program_refused : program_failed;
 }
 
 struct Configured {
@@ -68,6 +68,17 @@ struct Gathered {
   std::string instance;
   std::string state_path;
 };
+
+// The same process with the server's new configuration, which it is given once it is ready, and perhaps a newer program. Steps
+// that still run end here as with kill -9: their records are on disk.
+int become_successor(const std::string& program, int channel, Logger& log) {
+  std::string words[] = {"evercert", "run", "--descriptor", std::to_string(channel)};
+  char* const arguments[] = {words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
+  char* const environment[] = {nullptr};
+  if (fcntl(channel, F_SETFD, 0) == 0) execve(program.c_str(), arguments, environment);
+  log.write(LogLevel::error, system_error(ErrorKind::internal, "cannot execute " + program, errno).message);
+  std::_Exit(program_failed);
+}
 
 int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descriptors& descriptors, Logger& log) {
   const SystemClock clock;
@@ -98,16 +109,17 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   Agent agent(ground, descriptors);
   auto ended = agent.run();
   if (!ended) return fail(log, ended.error());
+  if (!agent.successor().empty()) return become_successor(agent.successor(), descriptors.channel, log);
   // A request to a CA is still under way: its record is on disk, and nobody waits for us.
-  if (!*ended) std::_Exit(exit_done);
-  return exit_done;
+  if (!*ended) std::_Exit(program_done);
+  return program_done;
 }
 
 int run_under_server(int channel) {
   auto inherited = receive_inheritance(channel);
   if (!inherited) {
     ErrorStreamLogger log;
-    return inherited.error().kind == ErrorKind::connection ? exit_done : fail(log, inherited.error());
+    return inherited.error().kind == ErrorKind::connection ? program_done : fail(log, inherited.error());
   }
   ChannelLogger log(inherited->channel.get());
   auto secrets = read_secrets(inherited->secrets.get());
@@ -215,7 +227,7 @@ int run_alone(const RunOptions& options) {
 int run_program(const RunOptions& options) {
   signal(SIGPIPE, SIG_IGN);
   return at_boundary(
-      static_cast<int>(exit_failed),
+      static_cast<int>(program_failed),
       [&] { return options.descriptor >= 0 ? run_under_server(options.descriptor) : run_alone(options); },
       [](const std::string& reason) {
         const std::string line = "the agent failed: " + reason + "\n";

@@ -4,6 +4,7 @@
 
 #include "agent/run/proof.h"
 #include "serving/key/key_provider.h"
+#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {
@@ -11,19 +12,6 @@ namespace {
 // A listener of the same machine answers in milliseconds; one that is busy gets the benefit of the doubt until the alarm.
 constexpr std::chrono::milliseconds until_alarm{2000};
 constexpr std::chrono::milliseconds one_probe{1000};
-
-Bytes public_key_of_request(BytesView request) {
-  const CleanErrorQueue clean;
-  const unsigned char* position = request.data();
-  const RequestHandle parsed(d2i_X509_REQ(nullptr, &position, static_cast<long>(request.size())));
-  if (!parsed) return {};
-  unsigned char* der = nullptr;
-  const int length = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(parsed.get()), &der);
-  if (length <= 0) return {};
-  Bytes bytes(der, der + length);
-  OPENSSL_free(der);
-  return bytes;
-}
 
 bool same_names(std::vector<Identifier> a, std::vector<Identifier> b) {
   std::sort(a.begin(), a.end());
@@ -128,9 +116,9 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
   PublishOptions options;
   options.above = parts_.board.generation(*place.slot);
   options.verified = verified;
+  options.committed = [&](std::uint64_t number) { parts_.board.publish(*place.slot, number); };
   auto generation = publish_bundle(parts_.store, parts_.serving, bundle, now, options);
   if (!generation) return generation;
-  parts_.board.publish(*place.slot, *generation);
   bundle.generation = *generation;
   note(certificate, place, bundle);
   tell("published", LogLevel::notice, certificate.name,
@@ -210,10 +198,10 @@ Result<std::uint64_t> Publication::roll_back(const CertificateSpec& certificate,
 }
 
 bool Publication::holds_key_of(const OrderRecord& record) const {
-  const Bytes key = public_key_of_request(record.request);
+  const BytesView key = public_key_in_request(record.request);
   const Current known = current(record.certificate);
-  return !key.empty() &&
-         std::any_of(known.pairs.begin(), known.pairs.end(), [&](const Current::Pair& pair) { return pair.public_key == key; });
+  return !key.empty() && std::any_of(known.pairs.begin(), known.pairs.end(),
+                                     [&](const Current::Pair& pair) { return std::ranges::equal(pair.public_key, key); });
 }
 
 // --- proof ---

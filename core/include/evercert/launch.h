@@ -48,7 +48,11 @@ Result<Secret> read_memory_file(int descriptor);
 
 // Messages on the socketpair (SOCK_SEQPACKET), one JSON object each. Agent to starter: {"ready":1} once it is not dumpable,
 // {"log":LEVEL,"line":TEXT}, LEVEL being error warn notice info debug. Starter to agent: {"instance":ID} with the descriptors
-// board, report, wake, plan, secrets (SCM_RIGHTS) on the same message; end of file or ECONNRESET: the server is gone.
+// board, report, wake, plan, secrets (SCM_RIGHTS) on the same message; {"again":PROGRAM}: finish the running step, execute this
+// program in the same process, and say ready; end of file or ECONNRESET: the server is gone.
+//
+// A server whose parent may not wait for anything (Apache's) starts the agent there and lets a forked child, with its copy of
+// the supervisor, watch the descriptor.
 class Supervisor {
  public:
   struct Program {
@@ -63,8 +67,13 @@ class Supervisor {
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  // Forks and executes the program. Afterwards descriptor() is to be watched for input.
-  Result<Done> start();
+  // Forks and executes the program, there after a pause. Afterwards descriptor() is to be watched for input.
+  Result<Done> start(std::chrono::milliseconds pause = std::chrono::milliseconds::zero());
+  // Makes the running agent begin anew with what `cycle` holds now: the same process, no order interrupted. Errors
+  // (connection): it does not listen.
+  Result<Done> begin_again();
+  // For a server that waits for its children itself: this one has ended, `how` ("by signal 9"). As after `gone`.
+  void ended(const std::string& how);
   [[nodiscard]] int descriptor() const;
   [[nodiscard]] pid_t pid() const;
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "evercert/dns_settings.h"
 #include "evercert/result.h"
 #include "evercert/secret.h"
 #include "evercert/settings.h"
@@ -70,6 +71,7 @@ struct IssuerSpec {
   bool terms_accepted = false;
   Proxy proxy;
   unsigned max_orders = 16;  // in flight
+  DnsSettings dns;           // the plan's
   std::string import_path;   // state_path of an earlier client to take certificates over from, or empty
   Place place;
 };
@@ -103,6 +105,7 @@ struct Plan {
   std::uint16_t http_port = 80;
   std::uint16_t tls_port = 443;
   unsigned cache_size = 10000;  // parsed certificates a worker keeps
+  DnsSettings dns;
   std::vector<IssuerSpec> issuers;
   std::vector<CertificateSpec> certificates;
 

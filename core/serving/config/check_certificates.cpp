@@ -197,7 +197,7 @@ class CertificatesReading {
     if (!provable)
       reader.error(reader.find("identifiers") != nullptr ? "identifiers" : "server_names",
                    in_quotes(wildcard->value) + " is a wildcard, which http-01 cannot prove (issuer " + enumerated(issuers) +
-                       "); list the names one by one");
+                       "); list the names one by one, or write challenge dns-01 in the issuer");
   }
 
   // Adds a certificate to the plan, or merges it into an equal one.
@@ -262,7 +262,9 @@ class CertificatesReading {
         for (const std::string& word : setting.words) open = open || word == std::to_string(plan_.http_port);
       }
     }
-    if (first == nullptr || open || plan_.certificates.empty()) return;
+    const bool asked = std::any_of(plan_.issuers.begin(), plan_.issuers.end(),
+                                   [](const IssuerSpec& issuer) { return issuer.challenge == ChallengeKind::http_01; });
+    if (first == nullptr || open || !asked || plan_.certificates.empty()) return;
     const std::string port = std::to_string(plan_.http_port);
     SectionReader(*first, complaints_)
         .warning("", "nothing listens for plain HTTP at port " + port +

@@ -49,8 +49,9 @@ bool holds_certificate(const Secret& pem) {
 
 class IssuerReading {
  public:
-  IssuerReading(const Section& section, FileSource& files, std::vector<Complaint>& complaints)
+  IssuerReading(const Section& section, const DnsSettings& dns, FileSource& files, std::vector<Complaint>& complaints)
       : reader_(section, complaints), files_(files) {
+    spec_.dns = dns;
     spec_.name = section.name;
     spec_.place = section.place;
   }
@@ -128,10 +129,15 @@ class IssuerReading {
     const Setting* const setting = reader_.find("challenge");
     if (setting == nullptr || setting->words[0] == "http-01") return;
     const std::string& word = setting->words[0];
-    const std::string fact = word == "tls-alpn-01" || word == "dns-01"
-                                 ? "this release answers http-01 only, not " + word
-                                 : in_quotes(word) + " is no kind of challenge that is known here";
-    reader_.blame(*setting, "challenge: " + fact + "; write challenge http-01");
+    if (word == "dns-01") {
+      spec_.challenge = ChallengeKind::dns_01;
+      if (spec_.dns.updates.empty() && spec_.dns.program.empty())
+        reader_.blame(*setting, "challenge: dns-01 needs to know how DNS records are written; add dns_update or dns_program");
+      return;
+    }
+    const std::string fact = word == "tls-alpn-01" ? "this release answers http-01 and dns-01 only, not " + word
+                                                   : in_quotes(word) + " is no kind of challenge that is known here";
+    reader_.blame(*setting, "challenge: " + fact + "; write challenge http-01, or dns-01");
   }
 
   void read_contacts() {
@@ -239,8 +245,8 @@ class IssuerReading {
 
 }  // namespace
 
-IssuerSpec check_issuer(const Section& section, FileSource& files, std::vector<Complaint>& complaints) {
-  return IssuerReading(section, files, complaints).read();
+IssuerSpec check_issuer(const Section& section, const DnsSettings& dns, FileSource& files, std::vector<Complaint>& complaints) {
+  return IssuerReading(section, dns, files, complaints).read();
 }
 
 }  // namespace evercert

@@ -33,6 +33,20 @@ constexpr Option table[] = {
      "The proof of every certificate that does not say it itself."},
     {"proof_address", Scope::global, ValueKind::words, 1, 0, true, "ADDRESS:PORT | unix:PATH [proxy_protocol]...", "",
      "The listeners to prove every certificate at that does not name its own."},
+    {"resolver", Scope::global, ValueKind::words, 1, 0, true, "ADDRESS[:PORT]...", "",
+     "The name servers that look-ups for validation by DNS go to, instead of the system's."},
+    {"dns_update", Scope::global, ValueKind::words, 3, 0, true, "ZONE|* SERVER[:PORT] KEYFILE...", "",
+     "A name server that takes updates of a zone and all below it (RFC 2136), and the file with its TSIG key, as tsig-keygen "
+     "writes it, unreadable for others. With * it is the server for every zone that has none of its own."},
+    {"dns_program", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
+     "A program that writes DNS records where no dns_update covers the name. It is called with add or remove, TXT or CNAME, "
+     "the "
+     "record's name and its value."},
+    {"dns_propagation", Scope::global, ValueKind::word, 1, 1, false, "SECONDS | off", "120",
+     "How long a DNS record may take to reach all name servers of its zone before the order is given up. With off they are not "
+     "asked."},
+    {"dns_port", Scope::global, ValueKind::number, 1, 1, false, "PORT", "53",
+     "The port at which the name servers of zones answer, if it is not the usual one."},
     {"server", Scope::global, ValueKind::word, 1, 1, false, "NAME/VERSION", "", "The server that this configuration is for.",
      true},
 
@@ -43,8 +57,9 @@ constexpr Option table[] = {
      "The kind of account key to make, or a PEM file with an account key of your own, unreadable for others. A word with a "
      "slash "
      "or a dot is a file."},
-    {"challenge", Scope::issuer, ValueKind::word, 1, 1, false, "http-01", "http-01",
-     "How control over a name is shown to the issuer."},
+    {"challenge", Scope::issuer, ValueKind::word, 1, 1, false, "http-01 | dns-01", "http-01",
+     "How control over a name is shown to the issuer. dns-01 needs dns_update or dns_program, and is the one that wildcards "
+     "take."},
     {"common_name_in_csr", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
      "Puts the first name into the request's subject as well, for issuers that insist on it."},
     {"contact", Scope::issuer, ValueKind::words, 1, 0, true, "URI | ADDRESS...", "",

@@ -47,6 +47,20 @@ std::string ProofAddress::text() const {
   return (bracketed ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+std::string DnsServer::text() const {
+  const bool bracketed = address.find(':') != std::string::npos;
+  return (bracketed ? "[" + address + "]" : address) + ":" + std::to_string(port);
+}
+
+const DnsUpdate* DnsSettings::update_for(const std::string& name) const {
+  const DnsUpdate* best = nullptr;
+  for (const DnsUpdate& update : updates) {
+    const bool holds = update.zone.empty() || name == update.zone || name.ends_with("." + update.zone);
+    if (holds && (best == nullptr || update.zone.size() > best->zone.size())) best = &update;
+  }
+  return best;
+}
+
 const IssuerSpec* Plan::issuer(std::string_view name) const {
   for (const IssuerSpec& candidate : issuers)
     if (candidate.name == name) return &candidate;

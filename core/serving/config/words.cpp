@@ -236,4 +236,20 @@ Result<std::vector<ProofAddress>> parse_proof_addresses(const std::vector<std::s
   return addresses;
 }
 
+Result<DnsServer> parse_dns_server(const std::string& word) {
+  in6_addr six{};
+  if (::inet_pton(AF_INET6, word.c_str(), &six) == 1) return DnsServer{word};
+  const auto parts = split_authority(word);
+  in_addr four{};
+  const bool address =
+      parts && (::inet_pton(AF_INET, parts->host.c_str(), &four) == 1 || ::inet_pton(AF_INET6, parts->host.c_str(), &six) == 1);
+  // A name would need the very resolvers that are set up here.
+  if (!address)
+    return configuration_error(in_quotes(word) +
+                               " is no address; write the IP address of the name server, and :PORT if it is not 53");
+  DnsServer server{parts->host};
+  if (!parts->port.empty()) server.port = static_cast<std::uint16_t>(*parse_number(parts->port, 1, 65535));
+  return server;
+}
+
 }  // namespace evercert

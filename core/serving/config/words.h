@@ -48,4 +48,7 @@ bool names_file(std::string_view account_key);
 // "127.0.0.1:443", "[::1]:443", "443", "unix:/path", each may be followed by "proxy_protocol".
 Result<std::vector<ProofAddress>> parse_proof_addresses(const std::vector<std::string>& words);
 
+// "192.0.2.1", "192.0.2.1:53", "[2001:db8::1]:53".
+Result<DnsServer> parse_dns_server(const std::string& word);
+
 }  // namespace evercert

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -70,7 +71,13 @@ void become(int channel, uid_t user, gid_t group) {
   if (::syscall(SYS_setresuid, user, user, user) != 0) fail(channel, "set the user of");
 }
 
-[[noreturn]] void run_child(const Supervisor::Program& program, int channel, int null_device, char* const* arguments,
+// A pause that ends with the starter.
+void pause_before(int channel, int milliseconds) {
+  pollfd end{channel, 0, 0};
+  if (milliseconds > 0 && ::poll(&end, 1, milliseconds) > 0) ::_exit(0);
+}
+
+[[noreturn]] void run_child(const Supervisor::Program& program, int pause, int channel, int null_device, char* const* arguments,
                             char* const* environment) {
   // Out of the way first: either may already have a number that is about to be replaced.
   const int high_channel = ::fcntl(channel, F_DUPFD, 100);
@@ -82,13 +89,14 @@ void become(int channel, uid_t user, gid_t group) {
   if (program.become) become(channel_number, *program.become, program.become_group);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(channel_number, "restrict");
   ::umask(027);
+  pause_before(channel_number, pause);
   ::execve(program.path.c_str(), arguments, environment);
   fail(channel_number, failed_step_execute);
 }
 
 }  // namespace
 
-Result<Spawned> spawn_agent(const Supervisor::Program& program) {
+Result<Spawned> spawn_agent(const Supervisor::Program& program, std::chrono::milliseconds pause) {
   std::array<int, 2> ends{-1, -1};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return system_error(ErrorKind::internal, "cannot make the agent's channel", errno);
@@ -111,7 +119,8 @@ Result<Spawned> spawn_agent(const Supervisor::Program& program) {
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   spawned.pid = ::fork();
   const int fork_code = errno;
-  if (spawned.pid == 0) run_child(program, far_end.get(), null_device.get(), arguments.data(), environment.data());
+  if (spawned.pid == 0)
+    run_child(program, static_cast<int>(pause.count()), far_end.get(), null_device.get(), arguments.data(), environment.data());
   if (spawned.pid > 0) spawned.process = Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, spawned.pid, 0U)));
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (spawned.pid < 0) return system_error(ErrorKind::internal, "cannot fork for the agent", fork_code);

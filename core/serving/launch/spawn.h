@@ -14,7 +14,8 @@ struct Spawned {
   Descriptor process;  // pidfd: names this very process even after its pid has been given away; may be missing
 };
 
-Result<Spawned> spawn_agent(const Supervisor::Program& program);
+// The child waits for `pause` before it executes the program, or ends when its starter does.
+Result<Spawned> spawn_agent(const Supervisor::Program& program, std::chrono::milliseconds pause);
 
 // What the child sends on the channel instead of starting: {"failed":STEP,"errno":N}.
 constexpr const char* failed_step_execute = "execute";

@@ -25,6 +25,7 @@ namespace {
 constexpr std::size_t largest_message = 16384;
 constexpr std::size_t longest_line = 2000;
 constexpr unsigned messages_at_once = 4096;
+constexpr std::chrono::seconds longest_step{10};
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
@@ -65,11 +66,11 @@ class Supervisor::Content {
       : program_(std::move(program)), instance_(instance), cycle_(cycle), log_(log) {}
   ~Content() { reap(); }
 
-  Result<Done> start() {
+  Result<Done> start(std::chrono::milliseconds pause) {
     if (channel_.valid()) return Error{ErrorKind::internal, "the agent is already running"};
     reap();
-    auto spawned = spawn_agent(program_);
-    started_ = std::chrono::steady_clock::now();
+    auto spawned = spawn_agent(program_, pause);
+    started_ = std::chrono::steady_clock::now() + pause;
     if (!spawned) {
       pause_.lost({});
       return spawned.error();
@@ -80,6 +81,22 @@ class Supervisor::Content {
     delivered_ = false;
     failed_.clear();
     return Done{};
+  }
+
+  Result<Done> begin_again() {
+    const std::string text = dump_json(Json{{"again", program_.path}});
+    if (::send(channel_.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+      return system_error(ErrorKind::connection, "the agent does not listen", errno);
+    // It may finish a step first.
+    started_ = std::chrono::steady_clock::now() + longest_step;
+    delivered_ = false;
+    return Done{};
+  }
+
+  void ended(const std::string& how) {
+    if (!channel_.valid()) return;
+    log_.write(LogLevel::notice, "evercert: the agent's process ended " + how + process_field());
+    leave();
   }
 
   State on_readable() {
@@ -239,8 +256,16 @@ Supervisor::Supervisor(Program program, const Instance& instance, const Cycle& c
 
 Supervisor::~Supervisor() = default;
 
-Result<Done> Supervisor::start() {
-  return content_->start();
+Result<Done> Supervisor::start(std::chrono::milliseconds pause) {
+  return content_->start(pause);
+}
+
+Result<Done> Supervisor::begin_again() {
+  return content_->begin_again();
+}
+
+void Supervisor::ended(const std::string& how) {
+  content_->ended(how);
 }
 
 int Supervisor::descriptor() const {

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
 
 #include <array>
@@ -67,20 +68,44 @@ bool fill(X509* certificate, EVP_PKEY* key, const std::string& name, const std::
          ::X509_sign(certificate, key, ::EVP_sha256()) > 0;
 }
 
+struct Made {
+  KeyHandle key;
+  CertificateHandle leaf;
+};
+
+Result<Made> make(const std::string& certificate, const std::vector<Identifier>& names) {
+  const CleanErrorQueue clean;
+  Made made{KeyHandle(::EVP_EC_gen("P-256")), CertificateHandle(::X509_new())};
+  if (!made.key || !made.leaf || !fill(made.leaf.get(), made.key.get(), certificate, names))
+    return openssl_error(ErrorKind::internal, "cannot make a stand-in certificate for " + certificate);
+  return made;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::string& certificate,
                                                                   const std::vector<Identifier>& names) {
-  const CleanErrorQueue clean;
-  const std::string what = "cannot make a stand-in certificate for " + certificate;
-  KeyHandle key(::EVP_EC_gen("P-256"));
-  CertificateHandle leaf(::X509_new());
+  auto made = make(certificate, names);
+  if (!made) return made.error();
   CertificatesHandle chain(sk_X509_new_null());
-  if (!key || !leaf || !chain || !fill(leaf.get(), key.get(), certificate, names))
-    return openssl_error(ErrorKind::internal, what);
+  if (!chain) return Error{ErrorKind::internal, "cannot make a stand-in certificate for " + certificate};
   std::vector<ServedPair> pairs;
-  pairs.push_back({std::move(leaf), std::move(key), SharedChain(chain.release(), Releaser<release_certificates>())});
+  pairs.push_back(
+      {std::move(made->leaf), std::move(made->key), SharedChain(chain.release(), Releaser<release_certificates>())});
   return make_served(0, std::move(pairs));
+}
+
+Result<Secret> make_placeholder_pem(const std::string& certificate, const std::vector<Identifier>& names) {
+  auto made = make(certificate, names);
+  if (!made) return made.error();
+  const CleanErrorQueue clean;
+  const BioHandle text(::BIO_new(::BIO_s_secmem()));
+  if (!text || ::PEM_write_bio_X509(text.get(), made->leaf.get()) != 1 ||
+      ::PEM_write_bio_PrivateKey(text.get(), made->key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
+    return openssl_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate);
+  char* bytes = nullptr;
+  const long size = BIO_get_mem_data(text.get(), &bytes);
+  return Secret::from_text({bytes, static_cast<std::size_t>(size)});
 }
 
 }  // namespace evercert

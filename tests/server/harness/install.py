@@ -7,6 +7,7 @@ PROJECT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "
 BUILD = os.path.realpath(os.environ.get("EVERCERT_BUILD", os.path.join(PROJECT, "build", "release")))
 
 MODULES = ("ngx_http_evercert_module.so", "ngx_stream_evercert_module.so")
+BRIDGE = ("evercert.so", "evercert.lua")
 STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
@@ -20,6 +21,13 @@ class Install:
         for module in MODULES:
             shutil.copy(os.path.join(BUILD, "nginx_module", module), os.path.join(folder, module))
             os.chmod(os.path.join(folder, module), 0o644)
+        # Apart, so that HAProxy finds one by its lua-prepend-path and not beside the other.
+        self.lua = os.path.join(folder, "share", BRIDGE[1])
+        os.makedirs(os.path.dirname(self.lua), exist_ok=True)
+        for part, place in zip(BRIDGE, (os.path.join(folder, BRIDGE[0]), self.lua)):
+            if os.path.exists(os.path.join(BUILD, "haproxy_lua_bridge", part)):
+                shutil.copy(os.path.join(BUILD, "haproxy_lua_bridge", part), place)
+                os.chmod(place, 0o644)
         self.http_module, self.stream_module = (os.path.join(folder, module) for module in MODULES)
 
 

@@ -5,9 +5,9 @@ import signal
 import subprocess
 
 from . import ports, processes
-from .audit import Audit
 from .install import STREAM
-from .waiting import wait_for, wait_port
+from .server import Server
+from .waiting import wait_for
 
 PROGRAM = os.environ.get("NGINX_BIN", "/usr/sbin/nginx")
 OK = 'location / { return 200 "ok\\n"; }'
@@ -30,27 +30,21 @@ def host(names, evercert="evercert on;", listen=None, http=True, inside=OK, stat
     return "  server { %s %s %s }\n" % (" ".join(lines), evercert, inside)
 
 
-class Nginx:
+class Nginx(Server):
     def __init__(self, folder, install, http, pebble=None, directory=None, state=None, issuer_extra="", global_extra="", main="",
                  stream="", workers=2, user="www-data", terms="accept_terms_of_service;", modules=True, label="nginx",
                  processes_off=False, daemon=False, port=ports.TLS, status_port=ports.STATUS):
-        self.folder, self.install, self.user, self.port = folder, install, user, port
-        self.pebble = pebble
-        self.state = state or os.path.join(folder, "evercert")
+        self.begin(folder, install, state, port, label)
+        self.pebble, self.user = pebble, user
         self.error_log = os.path.join(folder, label + ".log")
         self.configuration = os.path.join(folder, label + ".conf")
         self.pid_file = os.path.join(folder, label + ".pid")
-        self.label, self.workers, self.status_port = label, workers, status_port
-        self.process = None
-        self.known = set()
+        self.log_path = self.error_log
+        self.workers, self.status_port = workers, status_port
         self.parts = dict(http=http, directory=directory or (pebble.uri if pebble else None), issuer_extra=issuer_extra,
                           global_extra=global_extra, main=main, stream=stream, terms=terms, modules=modules,
                           processes_off=processes_off, daemon=daemon)
         self.write()
-
-    @property
-    def audit(self):
-        return Audit(self.state)
 
     # --- configuration ---
     def write(self, **changes):
@@ -132,42 +126,17 @@ class Nginx:
         from .waiting import port_open
         return port_open(self.port)
 
-    @property
-    def master(self):
-        return self.process.pid
-
-    def remember(self):
-        found = processes.descendants_of(self.process.pid)
-        self.known.update(found)
-        return found
-
-    def _by_title(self, pattern):
-        return [pid for pid in self.remember() if processes.alive(pid) and re.search(pattern, processes.title_of(pid))]
-
     def worker_pids(self):
         """Those that take connections; an old worker that drains after a reload says so in its title."""
-        return sorted(pid for pid in self._by_title(r"nginx: worker process$"))
+        return sorted(pid for pid in self.by_title(r"nginx: worker process$"))
 
     def wait_workers(self, other_than=()):
         return wait_for(lambda: (lambda now: now if len(now) == self.workers and not set(now) & set(other_than) else None)
                         (self.worker_pids()), "%d workers" % self.workers, seen=self.tree)
 
     def manager(self):
-        found = self._by_title(r"nginx: cache manager process$")
+        found = self.by_title(r"nginx: cache manager process$")
         return max(found) if found else None
-
-    def agents(self):
-        return self._by_title(r"^\S*evercert\S* run\b")
-
-    def agent(self):
-        found = self.agents()
-        return max(found) if found else None
-
-    def wait_agent(self, other_than=None):
-        return wait_for(lambda: (lambda pid: pid if pid and pid != other_than else None)(self.agent()), "an agent", seen=self.tree)
-
-    def tree(self):
-        return "\n".join("%d %s" % (pid, processes.title_of(pid)) for pid in [self.process.pid, *self.remember()])
 
     def reload(self):
         """Sends HUP and waits until new workers have replaced the old in taking connections."""
@@ -175,51 +144,7 @@ class Nginx:
         os.kill(self.master, signal.SIGHUP)
         self.wait_workers(other_than=before)
 
-    def stop(self, number=signal.SIGTERM, timeout=15.0):
-        if self.process is None:
-            return
-        self.remember()
-        processes.stop(self.process, number, timeout)
-        if self.process.stderr and not self.process.stderr.closed:
-            self.process.stderr.close()
-        wait_for(lambda: not any(processes.alive(pid) for pid in self.known), "everything nginx started to end", timeout,
-                 seen=lambda: [processes.title_of(p) for p in self.known if processes.alive(p)])
-        for pid in self.known:
-            processes.reap(pid)
-        self.known.clear()
-
-    def crash(self):
-        """kill -9 of the master, then of what it leaves behind, as a service manager would do."""
-        self.remember()
-        self.process.kill()
-        self.process.wait()
-        self.process.stderr.close()
-        processes.end_all(self.known)
-        self.known.clear()
-        wait_port(self.port, False)
-
-    def close(self):
-        """However the test ended: nothing stays behind."""
-        if self.process is None:
-            return
-        self.remember()
-        if self.process.poll() is None:
-            processes.stop(self.process, signal.SIGTERM, 5)
-        if self.process.stderr and not self.process.stderr.closed:
-            self.process.stderr.close()
-        processes.end_all(self.known)
-
     # --- what it says ---
-    def log(self):
-        try:
-            with open(self.error_log, errors="replace") as file:
-                return file.read()
-        except FileNotFoundError:
-            return ""
-
-    def wait_log(self, pattern, timeout=15.0):
-        return wait_for(lambda: re.search(pattern, self.log()), "the log line " + pattern, timeout, seen=lambda: self.log()[-3000:])
-
     def complaints(self):
         """Lines that no healthy run has."""
         usual = re.compile(r"signal 9|unknown process|SSL_do_handshake|client closed|peer closed|SSL_read|recv\(\) failed")

@@ -1,0 +1,204 @@
+#include "evercert/configuration.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+namespace evercert {
+
+namespace {
+
+const Setting* find(const Section& section, std::string_view option) {
+  const auto found = std::find_if(section.settings.begin(), section.settings.end(),
+                                  [&](const Setting& setting) { return setting.option->name == option; });
+  return found == section.settings.end() ? nullptr : &*found;
+}
+
+std::string real_path(const char* path) {
+  const std::unique_ptr<char, decltype(&std::free)> whole(::realpath(path, nullptr), &std::free);
+  return whole ? whole.get() : "";
+}
+
+}  // namespace
+
+bool HostWish::active() const {
+  if (mode == Mode::off) return false;
+  return mode != Mode::unset || !certificates.empty();
+}
+
+void HostWish::inherit(const HostWish& parent) {
+  if (mode == Mode::unset && parent.mode != Mode::unset) {
+    // `off` above is overruled by certificates that are asked for here.
+    mode = parent.mode == Mode::off && !certificates.empty() ? Mode::on : parent.mode;
+    place = parent.place;
+    inherited = true;
+  }
+  for (const Setting& setting : parent.options.settings) {
+    bool given = false;
+    for (const Setting& own : options.settings) given = given || own.option == setting.option;
+    if (!given) options.settings.push_back(setting);
+  }
+}
+
+std::string program_of_module(const void* module_symbol, const char* beside, const char* installed) {
+  Dl_info found{};
+  if (::dladdr(module_symbol, &found) == 0 || found.dli_fname == nullptr) return installed;
+  std::string module = real_path(found.dli_fname);
+  if (module.empty()) module = found.dli_fname;
+  const std::string built = real_path((module.substr(0, module.rfind('/')) + "/" + beside).c_str());
+  return built.empty() ? installed : built;
+}
+
+bool Configuration::unused() const {
+  return settings_.global.settings.empty() && settings_.issuers.empty() && settings_.certificates.empty();
+}
+
+Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const HostFacts& facts) {
+  std::vector<Section> sections = wish.certificates;
+  if (sections.empty()) {
+    Section& section = sections.emplace_back();
+    section.place = wish.inherited ? facts.place : wish.place;
+  }
+  for (Section& section : sections) {
+    for (const Setting& setting : wish.options.settings)
+      if (find(section, setting.option->name) == nullptr) section.settings.push_back(setting);
+    if (const Setting* const name = find(section, "name")) section.name = name->words.front();
+    const bool prove_elsewhere =
+        find(section, "proof_address") != nullptr || find(settings_.global, "proof_address") != nullptr;
+    const auto give = [&](std::string_view option, const std::vector<std::string>& words) {
+      return set(section, Scope::certificate, option, words, facts.place);
+    };
+    Result<Done> done = Done{};
+    if (wish.mode == HostWish::Mode::each && find(section, "each") == nullptr) done = give("each", {});
+    if (done) done = give("server_names", facts.names);
+    if (done) done = give("plain_ports", facts.plain_ports);
+    for (std::size_t i = 0; done && !prove_elsewhere && i < facts.listeners.size(); ++i)
+      done = give("proof_address", facts.listeners[i]);
+    if (!done) return done;
+    host.sections.push_back(settings_.certificates.size());
+    settings_.certificates.push_back(std::move(section));
+  }
+  hosts_.push_back(&host);
+  return Done{};
+}
+
+const std::vector<Complaint>& Configuration::check(const std::string& server, const std::string& program, const Place& place) {
+  // Neither can fail: both are words without control characters, given once.
+  static_cast<void>(set(settings_.global, Scope::global, "server", std::array{server}, place).has_value());
+  if (find(settings_.global, "program") == nullptr)
+    static_cast<void>(set(settings_.global, Scope::global, "program", std::array{program}, place).has_value());
+  checked_ = evercert::check(settings_, files_);
+  if (checked_.plan) {
+    state_path_ = checked_.plan->state_path;
+    program_ = checked_.plan->program;
+    cache_size_ = checked_.plan->cache_size;
+  }
+  return checked_.complaints;
+}
+
+Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {
+  return prepare_state_directories(state_path_, owner, group);
+}
+
+Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
+  auto keys = seal_keys(state_path_);
+  if (!keys) return keys.error();
+  instance_ = std::move(instance);
+  if (auto shared = share(keys->serving); !shared) return shared;
+  auto carried = Cycle::create(settings_, *keys, files_);
+  if (!carried) return carried.error();
+  carried_.emplace(std::move(*carried));
+  serving_key_ = std::move(keys->serving);
+  settings_ = {};
+  files_ = {};
+  checked_ = {};
+  return Done{};
+}
+
+// The board is right before the first worker exists, so the first handshake needs no agent.
+Result<Done> Configuration::share(const SealKey& serving) {
+  const Plan& plan = *checked_.plan;
+  auto board = Board::map(instance_->board.get(), Board::Access::write);
+  if (!board) return board.error();
+  auto state = StateReader::open(state_path_);
+  if (!state) return state.error();
+  std::vector<CertificateSlot> slots;
+  for (const CertificateSpec& certificate : plan.certificates) {
+    auto slot = board->add(certificate.name);
+    if (!slot) return slot.error();
+    slots.push_back(*slot);
+    offered_[*slot] = {certificate.name, certificate.identifiers, certificate.placeholder};
+  }
+  fill_board(*board, *state, serving, plan, log_);
+  for (Host* const host : hosts_)
+    for (const std::size_t section : host->sections)
+      for (const std::size_t index : checked_.certificates_of_section[section])
+        for (const Identifier& identifier : plan.certificates[index].identifiers) host->names.add(identifier, slots[index]);
+  return Done{};
+}
+
+void Configuration::close_secrets() {
+  carried_.reset();
+  if (instance_) instance_->board.reset();
+}
+
+Result<Done> Configuration::open() {
+  if (!serving_key_) return Error{ErrorKind::internal, "this process was not given the key that opens certificates"};
+  auto board = Board::map(instance_->board_read_only.get(), Board::Access::read);
+  if (!board) return board.error();
+  auto state = StateReader::open(state_path_);
+  if (!state) return state.error();
+  auto own_state = StateReader::open(state_path_);
+  if (!own_state) return own_state.error();
+  state_.emplace(std::move(*own_state));
+  auto report = ReportPage::map(instance_->report.get());
+  if (!report) return report.error();
+  catalog_ = std::make_unique<Catalog>(std::move(*board), std::move(*state), std::move(*serving_key_),
+                                       std::make_unique<ReportPage>(std::move(*report)), cache_size_, log_);
+  serving_key_.reset();
+  for (const auto& [slot, certificate] : offered_) catalog_->know(slot, certificate.name);
+  return Done{};
+}
+
+void Configuration::close() {
+  catalog_.reset();
+  instance_.reset();
+}
+
+bool Configuration::servable(const Host& host, std::string_view server_name) const {
+  const auto slot = host.names.find(server_name);
+  return slot && catalog_ && (catalog_->has(*slot) || wants_placeholder(*slot));
+}
+
+std::shared_ptr<const ServedCertificate> Configuration::certificate_for(const Host& host, std::string_view server_name) {
+  const auto slot = host.names.find(server_name);
+  if (!slot || !catalog_) return nullptr;
+  if (auto certificate = catalog_->find(*slot)) return certificate;
+  return host.has_own || !wants_placeholder(*slot) ? nullptr : placeholder(*slot);
+}
+
+bool Configuration::wants_placeholder(CertificateSlot slot) const {
+  const auto found = offered_.find(slot);
+  return found != offered_.end() && found->second.placeholder;
+}
+
+// A self-signed stand-in, made when it is first asked for; null if that fails.
+std::shared_ptr<const ServedCertificate> Configuration::placeholder(CertificateSlot slot) {
+  constexpr std::chrono::hours renewed_after{72};  // of the week that it is valid
+  const auto found = offered_.find(slot);
+  if (found == offered_.end()) return nullptr;
+  const std::lock_guard guard(stand_ins_mutex_);
+  StandIn& stand_in = stand_ins_[slot];
+  const auto now = std::chrono::steady_clock::now();
+  if (stand_in.certificate && now - stand_in.made < renewed_after) return stand_in.certificate;
+  auto made = make_placeholder(found->second.name, found->second.identifiers);
+  if (made)
+    stand_in = {std::move(*made), now};
+  else
+    log_.write(LogLevel::error, made.error().message);
+  return stand_in.certificate;
+}
+
+}  // namespace evercert
