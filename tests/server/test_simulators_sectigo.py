@@ -301,8 +301,11 @@ def test_unissued_requests_change_and_knobs_refuse(ca, customer):
     assert customer.send("POST", "/ssl/v1/approve/%d" % number, {"message": ""}).status == 204
     customer.wait(number)
     customer.refused(-1, "PUT", "/ssl/v1", {"sslId": number, "term": 90})
-    ca.settings(enrol_refusal={"status": 400, "code": -2, "description": "Internal error"})
-    customer.refused(-2, "POST", "/ssl/v1/enroll", customer.request("more.own.test"))
+    ca.settings(orders_left=1)
+    customer.enrol("last.own.test")
+    customer.refused(-1, "POST", "/ssl/v1/enroll", customer.request("more.own.test"))
+    ca.settings(order_refusal={"status": 500, "code": -2, "message": "Internal error"})
+    customer.refused(-2, "POST", "/ssl/v1/enroll", customer.request("more.own.test"), status=500)
     ca.settings(requests_per_second=1)
     slow = [customer.send("GET", "/organization/v1") for _ in range(3)][-1]
     assert slow.status == 429 and slow.headers["Retry-After"] == "1"

@@ -6,6 +6,7 @@ import time
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from common import authority
+from common.simulator import outside
 
 # What only this CA has to be set.
 KNOBS = {
@@ -23,6 +24,8 @@ KNOBS = {
     "token_seconds": 3600, "oauth_mode": True, "root_in_chain": True, "chain_order": "right",
     "layouts": {},  # answers whose layout is not known, by operation or path
     "csr_replacement": False,
+    "download_status": 422,  # or 404, until the certificate is downloadable
+    "update_sans": "replace",  # what additionalDomains means in a reissue: all names but the first; or "add"
 }
 
 ORDER_STATUS = {1: "Order Placed", 2: "Order Accepted", 3: "In Progress", 4: "Order Rejected", 5: "Order Cancelled", 6: "Order Fulfilled",
@@ -173,6 +176,9 @@ class Account:
     def place(self, draft=False, cost=True, **given):
         """Makes the order. Everything about it has been checked; only the money has not."""
         kind = given["product"]
+        refusal = self.simulator.no_order() if cost else None
+        if refusal:
+            raise Problem(refusal["code"], refusal["message"], status=refusal["status"])
         price = kind["price"] * given["years"] * max(1, len(given["names"]) if "ucc" in kind["variant"] else 1)
         if cost and price > self.settings["balance"]:
             raise Problem("", "Insufficient balance")
@@ -235,6 +241,7 @@ class Account:
                                         [content or control.file_content])
             return network.text_record(self.settings["txt_host"].format(domain=control.base), control.text_token)
 
+    @outside
     def verify(self, order, control, method, **more):
         why = self.look(control, method, **more)
         if why is None:
@@ -274,8 +281,7 @@ class Account:
         order.issuing = False
         if order.state != "open" or self.waits_for(order) is not None:
             return
-        with self.simulator.state_released():
-            forbidden = [n for n in order.names if self.simulator.network.forbidden_by_caa(n)]
+        forbidden = self.simulator.forbidden_by_caa(order.names)
         for name in forbidden:
             order.controls[name].caa = "2"
         if forbidden or order.state != "open":

@@ -8,7 +8,7 @@ from common import shapes
 from common.authority import der_of
 from common.shapes import Fields, List, boolean, choice, complaints, email, integer, optional, text
 from common.simulator import route
-from common.web import Refusal, Reply, json_reply
+from common.web import Reply, json_reply
 
 from .account import CERTIFICATE_STATUS, ORDER_STATUS, REASONS, Problem
 
@@ -283,7 +283,7 @@ class VersionTwo:
         if accept not in ("application/json", "application/x-pem-file", "application/pkix-cert", "*/*"):
             raise Problem("", "Accept: " + accept, 406)
         if order.certificate is None or self.now() - order.issued_at < self.settings["download_seconds"]:
-            raise Problem("", "The certificate is not available yet")
+            raise Problem("", "The certificate is not available yet", self.settings["download_status"])
         order.state = "downloaded" if order.state == "issued" else order.state
         leaf, chain, root = self.delivered(order)
         chain = chain + ([root] if self.settings["root_in_chain"] else [])
@@ -334,7 +334,8 @@ class VersionTwo:
         if body.get("revokeReason") and body["revokeReason"] not in REASONS.values():
             raise Problem("", "Invalid Revoke Reason ID")
         if body["mode"] == "update-sans":
-            names = account.all_names(order.product, names[0], body["additionalDomains"], False)
+            kept = [n for n in names[1:] if n not in body["additionalDomains"]] if self.settings["update_sans"] == "add" else []
+            names = account.all_names(order.product, names[0], kept + body["additionalDomains"], False)
         request = account.request_of(body["csr"], names) if "csr" in body else order.request if body["mode"] == "update-sans" else None
         order.reissues += 1
         fresh = account.place(cost=False, product=order.product, names=names, years=order.years, group=order.group, organization=order.organization,

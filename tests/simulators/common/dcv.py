@@ -124,10 +124,8 @@ class Network:
         return None if wanted in [v.lower() for v in values] else "%s is no CNAME of %s (%s)" % (name, target, ", ".join(values) or "none")
 
     def forbidden_by_caa(self, name):
-        """Why CAA keeps this CA from issuing, or None. Asked only when the CA has an identifier and there is a name server."""
+        """Why CAA keeps this CA from issuing, or None."""
         identity = self.settings["caa_identity"]
-        if not identity or not self.settings["name_server"]:
-            return None
         wildcard, label = name.startswith("*."), name.removeprefix("*.")
         while label:
             values, why = self.look_up(label, "CAA")

@@ -6,6 +6,7 @@ import time
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from common import authority
+from common.simulator import outside
 
 KNOBS = {
     "limits": [[1000, 180], [100, 5]],  # requests in so many seconds, for each key
@@ -175,6 +176,7 @@ class Account:
         self.progress(order)
         return seen
 
+    @outside
     def watch(self, order):
         """The CA's own polling."""
         if order.coming is not None and order.status in ("pending", "needs_approval", "reissue_pending") and order.value_until > self.simulator.now():
@@ -215,9 +217,7 @@ class Account:
         if order.coming is not coming or order.status in ("canceled", "rejected", "revoked"):
             return
         order.coming = None
-        with self.simulator.state_released():
-            forbidden = any(self.simulator.network.forbidden_by_caa(n) for n in coming.names)
-        if forbidden:
+        if self.simulator.forbidden_by_caa(coming.names):
             order.coming = coming
             self.change(order, "reissue_pending" if order.issued else "pending")
             return
@@ -243,6 +243,9 @@ class Account:
             self.change(order, "revoked")
 
     def place(self, product, request, names, end, **more):
+        refusal = self.simulator.no_order()
+        if refusal:
+            raise Refused(refusal["status"] or 400, refusal["code"] or self.settings["undocumented_code"], refusal["message"])
         if product["price"] > self.settings["balance"]:
             raise Refused(400, self.settings["undocumented_code"], "insufficient funds")
         self.settings["balance"] -= product["price"]

@@ -9,6 +9,7 @@ import urllib.parse
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from common import authority
+from common.simulator import outside
 
 KNOBS = {
     "fresh_status": "Initial", "initial_seconds": 0.0,  # how long a new order is in that state
@@ -172,6 +173,9 @@ class Account:
         reference = more.get("reference")
         if reference and any(o.reference == reference for o in self.orders.values()):
             raise Refused("CustomOrderID %s exists already" % reference)
+        refusal = self.simulator.no_order()
+        if refusal:
+            raise Refused(("%s %s" % (refusal["code"], refusal["message"])).strip())
         price = product["prices"][months]
         if price > self.settings["balance"] and not self.settings["allow_credit"]:
             raise Refused("Insufficient funds")
@@ -210,6 +214,7 @@ class Account:
         self.simulator.later(self.settings["recheck_seconds"], self.poll, order, order.expected, True)
         self.progress(order)
 
+    @outside
     def poll(self, order, expected, again=False):
         """The CA behind looks at all that is still open, and goes on doing so."""
         if order.expected is not expected or expected is None or order.major not in ("Pending", "Active"):
@@ -243,9 +248,7 @@ class Account:
             return
         order.expected = None
         request, names = expected
-        with self.simulator.state_released():
-            forbidden = any(self.simulator.network.forbidden_by_caa(name) for name in names)
-        if forbidden:
+        if self.simulator.forbidden_by_caa(names):
             order.major, order.minor = "Cancelled", "CAA"
             return
         company = order.organization if order.product["type"] == 3 else {}
