@@ -360,8 +360,10 @@ class VersionTwo:
                 raise Problem("", name + " must be YYYY-MM-DD", 400)
         rows = []
         for order in self.account.orders.values():
-            day = self.account.day(order.placed_at)[:10]
-            if (not status or self.status_of(order) == status) and call.query.get("from", "") <= day <= call.query.get("to", "9"):
+            if status and self.status_of(order) != status:
+                continue
+            dated = "from" in call.query or "to" in call.query
+            if not dated or call.query.get("from", "") <= self.account.day(order.placed_at)[:10] <= call.query.get("to", "9"):
                 rows.append(order)
         pages = max(1, -(-len(rows) // size))
         shown = min(page, pages)

@@ -25,8 +25,8 @@ PLACE = Fields({"certificate": CERTIFICATE}, {
 AGAIN = Fields({"certificate": CERTIFICATE}, {"comments": text(2000, 0), "skip_approval": boolean, "dcv_method": choice(*DCV_METHODS), "order_validity": VALIDITY})
 REVOKE = Fields({}, {"comments": text(2000, 0), "revocation_reason": choice(*REASONS), "skip_approval": boolean})
 FORMATS = ("pem_all", "pem_noroot", "pem_nointermediate", "p7b", "apache", "default")
-LIST_FILTERS = {"status": lambda o, row: o.status, "common_name": lambda o, row: row["certificate"]["common_name"], "order_id": lambda o, row: str(o.number),
-                "date_created": lambda o, row: row["date_created"][:10]}
+LIST_FILTERS = {"status": lambda account, order: order.status, "common_name": lambda account, order: order.names[0],
+                "order_id": lambda account, order: str(order.number), "date_created": lambda account, order: account.day(order.placed_at)}
 
 
 def fits(value, wanted):
@@ -159,15 +159,14 @@ class Orders:
                 wanted[found.group(1)] = value
             elif found or name not in ("limit", "offset", "sort"):
                 raise Refused(400, self.settings["undocumented_code"], "%s is not known to this simulator" % name)
-        rows = []
+        found = []
         for order in self.orders.values():
             self.account.expire(order)
-            row = self.row(order)
-            if all(fits(LIST_FILTERS[name](order, row), value) for name, value in wanted.items()):
-                rows.append(row)
+            if all(fits(LIST_FILTERS[name](self.account, order), value) for name, value in wanted.items()):
+                found.append(order)
         if call.query.get("sort") in ("-order_id", "order_id"):
-            rows.sort(key=lambda row: row["id"], reverse=call.query["sort"].startswith("-"))
-        return self.paged(call, "orders", rows)
+            found.sort(key=lambda order: order.number, reverse=call.query["sort"].startswith("-"))
+        return self.paged(call, "orders", found, self.row)
 
     @route("GET", "/order/certificate/status-changes")
     def status_changes(self, call):

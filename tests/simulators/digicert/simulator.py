@@ -64,14 +64,14 @@ class DigiCert(Orders, Reference, Simulator):
             raise Refused(400, self.settings["undocumented_code"], "%s %s" % (where, what))
         return body
 
-    def paged(self, call, name, rows):
+    def paged(self, call, name, rows, shape=lambda row: row):
         values = {}
         for part, default in (("limit", self.settings["default_limit"]), ("offset", 0)):
             text = call.query.get(part, str(default))
             if not re.fullmatch(r"\d{1,9}", text) or int(text) > 10 ** 8 or part == "limit" and int(text) > 1000:
                 raise Refused(400, self.settings["undocumented_code"], part + " is not valid")
             values[part] = int(text)
-        shown = rows[values["offset"]:values["offset"] + values["limit"]]
+        shown = [shape(row) for row in rows[values["offset"]:values["offset"] + values["limit"]]]
         return json_reply({name: shown, "page": {"total": len(rows), "limit": values["limit"], "offset": values["offset"]}})
 
     # --- management ---
