@@ -289,6 +289,9 @@ def test_v1_quirks_of_an_order_that_is_not_ready(ca, one):
     assert one.refused("TrackOrder", orderDetails={"orderNumber": draft["requestNumber"]}) == "EMS-943"
     assert one.refused("TrackOrder", orderDetails={"orderNumber": "123"}) == "EMS-913"
     one.call("RejectRequest", orderDetails={"requestNumber": draft["requestNumber"], "rejectRemarks": "no"})
+    ca.settings(products_need_group=True)
+    assert one.call("GetProductDetails", productDetails={})["productDetails"] == []
+    assert one.call("GetProductDetails", productDetails={"groupNumber": "2160000002"})["productDetails"]
     assert "layout" in one.refused("GetGroupDetails")
     ca.settings(layouts={"GetGroupDetails": {"groupDetails": []}})
     assert one.call("GetGroupDetails")["groupDetails"] == []
@@ -444,6 +447,28 @@ def test_v2_organisations_and_prevalidated_domains(ca, two, dns):
     assert "O=Example Limited" in leaf.subject.rfc4514_string()
     vetted = two.place("www2.org.test", productVariant="ov", organization={"organizationNumber": "5520002", "preVetted": True})
     assert two.status(vetted)["status"] == "pending-organization-verification"
+
+
+def test_v2_private_orders_have_the_same_verbs_under_another_word(ca, two, dns):
+    body = {name: value for name, value in two.order("intra.test").items() if name not in ("productVariant", "certificate")}
+    made = two.send("POST", "/private-pki-certificates", dict(body, variant="intranet-ssl", hostname="intra.test", additionalHosts=[]))
+    assert made.status == 201
+    number = made.json["orderId"]
+    assert two.prove(dns, number, "intra.test").status == 200
+    wait_for(lambda: two.send("GET", "/private-pki-certificates/" + number).json["status"] == "issued", "the certificate")
+    assert two.send("GET", "/private-pki-certificates/%s/certificate" % number).json["certificatePem"]
+    assert two.send("POST", "/private-pki-certificates/%s/revoke" % number, {"reason": "superseded"}).status == 200
+
+
+def test_v2_the_consent_of_an_organisation_spares_the_wait(ca, two, dns):
+    ca.settings(approval="manual")
+    organization = {"organizationNumber": "5520001", "preVetted": True}
+    waiting = two.place("wait.consent.test", productVariant="ov", organization=organization)
+    spared = two.place("now.consent.test", productVariant="ov", organization=dict(organization, preVettingToken="token-1"))
+    for number, name in ((waiting, "wait.consent.test"), (spared, "now.consent.test")):
+        assert two.prove(dns, number, name).status == 200
+    wait_for(lambda: two.status(spared)["status"] == "issued", "the certificate")
+    assert two.status(waiting)["status"] == "pending-approval"
 
 
 def test_v2_report_repeats_its_last_page(ca, two):

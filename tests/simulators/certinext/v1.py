@@ -151,6 +151,8 @@ class VersionOne:
 
     def products(self, given):
         group = self.account.group_of(given.get("groupNumber"))
+        if self.settings["products_need_group"] and "groupNumber" not in given:
+            return {"productDetails": []}
         rows = {}
         for product in self.account.products.values():
             if product["code"] in self.account.unmapped.get(group, ()):

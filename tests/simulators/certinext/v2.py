@@ -63,7 +63,9 @@ class VersionTwo:
     def handle_two(self, call):
         if not self.token_is_good(call.header("Authorization") or ""):
             return problem(401, "Unauthorized", "The access token is missing, unknown or expired", call)
+        path, call.path = call.path, self.folded(call.path)
         _, handler, found = self.find(call, PREFIX)
+        call.path = path
         if handler is None:
             if found:
                 return problem(405, "Method Not Allowed", call.method + " is not supported here", call)
@@ -77,6 +79,11 @@ class VersionTwo:
             return problem(status, titles.get(status, "Error"), detail, call, **refused.more)
         reply.headers += HEADERS
         return reply
+
+    @staticmethod
+    def folded(path):
+        """Orders of private certificates are reached by the same verbs under another word."""
+        return path.replace("/private-pki-certificates/", "/ssl-certificates/", 1)
 
     def body_of(self, call, shape):
         if not call.body and not shape.needed:
@@ -180,7 +187,7 @@ class VersionTwo:
         order = account.place(product=kind, names=names, years=body["subscription"]["validityYears"], group=group, organization=number,
                               auto_renew=body["subscription"].get("autoRenew", False), agreement=agreement, requestor=who,
                               request=account.request_of(body["csr"], names) if "csr" in body else None, remarks=body.get("remarks", ""),
-                              tags=body.get("tags", []), technical=body.get("technicalPointOfContact", {}))
+                              tags=body.get("tags", []), technical=body.get("technicalPointOfContact", {}), consent="preVettingToken" in organization)
         return json_reply(self.handle_of(order), 201)
 
     def handle_of(self, order):
@@ -195,7 +202,6 @@ class VersionTwo:
         return STATE.get(order.state) or self.account.waits_for(order) or "pending-approval"
 
     @route("GET", "/ssl-certificates/{number}")
-    @route("GET", "/private-pki-certificates/{number}")
     def status(self, call, number):
         order = self.account.find(number)
         order_id, certificate_id = self.account.ids(order)
@@ -275,7 +281,6 @@ class VersionTwo:
         return problem(422, "Unprocessable Entity", why, call, overallStatus="FAILED", method=body["method"])
 
     @route("GET", "/ssl-certificates/{number}/certificate")
-    @route("GET", "/private-pki-certificates/{number}/certificate")
     def download(self, call, number):
         order = self.account.find(number)
         self.account.expire(order)
@@ -313,7 +318,6 @@ class VersionTwo:
         return json_reply({"requestId": number, "status": "cancelled"})
 
     @route("POST", "/ssl-certificates/{number}/revoke")
-    @route("POST", "/private-pki-certificates/{number}/revoke")
     def revoke(self, call, number):
         body = self.body_of(call, Fields({"reason": text(64)}, {"note": shapes.anything}))
         if body["reason"] not in REASONS.values():

@@ -9,8 +9,8 @@ AUTH = Fields({"PartnerCode": any_text, "AuthToken": any_text}, {
 CONTACT = Fields({"FirstName": text(200), "LastName": text(200), "Phone": text(40), "Email": email}, {
     n: any_text for n in ("Fax", "Title", "OrganizationName", "AddressLine1", "AddressLine2", "City", "Region", "PostalCode", "Country")})
 ADDRESS = Fields({}, {n: any_text for n in ("AddressLine1", "AddressLine2", "AddressLine3", "City", "Region", "PostalCode", "Country", "Phone", "Fax", "LocalityName")})
-COMPANY = Fields({"OrganizationName": text(200)}, dict({n: any_text for n in (
-    "DUNS", "Division", "IncorporatingAgency", "RegistrationNumber", "JurisdictionCity", "JurisdictionRegion", "JurisdictionCountry")}, OrganizationAddress=ADDRESS))
+COMPANY = Fields({}, dict({n: any_text for n in (
+    "OrganizationName", "DUNS", "Division", "IncorporatingAgency", "RegistrationNumber", "JurisdictionCity", "JurisdictionRegion", "JurisdictionCountry")}, OrganizationAddress=ADDRESS))
 FLAGS = {n: boolean for n in ("FileAuthDVIndicator", "HTTPSFileAuthDVIndicator", "CNAMEAuthDVIndicator")}
 UNIQUE = optional(text(20, pattern=r"[A-Za-z0-9]+"))
 PLACE = Fields({"ProductCode": text(100), "ValidityPeriod": integer(1, 60), "ServerCount": choice(1), "CSR": text(65536), "DomainName": text(253),
@@ -36,7 +36,7 @@ OPERATIONS = {
     "order/validate": (Fields({"CSR": text(65536), "ProductCode": text(100), "ServerCount": choice(1), "ValidityPeriod": integer(1, 60), "WebServerType": text(60)}), "validate"),
     "order/validateorderparameters": (PLACE, "dry_run"), "order/neworder": (PLACE, "place"),
     "order/approverlist": (Fields({"ProductCode": text(100), "DomainName": text(253)}), "approvers"),
-    "order/agreement": (Fields({"ProductCode": text(100)}, {n: any_text for n in ("DomainName", "CSR", "WebServerType")}), "agreement"),
+    "order/agreement": (Fields({"ProductCode": text(100)}, dict({n: any_text for n in ("DomainName", "CSR", "WebServerType")}, ServerCount=choice(1), ValidityPeriod=integer(1, 60))), "agreement"),
     "order/status": (Fields({}, dict(WHICH, **CULTURE)), "status"), "order/query": (QUERY, "query"),
     "order/getmodifiedorderssummary": (Fields({"StartDate": any_text, "EndDate": any_text}, {"SubUserID": any_text, "PageNumber": integer(0), "PageSize": integer(0)}), "modified"),
     "order/download": (DOWNLOAD, "download"), "order/downloadaszip": (DOWNLOAD, "download_zip"), "order/reissue": (REISSUE, "reissue"),

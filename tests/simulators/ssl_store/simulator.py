@@ -161,7 +161,7 @@ class SslStore(Simulator):
             if found is None or product["vendor"] != "DIGICERT":
                 raise Refused("TSSOrganizationId is not valid")
             company = {"OrganizationName": found["Name"], "Country": found["Country"]}
-        if product["type"] == 3 and not company:
+        if product["type"] == 3 and not company.get("OrganizationName"):
             raise Refused("OrganizationInfo is required")
         if body.get("isRenewalOrder") and body.get("RelatedTheSSLStoreOrderID") not in self.orders:
             raise Refused("RelatedTheSSLStoreOrderID is not one of your orders")
