@@ -330,6 +330,7 @@ def test_v2_an_order_goes_from_placing_over_a_text_record_to_a_certificate(ca, t
     assert two.send("GET", "/groups").json["groups"][0]["accountBalance"]
     number = two.place("v2.test")
     assert two.status(number)["status"] == "pending-dcv"
+    dns.text("v2.test", "v=spf1 -all")  # another value at the same name
     failed = two.send("POST", "/ssl-certificates/%s/dcv/verify" % number, {"domain": "v2.test", "method": "dns-txt"})
     assert failed.status == 422 and failed.json["overallStatus"] == "FAILED"
     ca.settings(download_seconds=30.0)

@@ -151,6 +151,8 @@ def test_domain_control_by_file_and_by_alias(customer, dns, files, method):
         customer.refused(400, "undocumented", "PUT", "/order/certificate/%s/check-dcv" % made["id"])
         files.put(name, "/.well-known/pki-validation/fileauth.txt", made["dcv_random_value"])
     else:
+        dns.alias("_dnsauth." + name, "other.dcv.digicert.com")
+        assert customer.check(made["id"]).json["dcv_status"] == "pending"
         dns.alias("_dnsauth." + name, made["dcv_random_value"] + ".dcv.digicert.com")
     assert customer.check(made["id"]).json["dcv_status"] == "valid"
     customer.wait(made["id"])
@@ -258,6 +260,24 @@ def test_reissue_and_duplicate_keep_the_order(ca, customer, dns):
     twice = customer.send("POST", "/order/certificate/%s/duplicate" % number, {"certificate": customer.order("re.digi.test", "new.digi.test")["certificate"]})
     assert twice.status == 201 and twice.json["certificate_id"]
     assert len(customer.send("GET", "/order/certificate/%s/duplicate" % number).json["certificates"]) == 1
+
+
+def test_one_order_gives_one_certificate_however_often_it_is_checked(ca, customer, dns):
+    ca.settings(issue_seconds=100.0)
+    made = customer.place("once.digi.test")
+    dns.text("once.digi.test", made["dcv_random_value"])
+    for _ in range(3):
+        assert customer.check(made["id"]).json["order_status"] == "processing"
+    ca.advance(101)
+    customer.wait(made["id"])
+    assert len(ca.order(made["id"])["serials"]) == 1
+    again = {"certificate": customer.order("once.digi.test")["certificate"]}
+    assert customer.send("POST", "/order/certificate/%s/reissue" % made["id"], again).status == 201
+    for _ in range(3):
+        assert customer.check(made["id"]).json["order_status"] == "reissue_pending"
+    ca.advance(101)
+    customer.wait(made["id"])
+    assert len(ca.order(made["id"])["serials"]) == 2
 
 
 def test_renewal_is_a_new_order(customer, dns):
