@@ -222,11 +222,10 @@ class Account:
 
     def progress(self, order):
         if order.status == "Applied" and order.waiting and all(c.status == "VALIDATED" for c in order.waiting["controls"]):
-            self.simulator.later(self.settings["issue_seconds"], self.issue, order)
+            self.simulator.later(self.settings["issue_seconds"], self.issue, order, order.waiting)
 
-    def issue(self, order):
-        waiting = order.waiting
-        if order.status != "Applied" or waiting is None:
+    def issue(self, order, waiting):
+        if order.status != "Applied" or order.waiting is not waiting:
             return
         order.waiting = None
         if self.simulator.forbidden_by_caa(waiting["names"]):
