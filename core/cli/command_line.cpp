@@ -20,13 +20,17 @@ int run_agent(const Request& request, Surroundings& surroundings) {
     surroundings.err << "evercert run: give --config FILE, the configuration to work on\n";
     return exit_usage;
   }
-  return surroundings.run({request.descriptor, request.config, request.state_path});
+  return surroundings.run({request.descriptor, {}, request.config, request.state_path});
+}
+
+int run_keeper_of(const Request& request, Surroundings& surroundings) {
+  return surroundings.run({request.descriptor, request.kept_program, {}, {}});
 }
 
 constexpr Verb verbs[] = {
     {"status", print_status},   {"list", print_list},           {"show", print_certificate},     {"renew", ask_renew},
     {"rollback", roll_back},    {"revoke", ask_revoke},         {"import", import_certificates}, {"run", run_agent},
-    {"version", print_version}, {"reference", print_reference},
+    {"version", print_version}, {"reference", print_reference}, {"keep", run_keeper_of},
 };
 
 void add_place(CLI::App& command, Request& request) {
@@ -114,11 +118,15 @@ void add_other_verbs(CLI::App& app, Request& request) {
   version->footer("Examples:\n  evercert version\n  evercert version --json");
 }
 
-// For those who build evercert: the page is committed, and a test compares.
+// For those who build evercert (the page is committed, and a test compares) and for servers.
 void add_hidden_verbs(CLI::App& app, Request& request) {
   CLI::App* reference = app.add_subcommand("reference", "Prints a page of the reference");
   reference->group("");
   reference->add_option("page", request.name)->required()->check(CLI::IsMember({"options"}));
+  CLI::App* keep = app.add_subcommand("keep", "Starts the agent of a server that cannot, and again when it is lost");
+  keep->group("");
+  keep->add_option("--descriptor", request.descriptor)->required();
+  keep->add_option("--program", request.kept_program)->required();
 }
 
 // CLI11 only says that something was left over; a mistyped verb deserves the word that was meant.

@@ -60,6 +60,12 @@ void Agent::end() {
   ground_.loop.post([this] { finish(std::chrono::steady_clock::now()); });
 }
 
+std::string Agent::renew(const std::string& certificate) {
+  if (!leader_) return "another agent leads this state directory; ask with `evercert renew " + certificate + "`";
+  const auto refused = leader_->renew(certificate, false);
+  return refused ? *refused : "the renewal begins";
+}
+
 void Agent::listen() {
   if (descriptors_.channel >= 0) {
     ground_.loop.watch(descriptors_.channel, POLLIN, [this](short) { hear(); });

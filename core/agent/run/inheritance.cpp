@@ -138,7 +138,8 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
   if (!message) return message.error();
   const auto document = parse_json(message->text, "the server's message");
   auto instance = document ? json_text(*document, "instance", "the server's message") : Result<std::string>(document.error());
-  if (!instance || instance->empty() || message->descriptors.size() != descriptor_count)
+  if (!instance || instance->empty() || message->descriptors.size() < descriptor_count ||
+      message->descriptors.size() > descriptor_count + 1)
     return Error{ErrorKind::internal,
                  "the server handed over something else than was agreed: module and program are of "
                  "different releases"};
@@ -148,6 +149,7 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
   inheritance.wake = std::move(message->descriptors[2]);
   inheritance.plan = std::move(message->descriptors[3]);
   inheritance.secrets = std::move(message->descriptors[4]);
+  if (message->descriptors.size() > descriptor_count) inheritance.link = std::move(message->descriptors[5]);
   return inheritance;
 }
 

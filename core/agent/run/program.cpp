@@ -16,6 +16,7 @@
 #include "agent/challenge/http_responder.h"
 #include "agent/run/agent.h"
 #include "agent/run/inheritance.h"
+#include "agent/run/worker_link.h"
 #include "agent/store/file_store.h"
 #include "evercert/launch.h"
 #include "serving/base/files.h"
@@ -67,6 +68,7 @@ struct Gathered {
   SealKeys keys;
   std::string instance;
   std::string state_path;
+  int link = -1;  // to a worker that cannot read bundles
 };
 
 // The same process with the server's new configuration, which it is given once it is ready, and perhaps a newer program. Steps
@@ -105,8 +107,15 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
                 board,
                 report,
                 loop,
-                {}};
+                {},
+                nullptr};
+  std::optional<WorkerLink> link;
+  if (gathered.link >= 0) {
+    link.emplace(loop, gathered.link, ground.plan, board, report, log);
+    ground.outlet = &*link;
+  }
   Agent agent(ground, descriptors);
+  if (link) link->on_renew([&agent](const std::string& certificate) { return agent.renew(certificate); });
   auto ended = agent.run();
   if (!ended) return fail(log, ended.error());
   if (!agent.successor().empty()) return become_successor(agent.successor(), descriptors.channel, log);
@@ -138,8 +147,9 @@ int run_under_server(int channel) {
   auto report = ReportPage::map(inherited->report.get());
   if (!report) return fail(log, report.error());
   const std::string state_path = configured->plan->state_path;
-  Gathered gathered{std::move(configured).value(), std::move(secrets->files), std::move(secrets->keys), inherited->instance,
-                    state_path};
+  Gathered gathered{
+      std::move(configured).value(), std::move(secrets->files), std::move(secrets->keys), inherited->instance, state_path,
+      inherited->link.get()};
   return work(std::move(gathered), *board, *report, {inherited->channel.get(), inherited->wake.get(), -1}, log);
 }
 
@@ -204,12 +214,7 @@ int run_alone(const RunOptions& options) {
   // Before becoming the user: low ports are root's. Its thread begins here, so the user changes for all threads (setuid(2)).
   auto responder =
       HttpResponder::start({"0.0.0.0", "::"}, plan.http_port, [&](std::string_view token) -> std::optional<std::string> {
-        auto answer = board->find_answer(ChallengeKind::http_01, token);
-        if (!answer) return std::nullopt;
-        report->hit(answer->slot);
-        const std::uint64_t one = 1;
-        static_cast<void>(::write(wake.get(), &one, sizeof one) == 0);
-        return answer->answer;
+        return answer_challenge(*board, &*report, wake.get(), ChallengeKind::http_01, token);
       });
   if (!responder) return fail(log, responder.error());
   if (auto became = become(*user); !became) return fail(log, became.error());

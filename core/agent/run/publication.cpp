@@ -98,10 +98,10 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     place.current.unreadable = !newest;
   }
   auto seen = current(certificate.name);
-  if (prove && seen.generation != 0) {
+  if (prove && newest && newest->bundle) {
     // What was issued this minute and is new to us has just been published, by a leader or by an agent before us.
     const bool fresh = seen.generation != before && parts_.clock.now() - seen.published_at < std::chrono::minutes(1);
-    prove_later(certificate, seen.generation, fresh);
+    show(certificate, *newest->bundle, fresh);
   }
   return seen;
 }
@@ -125,7 +125,7 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
        "generation " + std::to_string(*generation) + " of " + certificate.name + " is published",
        {{"generation", std::to_string(*generation)}});
   parts_.installed(certificate.name);
-  prove_later(certificate, *generation, true);
+  show(certificate, bundle, true);
   return generation;
 }
 
@@ -205,6 +205,16 @@ bool Publication::holds_key_of(const OrderRecord& record) const {
 }
 
 // --- proof ---
+
+void Publication::show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh) {
+  const std::uint64_t generation = bundle.generation;
+  if (parts_.outlet == nullptr) return prove_later(certificate, generation, fresh);
+  // Whatever came of it: the listeners have the last word.
+  parts_.outlet->give(certificate, bundle,
+                      [this, certificate, generation, fresh, alive = std::weak_ptr<bool>(alive_)](const Result<Done>&) {
+                        if (!alive.expired()) prove_later(certificate, generation, fresh);
+                      });
+}
 
 void Publication::prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh) {
   if (!certificate.proof || certificate.proof_addresses.empty()) return;

@@ -102,6 +102,7 @@ struct Plan {
   std::string server;      // "nginx/1.22.1", or empty without a server
   std::string agent_user;  // empty: the server's
   std::string program;     // absolute path of the agent's program
+  std::string pem_path;    // where HAProxy reads its certificates
   std::uint16_t http_port = 80;
   std::uint16_t tls_port = 443;
   unsigned cache_size = 10000;  // parsed certificates a worker keeps

@@ -25,6 +25,9 @@ constexpr Option table[] = {
      "The port at which this server's TLS is reached from outside, if it is not the usual one."},
     {"cache_size", Scope::global, ValueKind::number, 1, 1, false, "NUMBER", "10000",
      "How many parsed certificates each serving process keeps in memory."},
+    {"pem_path", Scope::global, ValueKind::path, 1, 1, false, "PATH", "/run/evercert/haproxy",
+     "Where HAProxy finds its certificates as PEM files, written at each of its starts from the store. One directory for each "
+     "HAProxy."},
     {"shared_zone", Scope::global, ValueKind::word, 1, 1, false, "zone=NAME:SIZE", "",
      "Accepted so that a configuration for nginx's own ACME module can be carried over, and ignored: memory grows as needed."},
     {"include", Scope::global, ValueKind::path, 1, 0, true, "FILE...", "",

@@ -1,7 +1,6 @@
 #include "evercert/catalog.h"
 
 #include <openssl/sha.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <list>
@@ -73,14 +72,7 @@ class Catalog::Content {
   const Board& board() const { return board_; }
 
   std::optional<std::string> answer(ChallengeKind kind, std::string_view token, int wake) {
-    auto found = board_.find_answer(kind, token);
-    if (!found) return std::nullopt;
-    if (report_) report_->hit(found->slot);
-    // Counted before the wake-up: the agent that it wakes must see the count. A full eventfd is awake anyway.
-    const std::uint64_t one = 1;
-    if (wake >= 0) [[maybe_unused]]
-      const ssize_t written = ::write(wake, &one, sizeof one);
-    return std::move(found->answer);
+    return answer_challenge(board_, report_.get(), wake, kind, token);
   }
 
  private:
