@@ -55,9 +55,11 @@ class Catalog {
 
   // Tells the catalog which certificate lives in a slot (names are not on the board).
   void know(CertificateSlot slot, const std::string& certificate);
-  // True when some generation can be served. One atomic load.
-  [[nodiscard]] bool has(CertificateSlot slot) const;
+  // True when some generation can be served. One atomic load once the agent has put it on the board.
+  [[nodiscard]] bool has(CertificateSlot slot);
   // The current generation; on any load error the one in memory, else the previous one on disk, else null. Thread-safe.
+  // While the board knows none (the agent has just been started, or does not run): the newest on disk that opens, looked for
+  // once. So the first handshake needs no agent, and a start need not read ten thousand bundles.
   // A generation that failed to load is tried again after a second, not at each handshake.
   [[nodiscard]] std::shared_ptr<const ServedCertificate> find(CertificateSlot slot);
 

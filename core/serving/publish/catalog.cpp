@@ -41,7 +41,6 @@ class Catalog::Content {
 
   Served find(CertificateSlot slot) {
     const std::uint64_t wanted = board_.generation(slot);
-    if (wanted == 0) return nullptr;
     Served present;
     std::string name;
     std::uint64_t reported = 0;
@@ -51,7 +50,7 @@ class Catalog::Content {
       if (known == names_.end()) return nullptr;
       Entry& entry = touch(slot);
       present = entry.served;
-      if (present && present->generation() >= wanted) return present;
+      if (wanted == 0 ? entry.looked : present && present->generation() >= wanted) return present;
       const bool waits = entry.failed_generation == wanted && std::chrono::steady_clock::now() < entry.retry_at;
       // While another thread loads, what is there is good enough; only who has nothing loads beside it.
       if (waits || (entry.loading && present)) return present;
@@ -82,6 +81,7 @@ class Catalog::Content {
     std::uint64_t reported_generation = 0;  // the failure of which is in the log already
     SteadyTime retry_at;
     bool loading = false;
+    bool looked = false;  // at the disk, while the board knew of no generation
     std::list<CertificateSlot>::iterator position;
   };
 
@@ -110,12 +110,13 @@ class Catalog::Content {
     const std::lock_guard guard(mutex_);
     Entry& entry = touch(slot);
     entry.loading = false;
+    entry.looked = true;
     // Another thread may have loaded a newer one in the meantime.
     if (loaded.served && (!entry.served || entry.served->generation() < loaded.served->generation())) {
       entry.served = std::move(loaded.served);
       if (report_) report_->loaded(slot, entry.served->generation());
     }
-    if (!loaded.is_wanted) {
+    if (!loaded.is_wanted && wanted != 0) {
       entry.failed_generation = wanted;
       entry.reported_generation = wanted;
       entry.retry_at = std::chrono::steady_clock::now() + retry_after;
@@ -125,6 +126,7 @@ class Catalog::Content {
 
   Loaded load(const std::string& name, std::uint64_t wanted, bool needs_any, bool tell) {
     const CleanErrorQueue clean;
+    if (wanted == 0) return {load_newest(name), false};
     auto served = load_generation(name, wanted);
     if (served) return {std::move(*served), true};
     if (tell)
@@ -133,6 +135,16 @@ class Catalog::Content {
                                       " certificate=\"" + name + "\"");
     if (!needs_any) return {};
     return {load_other(name, wanted, tell), false};
+  }
+
+  Served load_newest(const std::string& name) {
+    const auto generations = generations_of(state_, name);
+    if (!generations || generations->empty()) return nullptr;
+    auto served = load_generation(name, generations->front());
+    if (served) return std::move(*served);
+    log_.write(LogLevel::error, "evercert: cannot load generation " + std::to_string(generations->front()) + ": " +
+                                    served.error().message + "; trying others on disk certificate=\"" + name + "\"");
+    return load_other(name, generations->front(), true);
   }
 
   Served load_other(const std::string& name, std::uint64_t wanted, bool tell) {
@@ -186,8 +198,8 @@ void Catalog::know(CertificateSlot slot, const std::string& certificate) {
   content_->know(slot, certificate);
 }
 
-bool Catalog::has(CertificateSlot slot) const {
-  return content_->board().generation(slot) != 0;
+bool Catalog::has(CertificateSlot slot) {
+  return content_->board().generation(slot) != 0 || content_->find(slot) != nullptr;
 }
 
 std::shared_ptr<const ServedCertificate> Catalog::find(CertificateSlot slot) {
