@@ -42,6 +42,7 @@ class AcmeIssuer : public Issuer {
         account_(spec_, server_, surroundings.accounts, surroundings.events) {}
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
+  Result<std::string> test_login() override;
   Result<IssuerOrder> place(const Wanted& wanted) override;
   Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
   Result<std::vector<Challenge>> challenges(IssuerOrder& order) override;
@@ -321,6 +322,14 @@ Result<bool> AcmeIssuer::is_ours(const OrderResource& order) {
   if (chain) return true;
   if (chain.error().kind == ErrorKind::issuer_refused) return false;
   return chain.error();
+}
+
+Result<std::string> AcmeIssuer::test_login() {
+  auto list = orders_list();
+  if (!list) return list.error();
+  auto url = account_.url();
+  if (!url) return url.error();
+  return "the account " + *url;
 }
 
 Result<std::optional<IssuerOrder>> AcmeIssuer::find(const Wanted& wanted, const std::vector<std::string>& known) {
