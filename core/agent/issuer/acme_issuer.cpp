@@ -8,6 +8,7 @@
 #include "agent/acme/chain.h"
 #include "agent/acme/order.h"
 #include "agent/acme/problem.h"
+#include "agent/issuer/caa.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 
@@ -38,6 +39,7 @@ class AcmeIssuer : public Issuer {
         http_(std::move(http)),
         clock_(surroundings.clock),
         events_(surroundings.events),
+        stop_(surroundings.stop),
         server_(spec_.name, spec_.uri, *http_, surroundings.clock, surroundings.stop),
         account_(spec_, server_, surroundings.accounts, surroundings.events) {}
 
@@ -71,6 +73,7 @@ class AcmeIssuer : public Issuer {
   const std::unique_ptr<HttpClient> http_;
   const Clock& clock_;
   Events& events_;
+  const std::stop_token stop_;
   AcmeServer server_;
   Account account_;
 };
@@ -105,6 +108,7 @@ Result<std::string> AcmeIssuer::profile_to_send(const Wanted& wanted) {
 }
 
 Result<IssuerOrder> AcmeIssuer::place(const Wanted& wanted) {
+  if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
   auto request_key = request_key_digest(wanted.request);
   if (!request_key) return request_key.error();
   auto profile = profile_to_send(wanted);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/acme/chain.h"
+#include "agent/issuer/caa.h"
 #include "agent/issuer/rest.h"
 #include "serving/publish/bundle.h"
 
@@ -80,7 +81,7 @@ std::string listed(const std::vector<std::string>& words) {
 class CommercialIssuer : public Issuer {
  public:
   CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings)
-      : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events) {}
+      : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events), stop_(surroundings.stop) {}
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
   Result<std::string> test_login() override { return api_->test_login(); }
@@ -108,6 +109,7 @@ class CommercialIssuer : public Issuer {
   const std::unique_ptr<CommercialApi> api_;
   const Clock& clock_;
   Events& events_;
+  const std::stop_token stop_;
 };
 
 Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const Wanted& wanted) const {
@@ -125,6 +127,7 @@ Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const W
 }
 
 Result<IssuerOrder> CommercialIssuer::place(const Wanted& wanted) {
+  if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
   auto reference = api_->place(wanted);
   if (!reference) return reference.error();
   return fresh_order(std::move(reference).value(), wanted);

@@ -77,6 +77,7 @@ class IssuerReading {
     if (spec_.type == "acme") read_terms();
     read_proxy();
     read_timeouts();
+    read_caa_identities();
     reader_.read_number("max_orders", 1, 1000, spec_.max_orders);
     return std::move(spec_);
   }
@@ -124,6 +125,17 @@ class IssuerReading {
       std::for_each(std::begin(of_acme), std::end(of_acme), refuse);
     if (spec_.type != "certinext") std::for_each(std::begin(of_certinext), std::end(of_certinext), refuse);
     if (spec_.type != "sectigo") std::for_each(std::begin(of_sectigo), std::end(of_sectigo), refuse);
+  }
+
+  void read_caa_identities() {
+    for (std::string identity : reader_.words("caa_identity")) {
+      std::transform(identity.begin(), identity.end(), identity.begin(),
+                     [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+      if (identity.empty() || identity.find_first_of(" ;/:") != std::string::npos)
+        return reader_.error("caa_identity",
+                             "caa_identity: " + in_quotes(identity) + " is no domain; write it as in the CAA record");
+      spec_.caa_identities.push_back(std::move(identity));
+    }
   }
 
   void read_timeouts() {

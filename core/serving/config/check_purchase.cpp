@@ -142,10 +142,12 @@ class PurchaseReading {
     } else {
       const auto known = std::find_if(methods.begin(), methods.end(), [&](const Method& one) { return one.word == word; });
       // CERTInext has no CNAME method.
-      if (known == methods.end() || known->kind == ChallengeKind::dns_cname)
-        return reader_.blame(setting,
-                             "challenge: " + in_quotes(word) + " is not what " + spec_.type +
-                                 " knows; write http-file, dns-txt or email:ADDRESS, several in the order to try them");
+      const bool certinext = spec_.type == "certinext";
+      if (known == methods.end() || (certinext && known->kind == ChallengeKind::dns_cname))
+        return reader_.blame(setting, "challenge: " + in_quotes(word) + " is not what " + spec_.type +
+                                          " knows; write http-file, " +
+                                          (certinext ? "dns-txt or email:ADDRESS, several in the order to try them"
+                                                     : "dns-txt, dns-cname or email:ADDRESS"));
       kind = known->kind;
       if (kind != ChallengeKind::http_file && spec_.dns.updates.empty() && spec_.dns.program.empty())
         return reader_.blame(

@@ -90,6 +90,10 @@ constexpr Option table[] = {
     {"proxy", Scope::issuer, ValueKind::words, 1, 3, false, "off | URI [USER FILE]", "off",
      "The proxy through which the issuer is reached (http, https, socks5 or socks5h), and, where it asks for them, a user and "
      "the file that holds the password, unreadable for others."},
+    {"caa_identity", Scope::issuer, ValueKind::words, 1, 0, true, "DOMAIN...", "",
+     "Under which names the CA looks for itself in CAA records, as its practice statement says. With it, nothing is ordered "
+     "that the "
+     "records forbid."},
     {"timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "30",
      "How long a whole request to the issuer may take."},
     {"connect_timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "10",
