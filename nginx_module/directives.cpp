@@ -74,27 +74,11 @@ char* set_mode(ngx_conf_t* cf, ngx_command_t*, void* conf) {
   });
 }
 
-// evercert_certificate issuer[,issuer…] [identifier…] [key=…] [name=…];
-Result<Done> read_certificate(const std::vector<std::string>& words, Section& section) {
-  std::vector<std::string> identifiers;
-  Result<Done> done = set(section, Scope::certificate, "issuer", std::array{words.front()}, section.place);
-  for (std::size_t i = 1; done && i < words.size(); ++i) {
-    const auto equals = words[i].find('=');
-    if (equals == std::string::npos)
-      identifiers.push_back(words[i]);
-    else
-      done =
-          set(section, Scope::certificate, words[i].substr(0, equals), std::array{words[i].substr(equals + 1)}, section.place);
-  }
-  if (done && !identifiers.empty()) done = set(section, Scope::certificate, "identifiers", identifiers, section.place);
-  return done;
-}
-
 char* add_certificate(ngx_conf_t* cf, ngx_command_t*, void* conf) {
   return guarded(refused, [&] {
     Section& section = static_cast<HostWish*>(conf)->certificates.emplace_back();
     section.place = place_of(cf);
-    auto read = read_certificate(words_of(cf, 1), section);
+    auto read = set_certificate_line(section, words_of(cf, 1));
     return read ? accepted : refuse(cf, read.error().message);
   });
 }

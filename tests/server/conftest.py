@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from fault_proxy import FaultProxy  # noqa: E402
 from harness import install as installation, ports, processes  # noqa: E402
+from harness.apache import Apache  # noqa: E402
 from harness.authority import Authority  # noqa: E402
 from harness.dns import Dns  # noqa: E402
 from harness.evercert import Evercert  # noqa: E402
@@ -140,6 +141,22 @@ def haproxy(folder, install, pebble):
         options.setdefault("pebble", pebble)
         options.setdefault("label", "haproxy" if not made else "haproxy%d" % (len(made) + 1))
         server = Haproxy(folder, install, certificates, **options)
+        made.append(server)
+        return server
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def apache(folder, install, pebble):
+    """As `nginx`, with Debian's httpd."""
+    made = []
+
+    def make(hosts, **options):
+        options.setdefault("pebble", pebble)
+        options.setdefault("label", "apache" if not made else "apache%d" % (len(made) + 1))
+        server = Apache(folder, install, hosts, **options)
         made.append(server)
         return server
     yield make

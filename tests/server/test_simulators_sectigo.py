@@ -220,6 +220,37 @@ def test_an_order_proves_its_own_names_where_domains_are_not_validated_ahead(ca,
     assert customer.send("GET", "/ssl/v1/%d/dcv" % number).json["instructions"] == []
 
 
+@pytest.mark.parametrize("mode", ["HTTPS", "CNAME", "TXT", "EMAIL"])
+def test_an_order_is_proved_in_the_way_it_chose(ca, customer, files, dns, authority, mode):
+    ca.settings(prevalidation=False)
+    name = mode.lower() + ".own.test"
+    number = customer.enrol(name, dcvMode=mode, **({"dcvEmail": "admin@own.test"} if mode == "EMAIL" else {}))
+    wait_for(lambda: customer.detail(number)["status"] == "Applied", "Applied")
+    told, = customer.send("GET", "/ssl/v1/%d/dcv" % number).json["instructions"]
+    if mode == "HTTPS":
+        path = urllib.parse.urlsplit(told["url"]).path
+        files.put(name, path, told["file"])  # on port 80, where this method does not look
+        secure = Files(ports.TLS, authority.files(name))
+        try:
+            customer.send("POST", "/ssl/v1/%d/dcv/recheck" % number)
+            wait_for(lambda: secure.asked, "a look over TLS")
+            assert customer.detail(number)["status"] == "Applied"
+            secure.put(name, path, told["file"])
+            customer.send("POST", "/ssl/v1/%d/dcv/recheck" % number)
+            customer.wait(number)
+        finally:
+            secure.close()
+        return
+    if mode == "EMAIL":
+        assert told["dcvEmail"] == "admin@own.test"
+        ca.act(str(number), "mail", domain=name)
+    else:
+        publish = dns.alias if mode == "CNAME" else dns.text
+        publish(told["host"].rstrip("."), told["point"].rstrip(".") if mode == "CNAME" else told["point"])
+        customer.send("POST", "/ssl/v1/%d/dcv/recheck" % number)
+    customer.wait(number)
+
+
 def test_requests_wait_for_people(ca, customer):
     mine = dict(login="department", password=ca.logins["department"])
     ca.ask("POST", "/domains", {"name": "dept.test", "organizations": [20]})
@@ -301,8 +332,11 @@ def test_unissued_requests_change_and_knobs_refuse(ca, customer):
     assert customer.send("POST", "/ssl/v1/approve/%d" % number, {"message": ""}).status == 204
     customer.wait(number)
     customer.refused(-1, "PUT", "/ssl/v1", {"sslId": number, "term": 90})
-    ca.settings(enrol_refusal={"status": 400, "code": -2, "description": "Internal error"})
-    customer.refused(-2, "POST", "/ssl/v1/enroll", customer.request("more.own.test"))
+    ca.settings(orders_left=1)
+    customer.enrol("last.own.test")
+    customer.refused(-1, "POST", "/ssl/v1/enroll", customer.request("more.own.test"))
+    ca.settings(order_refusal={"status": 500, "code": -2, "message": "Internal error"})
+    customer.refused(-2, "POST", "/ssl/v1/enroll", customer.request("more.own.test"), status=500)
     ca.settings(requests_per_second=1)
     slow = [customer.send("GET", "/organization/v1") for _ in range(3)][-1]
     assert slow.status == 429 and slow.headers["Retry-After"] == "1"

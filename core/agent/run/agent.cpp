@@ -68,6 +68,7 @@ std::string Agent::renew(const std::string& certificate) {
 
 void Agent::listen() {
   if (descriptors_.channel >= 0) {
+    parent_ = getppid();
     ground_.loop.watch(descriptors_.channel, POLLIN, [this](short) { hear(); });
   }
   if (descriptors_.signals >= 0) {
@@ -184,6 +185,8 @@ void Agent::finish(std::chrono::steady_clock::time_point since) {
 
 void Agent::tick() {
   if (role_.load() != Role::retired) ground_.board.beat(ground_.clock.now(), role_.load() == Role::leader);
+  // Where the starter was killed, another of its children may hold the channel open.
+  if (descriptors_.channel >= 0 && getppid() != parent_) return finish(std::chrono::steady_clock::now());
   if (std::chrono::steady_clock::now() - rendered_ > status_interval) status_wanted();
   ground_.loop.after(heartbeat, [this] { tick(); });
 }
@@ -206,8 +209,10 @@ void Agent::render() {
   if (!leader_) return;
   const auto begun = std::chrono::steady_clock::now();
   const StatusReport report = leader_->report();
-  const std::pair<const char*, std::string> pages[] = {
-      {"status.json", render_json(report)}, {"status.html", render_html(report)}, {"status.prom", render_metrics(report)}};
+  const std::pair<const char*, std::string> pages[] = {{"status.json", render_json(report)},
+                                                       {"status.html", render_html(report)},
+                                                       {"status.prom", render_metrics(report)},
+                                                       {"status.txt", render_text(report)}};
   WriteOptions options;
   options.durable = false;
   for (const auto& [name, text] : pages) {

@@ -57,6 +57,7 @@ class Agent {
   std::unique_ptr<Follower> follower_;
   std::atomic<Role> role_{Role::candidate};
   unsigned campaigns_ = 0;
+  int parent_ = -1;
   bool ending_ = false;
   std::string successor_;
   bool clean_ = true;

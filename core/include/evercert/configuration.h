@@ -70,8 +70,12 @@ class Configuration {
   Result<Done> prepare(std::uint32_t owner, std::uint32_t group) const;
   // A real start: seal keys, board, what is handed to the agent. Forgets settings, plan and the files that were read.
   Result<Done> begin(std::shared_ptr<Instance> instance);
+  // The same with a key that an earlier configuration opened bundles with, for a restart that may not fail: nothing is handed
+  // over to an agent.
+  Result<Done> serve_on(std::shared_ptr<Instance> instance, const SealKey& serving);
+  [[nodiscard]] const std::optional<SealKey>& serving_key() const { return serving_key_; }
   [[nodiscard]] const Instance* instance() const { return instance_.get(); }
-  [[nodiscard]] const std::optional<Cycle>& carried() const { return carried_; }
+  [[nodiscard]] std::optional<Cycle>& carried() { return carried_; }
 
   // --- in processes that serve ---
   void close_secrets();  // what only an agent and its starter may hold
@@ -83,6 +87,8 @@ class Configuration {
   [[nodiscard]] int wake() const { return instance_ ? instance_->wake.get() : -1; }
   // Something of ours can be served for this name: a generation, or a stand-in where the plan wants one.
   [[nodiscard]] bool servable(const Host& host, std::string_view server_name) const;
+  // What the certificate for this name is called; null when there is none. Lives as long as this.
+  [[nodiscard]] const std::string* name_for(const Host& host, std::string_view server_name) const;
   // What would be served; null when nothing of ours. Thread-safe.
   std::shared_ptr<const ServedCertificate> certificate_for(const Host& host, std::string_view server_name);
 
@@ -98,6 +104,7 @@ class Configuration {
     std::chrono::steady_clock::time_point made;
   };
   Result<Done> share();
+  void forget_plan();
   [[nodiscard]] bool wants_placeholder(CertificateSlot slot) const;
   std::shared_ptr<const ServedCertificate> placeholder(CertificateSlot slot);
 

@@ -70,9 +70,9 @@ class Supervisor {
 
   // Forks and executes the program, there after a pause. Afterwards descriptor() is to be watched for input.
   Result<Done> start(std::chrono::milliseconds pause = std::chrono::milliseconds::zero());
-  // Makes the running agent begin anew with what `cycle` holds now: the same process, no order interrupted. Errors
-  // (connection): it does not listen.
-  Result<Done> begin_again();
+  // Makes the running agent begin anew with what `cycle` holds now, and with the program at this path: the same process, no
+  // order interrupted. Errors (connection): it does not listen.
+  Result<Done> begin_again(const std::string& path);
   // For a server that waits for its children itself: this one has ended, `how` ("by signal 9"). As after `gone`.
   void ended(const std::string& how);
   [[nodiscard]] int descriptor() const;

@@ -69,6 +69,12 @@ struct Settings {
 Result<Done> set(Section& section, Scope scope, std::string_view option, std::span<const std::string> words,
                  const Place& place);
 
+// evercert_certificate and its equals say all in one line: issuer[,issuer...] [identifier...] [key=...] [name=...].
+Result<Done> set_certificate_line(Section& section, std::span<const std::string> words);
+
+// "state_path" as servers with camel-cased directives spell it: "StatePath".
+std::string camel_case(std::string_view option);
+
 // Makes the file words of a setting absolute: relative ones are below `directory`. The global state_path stays as written
 // (check() refuses a relative one). A front end calls it after each set(), with its server's own directory; the readers below
 // do it with the directory of the file they read.

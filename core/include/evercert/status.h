@@ -4,19 +4,37 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "evercert/result.h"
 #include "evercert/state.h"
 
 namespace evercert {
 
-enum class StatusForm { html, json, metrics };
-// "" or "/" → html, "/json" → json, "/metrics" → metrics, else nullopt. `rest`: the path below the status location.
+enum class StatusForm { html, json, metrics, text };
+// "" or "/" → html, "/json" → json, "/metrics" → metrics, "/text" → text, else nullopt. `rest`: the path below the status
+// location.
 std::optional<StatusForm> status_form(std::string_view rest);
 std::string_view content_type(StatusForm form);
 
 // The page as last rendered. When it is older than two minutes the agent is not running, and the page says so: HTML gets a
-// line on top, JSON agent.state "silent", metrics evercert_agent_up 0. Before the first rendering: a page that says so.
+// line on top (text likewise), JSON agent.state "silent", metrics evercert_agent_up 0. Before the first rendering: a page that
+// says so.
 Result<std::string> status_page(const StateReader& state, StatusForm form, std::chrono::system_clock::time_point now);
+
+// The same in a few words, for a server's own status page. Texts are as in status.json; empty where there is nothing to say.
+struct StatusSummary {
+  struct Line {
+    std::string certificate;
+    std::string state;
+    std::string not_after;
+    std::string served_generation;
+    std::string next;     // when and why
+    std::string problem;  // its message
+  };
+  std::string agent;  // leader, follower, silent
+  std::vector<Line> lines;
+};
+Result<StatusSummary> status_summary(const StateReader& state, std::chrono::system_clock::time_point now);
 
 }  // namespace evercert

@@ -1,6 +1,7 @@
 #include "evercert/settings.h"
 
 #include <algorithm>
+#include <array>
 
 #include "serving/config/words.h"
 
@@ -82,6 +83,22 @@ Result<Done> set(Section& section, Scope scope, std::string_view option, std::sp
   section.settings.push_back({known, {words.begin(), words.end()}, place});
   if (scope == Scope::certificate && name == "name") section.name = words[0];
   return Done{};
+}
+
+Result<Done> set_certificate_line(Section& section, std::span<const std::string> words) {
+  if (words.empty()) return configuration_error("there is no issuer; write: ISSUER[,ISSUER...] [NAME...] [key=...] [name=...]");
+  std::vector<std::string> identifiers;
+  Result<Done> done = set(section, Scope::certificate, "issuer", words.first(1), section.place);
+  for (std::size_t i = 1; done && i < words.size(); ++i) {
+    const auto equals = words[i].find('=');
+    if (equals == std::string::npos)
+      identifiers.push_back(words[i]);
+    else
+      done =
+          set(section, Scope::certificate, words[i].substr(0, equals), std::array{words[i].substr(equals + 1)}, section.place);
+  }
+  if (done && !identifiers.empty()) done = set(section, Scope::certificate, "identifiers", identifiers, section.place);
+  return done;
 }
 
 void anchor_paths(Setting& setting, const std::string& directory) {

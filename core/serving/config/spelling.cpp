@@ -15,6 +15,8 @@ constexpr std::array<std::array<std::string_view, 3>, 4> inside_directives = {{
     {"each", "evercert each", "Evercert each"},
 }};
 
+}  // namespace
+
 std::string camel_case(std::string_view name) {
   std::string result;
   bool upper = true;
@@ -28,8 +30,6 @@ std::string camel_case(std::string_view name) {
   }
   return result;
 }
-
-}  // namespace
 
 Spelling spelling_of(std::string_view server, const Place& place) {
   if (place.file.ends_with(".json")) return Spelling::json;

@@ -111,10 +111,22 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   if (!carried) return carried.error();
   carried_.emplace(std::move(*carried));
   serving_key_ = std::move(keys->serving);
+  forget_plan();
+  return Done{};
+}
+
+Result<Done> Configuration::serve_on(std::shared_ptr<Instance> instance, const SealKey& serving) {
+  instance_ = std::move(instance);
+  auto shared = share();
+  serving_key_ = serving;
+  forget_plan();
+  return shared;
+}
+
+void Configuration::forget_plan() {
   settings_ = {};
   files_ = {};
   checked_ = {};
-  return Done{};
 }
 
 // Names and slots; generations stay as they are on the board: workers look at the disk for what the agent has not put there
@@ -168,6 +180,12 @@ void Configuration::close() {
 bool Configuration::servable(const Host& host, std::string_view server_name) const {
   const auto slot = host.names.find(server_name);
   return slot && catalog_ && (catalog_->has(*slot) || wants_placeholder(*slot));
+}
+
+const std::string* Configuration::name_for(const Host& host, std::string_view server_name) const {
+  const auto slot = host.names.find(server_name);
+  const auto found = slot ? offered_.find(*slot) : offered_.end();
+  return found == offered_.end() ? nullptr : &found->second.name;
 }
 
 std::shared_ptr<const ServedCertificate> Configuration::certificate_for(const Host& host, std::string_view server_name) {

@@ -85,6 +85,8 @@ void pause_before(int channel, int milliseconds) {
   if (::dup2(high_channel, channel_number) < 0 || ::dup2(high_null, 0) < 0) fail(high_channel, "arrange the descriptors of");
   close_all_from(channel_number + 1);
   reset_signals();
+  // Apache ends its whole process group when it stops, and a terminal does; the agent ends with its channel, between two steps.
+  ::setsid();
   if (program.become) become(channel_number, *program.become, program.become_group);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(channel_number, "restrict");
   ::umask(027);

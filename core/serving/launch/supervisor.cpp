@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::size_t largest_message = 16384;
 constexpr unsigned messages_at_once = 4096;
-constexpr std::chrono::seconds longest_step{10};
+constexpr std::chrono::seconds longest_step{6};
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
@@ -55,7 +55,8 @@ class Supervisor::Content {
     return Done{};
   }
 
-  Result<Done> begin_again() {
+  Result<Done> begin_again(const std::string& path) {
+    program_.path = path;
     const std::string text = dump_json(Json{{"again", program_.path}});
     if (::send(channel_.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
       return system_error(ErrorKind::connection, "the agent does not listen", errno);
@@ -182,7 +183,7 @@ class Supervisor::Content {
     });
   }
 
-  const Program program_;
+  Program program_;
   const Instance& instance_;
   const Cycle& cycle_;
   Logger& log_;
@@ -205,8 +206,8 @@ Result<Done> Supervisor::start(std::chrono::milliseconds pause) {
   return content_->start(pause);
 }
 
-Result<Done> Supervisor::begin_again() {
-  return content_->begin_again();
+Result<Done> Supervisor::begin_again(const std::string& path) {
+  return content_->begin_again(path);
 }
 
 void Supervisor::ended(const std::string& how) {

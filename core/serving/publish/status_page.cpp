@@ -19,13 +19,15 @@ const char* file_of(StatusForm form) {
       return "status.json";
     case StatusForm::metrics:
       return "status.prom";
+    case StatusForm::text:
+      return "status.txt";
     case StatusForm::html:
       break;
   }
   return "status.html";
 }
 
-// By the file's own time, which is the same for all three forms and needs no parsing.
+// By the file's own time, which is the same for all forms and needs no parsing.
 std::optional<std::chrono::system_clock::time_point> rendered_at(const StateReader& state, const char* file) {
   struct stat facts {};
   if (::fstatat(state.descriptor(), file, &facts, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
@@ -96,11 +98,25 @@ std::string first_page(StatusForm form) {
              "\n";
     case StatusForm::metrics:
       return silent_metrics({});
+    case StatusForm::text:
+      return std::string(sentence) + "\n";
     case StatusForm::html:
       break;
   }
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>evercert</title></head><body><p>" +
          std::string(sentence) + "</p></body></html>\n";
+}
+
+// A member of an object that may be missing, null or a number.
+std::string member(const Json& object, const char* name) {
+  const auto found = object.is_object() ? object.find(name) : object.end();
+  if (!object.is_object() || found == object.end() || found->is_null()) return {};
+  return found->is_string() ? found->get<std::string>() : dump_json(*found);
+}
+
+Json part(const Json& object, const char* name) {
+  const auto found = object.is_object() ? object.find(name) : object.end();
+  return object.is_object() && found != object.end() ? *found : Json();
 }
 
 }  // namespace
@@ -109,6 +125,7 @@ std::optional<StatusForm> status_form(std::string_view rest) {
   if (rest.empty() || rest == "/") return StatusForm::html;
   if (rest == "/json") return StatusForm::json;
   if (rest == "/metrics") return StatusForm::metrics;
+  if (rest == "/text") return StatusForm::text;
   return std::nullopt;
 }
 
@@ -118,6 +135,8 @@ std::string_view content_type(StatusForm form) {
       return "application/json";
     case StatusForm::metrics:
       return "text/plain; version=0.0.4; charset=utf-8";
+    case StatusForm::text:
+      return "text/plain; charset=utf-8";
     case StatusForm::html:
       break;
   }
@@ -137,10 +156,30 @@ Result<std::string> status_page(const StateReader& state, StatusForm form, std::
       return silent_json(page, silence(*at));
     case StatusForm::metrics:
       return silent_metrics(page);
+    case StatusForm::text:
+      return silence(*at) + "\n" + page;
     case StatusForm::html:
       break;
   }
   return silent_html(std::move(page), silence(*at));
+}
+
+Result<StatusSummary> status_summary(const StateReader& state, std::chrono::system_clock::time_point now) {
+  auto page = status_page(state, StatusForm::json, now);
+  if (!page) return page.error();
+  const auto document = parse_json(*page, "status.json");
+  if (!document) return document.error();
+  StatusSummary summary;
+  summary.agent = member(part(*document, "agent"), "state");
+  for (const Json& certificate : part(*document, "certificates")) {
+    const Json next = part(certificate, "next");
+    const std::string why = member(next, "why");
+    summary.lines.push_back({member(certificate, "name"), member(certificate, "state"), member(certificate, "not_after"),
+                             member(part(certificate, "served"), "generation"),
+                             member(next, "at") + (why.empty() ? "" : " " + why),
+                             member(part(certificate, "problem"), "message")});
+  }
+  return summary;
 }
 
 }  // namespace evercert

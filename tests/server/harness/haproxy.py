@@ -1,6 +1,7 @@
 """A real HAProxy with a configuration of the test's own; everything it starts is found and ended by process id.
 
 What HAProxy leaves to orphans (the agent and its keeper are nobody's children) is adopted by the test process."""
+import functools
 import json
 import os
 import re
@@ -9,16 +10,29 @@ import socket
 import subprocess
 
 from . import ports, processes
+from .install import PROJECT
 from .server import Server
 from .waiting import wait_for
 
 PROGRAM = os.environ.get("HAPROXY_BIN", "/usr/sbin/haproxy")
+# The master forks its worker after the Lua start-up in 2.6 and 3.0, before it in 3.2, which also has ACME of its own.
+SUITES = {"2.6": None, "3.0": "trixie", "3.2": "forky"}
 CHALLENGES = "http-request lua.evercert if { path_beg /.well-known/acme-challenge/ }"
 
 
 def certificate(names, **more):
     names = [names] if isinstance(names, str) else list(names)
     return {"identifiers": names, **more}
+
+
+@functools.lru_cache
+def program_of(version):
+    """The program of a version, unpacked on first use; None where it cannot be had."""
+    if SUITES[version] is None:
+        return PROGRAM
+    done = subprocess.run([os.path.join(PROJECT, "tests", "newer-haproxy"), SUITES[version]], capture_output=True, text=True, timeout=300,
+                          check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 class Haproxy(Server):
@@ -94,12 +108,6 @@ class Haproxy(Server):
         return done.returncode, done.stdout + done.stderr
 
     # --- life ---
-    def _identity(self):
-        if os.geteuid() == 0 and self.user is None:
-            uid, gid = processes.bystander()
-            return {"user": uid, "group": gid, "extra_groups": []}
-        return {}
-
     def start(self, wait=True, prefix=(), extra=(), timeout=20.0, environment=None):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*prefix, *self.arguments(), *extra], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -119,10 +127,6 @@ class Haproxy(Server):
                 return int((file.read().split() or [0])[0])
         except FileNotFoundError:
             return 0
-
-    def _listens(self):
-        from .waiting import port_open
-        return port_open(self.port)
 
     def remember(self):
         """Orphans are ours by adoption: those whose channel or state belongs to this server."""

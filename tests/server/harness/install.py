@@ -6,6 +6,7 @@ import shutil
 PROJECT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.path.realpath(os.environ.get("EVERCERT_BUILD", os.path.join(PROJECT, "build", "release")))
 
+APACHE_MODULE = "mod_evercert.so"
 MODULES = ("ngx_http_evercert_module.so", "ngx_stream_evercert_module.so")
 BRIDGE = ("evercert.so", "evercert.lua")
 STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -28,6 +29,9 @@ class Install:
             if os.path.exists(os.path.join(BUILD, "haproxy_lua_bridge", part)):
                 shutil.copy(os.path.join(BUILD, "haproxy_lua_bridge", part), place)
                 os.chmod(place, 0o644)
+        self.apache_module = os.path.join(folder, APACHE_MODULE)
+        shutil.copy(os.path.join(BUILD, "apache_module", APACHE_MODULE), self.apache_module)
+        os.chmod(self.apache_module, 0o644)
         self.http_module, self.stream_module = (os.path.join(folder, module) for module in MODULES)
 
 

@@ -94,12 +94,6 @@ class Nginx(Server):
         return done.returncode, done.stdout + done.stderr
 
     # --- life ---
-    def _identity(self):
-        if os.geteuid() == 0 and self.user is None:
-            uid, gid = processes.bystander()
-            return {"user": uid, "group": gid, "extra_groups": []}
-        return {}
-
     def start(self, wait=True, prefix=(), timeout=20.0):
         self.process = subprocess.Popen([*prefix, *self.arguments()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, **self._identity())
@@ -121,10 +115,6 @@ class Nginx(Server):
                 return int(file.read() or 0)
         except FileNotFoundError:
             return 0
-
-    def _listens(self):
-        from .waiting import port_open
-        return port_open(self.port)
 
     def worker_pids(self):
         """Those that take connections; an old worker that drains after a reload says so in its title."""

@@ -61,6 +61,15 @@ def title_of(pid):
         return ""
 
 
+def name_of(pid):
+    """What the kernel calls it: the program's file name, or what the process calls itself."""
+    try:
+        with open("/proc/%d/comm" % pid) as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def user_of(pid):
     with open("/proc/%d/status" % pid) as file:
         for line in file:

@@ -5,11 +5,11 @@ import signal
 
 from . import processes
 from .audit import Audit
-from .waiting import wait_for, wait_port
+from .waiting import port_open, wait_for, wait_port
 
 
 class Server:
-    """`process`: the main one. Subclasses set folder, state, port, label and log_path and start it."""
+    """`process`: the main one. Subclasses call begin(), set user and log_path, and start it."""
 
     def begin(self, folder, install, state, port, label):
         self.folder, self.install, self.port, self.label = folder, install, port, label
@@ -20,6 +20,15 @@ class Server:
     @property
     def audit(self):
         return Audit(self.state)
+
+    def _identity(self):
+        if os.geteuid() == 0 and self.user is None:
+            uid, gid = processes.bystander()
+            return {"user": uid, "group": gid, "extra_groups": []}
+        return {}
+
+    def _listens(self):
+        return port_open(self.port)
 
     @property
     def master(self):

@@ -128,15 +128,17 @@ class Files:
     """A web server that has the validation files of any name: {(host, path): content}."""
 
     def __init__(self, port, tls=None):
-        self.there, self.asked = {}, []
+        self.there, self.moved, self.asked = {}, {}, []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 host = self.headers.get("Host", "").split(":")[0]
                 outer.asked.append((host, self.path))
-                content = outer.there.get((host, self.path))
-                self.send_response(200 if content is not None else 404)
+                content, location = outer.there.get((host, self.path)), outer.moved.get((host, self.path))
+                self.send_response(302 if location else 200 if content is not None else 404)
+                if location:
+                    self.send_header("Location", location)
                 self.send_header("Content-Length", str(len(content or "")))
                 self.end_headers()
                 self.wfile.write((content or "").encode())
@@ -154,6 +156,9 @@ class Files:
 
     def put(self, host, path, content):
         self.there[(host, path)] = content
+
+    def move(self, host, path, location):
+        self.moved[(host, path)] = location
 
     def close(self):
         self.server.shutdown()

@@ -1,11 +1,13 @@
 """What CERTInext keeps of a customer, whichever interface is used: products, groups, organisations, domains, orders and how
 they come to be issued. Each refusal is a Problem; the interfaces put it in their own words."""
+import ipaddress
 import secrets
 import time
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from common import authority
+from common.simulator import outside
 
 # What only this CA has to be set.
 KNOBS = {
@@ -23,6 +25,9 @@ KNOBS = {
     "token_seconds": 3600, "oauth_mode": True, "root_in_chain": True, "chain_order": "right",
     "layouts": {},  # answers whose layout is not known, by operation or path
     "csr_replacement": False,
+    "products_need_group": False,  # the catalogue of V1 is empty without a group number
+    "download_status": 422,  # or 404, until the certificate is downloadable
+    "update_sans": "replace",  # what additionalDomains means in a reissue: all names but the first; or "add"
 }
 
 ORDER_STATUS = {1: "Order Placed", 2: "Order Accepted", 3: "In Progress", 4: "Order Rejected", 5: "Order Cancelled", 6: "Order Fulfilled",
@@ -68,6 +73,7 @@ class Order:
         self.remarks, self.tags, self.notes = "", [], ""
         self.state, self.approved, self.issuing, self.needs_documents = "open", True, False, False
         self.certificate, self.issued_at, self.revocation, self.ids = None, None, None, None
+        self.consent = False  # the organisation's, given ahead by a token
         self.auto_renew, self.originator, self.reissues, self.revokes = False, "CERTInext API", 0, None
         self.price = 0.0
         self.__dict__.update(given)
@@ -166,13 +172,21 @@ class Account:
         return request
 
     def agreed(self, name, place, address):
-        if address and (address.startswith(("127.", "10.", "192.168.", "0.")) or address.count(".") != 3 and ":" not in address):
+        try:
+            found = ipaddress.ip_address(address) if address else None
+        except ValueError as error:
+            raise Problem("EMS-1091", "Invalid Signer IP") from error
+        if found and (found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast or any(
+                found in ipaddress.ip_network(own) for own in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))):
             raise Problem("EMS-1091", "Invalid Signer IP")
         return {"name": name, "place": place, "ip": address, "at": self.simulator.now()}
 
     def place(self, draft=False, cost=True, **given):
         """Makes the order. Everything about it has been checked; only the money has not."""
         kind = given["product"]
+        refusal = self.simulator.no_order() if cost else None
+        if refusal:
+            raise Problem(refusal["code"], refusal["message"], status=refusal["status"])
         price = kind["price"] * given["years"] * max(1, len(given["names"]) if "ucc" in kind["variant"] else 1)
         if cost and price > self.settings["balance"]:
             raise Problem("", "Insufficient balance")
@@ -180,7 +194,7 @@ class Account:
         order.number = "" if draft else given.get("number") or self.next_number()
         order.state = "draft" if draft else "open"
         order.controls = {name: Control(name) for name in order.names}
-        order.approved = self.settings["approval"] == "auto"
+        order.approved = self.settings["approval"] == "auto" or order.consent
         if order.organization and not self.organizations[order.organization]["prevetted"]:
             order.approved = False
         self.settings["balance"] -= order.price
@@ -235,6 +249,7 @@ class Account:
                                         [content or control.file_content])
             return network.text_record(self.settings["txt_host"].format(domain=control.base), control.text_token)
 
+    @outside
     def verify(self, order, control, method, **more):
         why = self.look(control, method, **more)
         if why is None:
@@ -274,8 +289,7 @@ class Account:
         order.issuing = False
         if order.state != "open" or self.waits_for(order) is not None:
             return
-        with self.simulator.state_released():
-            forbidden = [n for n in order.names if self.simulator.network.forbidden_by_caa(n)]
+        forbidden = self.simulator.forbidden_by_caa(order.names)
         for name in forbidden:
             order.controls[name].caa = "2"
         if forbidden or order.state != "open":

@@ -23,7 +23,10 @@ class CertInext(v2.VersionTwo, Domains, Simulator):
             return v1.operation_of(call) if v1.operation_of(call) in v1.OPERATIONS or v1.operation_of(call) in v1.UNDESCRIBED else "unknown"
         if call.path == "/oauth/token":
             return "token"
-        return self.find(call, v2.PREFIX)[0] or "unknown"
+        path, call.path = call.path, self.folded(call.path)
+        found = self.find(call, v2.PREFIX)[0] or "unknown"
+        call.path = path
+        return found
 
     def handle(self, call):
         if call.path.startswith(v1.PREFIX):

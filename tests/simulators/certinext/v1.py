@@ -151,6 +151,8 @@ class VersionOne:
 
     def products(self, given):
         group = self.account.group_of(given.get("groupNumber"))
+        if self.settings["products_need_group"] and "groupNumber" not in given:
+            return {"productDetails": []}
         rows = {}
         for product in self.account.products.values():
             if product["code"] in self.account.unmapped.get(group, ()):
@@ -320,11 +322,15 @@ class VersionOne:
                                  "ordersArray": [self.row(order, given.get("certificateChain") == "1") for order in rows[start:start + int(size)]]}}
 
     def selected(self, order, given):
-        day, end = self.account.day(order.placed_at)[:10], self.account.day(order.certificate.end if order.certificate else None)[:10]
+        def day():
+            return self.account.day(order.placed_at)[:10]
+
+        def end():
+            return self.account.day(order.certificate.end if order.certificate else None)[:10]
         tests = {"productCode": lambda v: order.product["code"] == v, "groupNumber": lambda v: order.group == v,
-                 "orderDateFrom": lambda v: day >= v, "orderDateTill": lambda v: day <= v, "domainName": lambda v: v.lower() in order.names,
+                 "orderDateFrom": lambda v: day() >= v, "orderDateTill": lambda v: day() <= v, "domainName": lambda v: v.lower() in order.names,
                  "orderNumber": lambda v: order.number == v, "orderStatusId": lambda v: str(self.account.ids(order)[0]) == v,
-                 "certExpiryDateFrom": lambda v: end >= v, "certExpiryDateTill": lambda v: "" < end <= v,
+                 "certExpiryDateFrom": lambda v: end() >= v, "certExpiryDateTill": lambda v: "" < end() <= v,
                  "requestorEmailId": lambda v: order.requestor["email"] == v,
                  "certificateTrustType": lambda v: v == ("2" if order.product["category"] == "8" else "1")}
         return all(tests[name](value) for name, value in given.items() if value and name in tests)

@@ -8,7 +8,7 @@ from common import shapes
 from common.authority import der_of
 from common.shapes import Fields, List, boolean, choice, complaints, email, integer, optional, text
 from common.simulator import route
-from common.web import Refusal, Reply, json_reply
+from common.web import Reply, json_reply
 
 from .account import CERTIFICATE_STATUS, ORDER_STATUS, REASONS, Problem
 
@@ -63,7 +63,9 @@ class VersionTwo:
     def handle_two(self, call):
         if not self.token_is_good(call.header("Authorization") or ""):
             return problem(401, "Unauthorized", "The access token is missing, unknown or expired", call)
+        path, call.path = call.path, self.folded(call.path)
         _, handler, found = self.find(call, PREFIX)
+        call.path = path
         if handler is None:
             if found:
                 return problem(405, "Method Not Allowed", call.method + " is not supported here", call)
@@ -77,6 +79,11 @@ class VersionTwo:
             return problem(status, titles.get(status, "Error"), detail, call, **refused.more)
         reply.headers += HEADERS
         return reply
+
+    @staticmethod
+    def folded(path):
+        """Orders of private certificates are reached by the same verbs under another word."""
+        return path.replace("/private-pki-certificates/", "/ssl-certificates/", 1)
 
     def body_of(self, call, shape):
         if not call.body and not shape.needed:
@@ -180,7 +187,7 @@ class VersionTwo:
         order = account.place(product=kind, names=names, years=body["subscription"]["validityYears"], group=group, organization=number,
                               auto_renew=body["subscription"].get("autoRenew", False), agreement=agreement, requestor=who,
                               request=account.request_of(body["csr"], names) if "csr" in body else None, remarks=body.get("remarks", ""),
-                              tags=body.get("tags", []), technical=body.get("technicalPointOfContact", {}))
+                              tags=body.get("tags", []), technical=body.get("technicalPointOfContact", {}), consent="preVettingToken" in organization)
         return json_reply(self.handle_of(order), 201)
 
     def handle_of(self, order):
@@ -195,7 +202,6 @@ class VersionTwo:
         return STATE.get(order.state) or self.account.waits_for(order) or "pending-approval"
 
     @route("GET", "/ssl-certificates/{number}")
-    @route("GET", "/private-pki-certificates/{number}")
     def status(self, call, number):
         order = self.account.find(number)
         order_id, certificate_id = self.account.ids(order)
@@ -275,7 +281,6 @@ class VersionTwo:
         return problem(422, "Unprocessable Entity", why, call, overallStatus="FAILED", method=body["method"])
 
     @route("GET", "/ssl-certificates/{number}/certificate")
-    @route("GET", "/private-pki-certificates/{number}/certificate")
     def download(self, call, number):
         order = self.account.find(number)
         self.account.expire(order)
@@ -283,7 +288,7 @@ class VersionTwo:
         if accept not in ("application/json", "application/x-pem-file", "application/pkix-cert", "*/*"):
             raise Problem("", "Accept: " + accept, 406)
         if order.certificate is None or self.now() - order.issued_at < self.settings["download_seconds"]:
-            raise Problem("", "The certificate is not available yet")
+            raise Problem("", "The certificate is not available yet", self.settings["download_status"])
         order.state = "downloaded" if order.state == "issued" else order.state
         leaf, chain, root = self.delivered(order)
         chain = chain + ([root] if self.settings["root_in_chain"] else [])
@@ -313,7 +318,6 @@ class VersionTwo:
         return json_reply({"requestId": number, "status": "cancelled"})
 
     @route("POST", "/ssl-certificates/{number}/revoke")
-    @route("POST", "/private-pki-certificates/{number}/revoke")
     def revoke(self, call, number):
         body = self.body_of(call, Fields({"reason": text(64)}, {"note": shapes.anything}))
         if body["reason"] not in REASONS.values():
@@ -334,7 +338,8 @@ class VersionTwo:
         if body.get("revokeReason") and body["revokeReason"] not in REASONS.values():
             raise Problem("", "Invalid Revoke Reason ID")
         if body["mode"] == "update-sans":
-            names = account.all_names(order.product, names[0], body["additionalDomains"], False)
+            kept = [n for n in names[1:] if n not in body["additionalDomains"]] if self.settings["update_sans"] == "add" else []
+            names = account.all_names(order.product, names[0], kept + body["additionalDomains"], False)
         request = account.request_of(body["csr"], names) if "csr" in body else order.request if body["mode"] == "update-sans" else None
         order.reissues += 1
         fresh = account.place(cost=False, product=order.product, names=names, years=order.years, group=order.group, organization=order.organization,
@@ -359,8 +364,10 @@ class VersionTwo:
                 raise Problem("", name + " must be YYYY-MM-DD", 400)
         rows = []
         for order in self.account.orders.values():
-            day = self.account.day(order.placed_at)[:10]
-            if (not status or self.status_of(order) == status) and call.query.get("from", "") <= day <= call.query.get("to", "9"):
+            if status and self.status_of(order) != status:
+                continue
+            dated = "from" in call.query or "to" in call.query
+            if not dated or call.query.get("from", "") <= self.account.day(order.placed_at)[:10] <= call.query.get("to", "9"):
                 rows.append(order)
         pages = max(1, -(-len(rows) // size))
         shown = min(page, pages)

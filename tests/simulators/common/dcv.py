@@ -6,7 +6,6 @@ import urllib.parse
 
 import dns.exception
 import dns.message
-import dns.query
 import dns.rdatatype
 
 LONGEST_FILE = 64 << 10
@@ -71,13 +70,14 @@ class Network:
 
     def look_up(self, name, kind):
         """(values, None) or (None, why not); a name without such records has no values."""
+        from dns.query import udp_with_fallback  # here, since it loads HTTP libraries for a third of a second that most runs do not need
         server = self.settings["name_server"]
         if not server:
             return None, "this simulator was given no name server (setting name_server)"
         host, _, port = server.rpartition(":")
         try:
             question = dns.message.make_query(name, kind)
-            answer, _ = dns.query.udp_with_fallback(question, host, timeout=self.settings["fetch_timeout"], port=int(port))
+            answer, _ = udp_with_fallback(question, host, timeout=self.settings["fetch_timeout"], port=int(port))
         except (OSError, dns.exception.DNSException) as error:
             return None, "%s %s: %s" % (kind, name, error)
         if answer.rcode() not in (0, 3):
@@ -124,10 +124,8 @@ class Network:
         return None if wanted in [v.lower() for v in values] else "%s is no CNAME of %s (%s)" % (name, target, ", ".join(values) or "none")
 
     def forbidden_by_caa(self, name):
-        """Why CAA keeps this CA from issuing, or None. Asked only when the CA has an identifier and there is a name server."""
+        """Why CAA keeps this CA from issuing, or None."""
         identity = self.settings["caa_identity"]
-        if not identity or not self.settings["name_server"]:
-            return None
         wildcard, label = name.startswith("*."), name.removeprefix("*.")
         while label:
             values, why = self.look_up(label, "CAA")

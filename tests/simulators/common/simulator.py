@@ -24,6 +24,8 @@ SETTINGS = {
     "certificate_days": 199,
     "chain": "right",  # or "wrong" (a stranger's intermediate), "none"
     "balance": 1000000.0,
+    "orders_left": -1,  # so many orders until a licence or quota is used up; -1: no limit
+    "order_refusal": {},  # {"code", "message", "status"}: every order is refused so
     "refused_names": [],  # names that this CA will not issue for
     "csr_names": "subset",  # or "ignore": what names in the request have to do with the order
     "http_port": 80, "https_port": 443, "address": "127.0.0.1", "addresses": {}, "name_server": "", "fetch_timeout": 3.0,
@@ -37,6 +39,12 @@ def route(method, pattern):
         function.__dict__.setdefault("routes", []).append((method, pattern))
         return function
     return mark
+
+
+def outside(function):
+    """Marks work that goes out to the network: it lets go of the state meanwhile, and the state goes on without it."""
+    function.outside = True
+    return function
 
 
 class Simulator:
@@ -94,9 +102,16 @@ class Simulator:
         self._moved.notify_all()
 
     def settle(self):
-        """Does all that is due. Work may let go of the lock, so time may pass and more may come."""
+        """Does all that is due; what goes out to the network does so on a thread of its own, so that nobody waits for it."""
         while self._due and self._due[0][0] <= self.now():
             _, _, work, arguments = heapq.heappop(self._due)
+            if getattr(work, "outside", False):
+                threading.Thread(target=self._locked, args=(work, *arguments), daemon=True).start()
+            else:
+                work(*arguments)
+
+    def _locked(self, work, *arguments):
+        with self.lock:
             work(*arguments)
 
     def _tick(self):
@@ -188,6 +203,23 @@ class Simulator:
     def foreign_names(self, request, names):
         """Names in the request that the order does not have."""
         return [] if self.settings["csr_names"] == "ignore" else [n for n in request.names if n not in names]
+
+    def no_order(self):
+        """Why no order is taken now, for reasons that a test made up: {"code", "message", "status"} or None."""
+        if self.settings["order_refusal"]:
+            return dict({"code": "", "message": "", "status": None}, **self.settings["order_refusal"])
+        if self.settings["orders_left"] == 0:
+            return {"code": "", "message": "the number of certificates that were bought is used up", "status": None}
+        if self.settings["orders_left"] > 0:
+            self.settings["orders_left"] -= 1
+        return None
+
+    def forbidden_by_caa(self, names):
+        """The names that CAA keeps from this CA, once it has been given an identifier and a name server."""
+        if not self.settings["caa_identity"] or not self.settings["name_server"]:
+            return []
+        with self.state_released():
+            return [name for name in names if self.network.forbidden_by_caa(name)]
 
     def intermediates(self):
         return {"right": [self.authority.intermediate], "wrong": [self.authority.stranger], "none": []}[self.settings["chain"]]

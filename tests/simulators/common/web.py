@@ -6,8 +6,10 @@ import re
 import socket
 import socketserver
 import ssl
+import sys
 import threading
 import time
+import traceback
 import urllib.parse
 
 LONGEST_BODY = 4 << 20
@@ -157,7 +159,10 @@ class Listener:
             request_queue_size = 128
 
             def handle_error(self, request, client_address):
-                outer.broken += 1  # the client went away, or spoke no TLS
+                if isinstance(sys.exc_info()[1], OSError):
+                    outer.broken += 1  # the client went away, or spoke no TLS
+                else:
+                    traceback.print_exc()
 
         self.broken = 0
         self._server = Server(("127.0.0.1", port), Handler)

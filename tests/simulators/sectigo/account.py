@@ -7,6 +7,7 @@ import time
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from common import authority
+from common.simulator import outside
 
 KNOBS = {
     "prevalidation": True,  # domains are validated before orders; off: each order has its own DCV and needs dcvMode
@@ -15,7 +16,6 @@ KNOBS = {
     "date_time_format": "%Y-%m-%dT%H:%M:%SZ",  # of ISO_HMS, whose exact form is not known
     "replace_keeps_id": True, "collect_while_replacing": False, "custom_field_mandatory": False,
     "requests_per_second": 0,  # 0: no limit
-    "enrol_refusal": {},  # {"status", "code", "description"}: every order is refused so
     "apply_seconds": 0.0,  # from Approved to Applied
     "token_seconds": 300, "role": "MRAO",
 }
@@ -131,6 +131,7 @@ class Account:
         """The CA looks by itself, again and again, until it has seen what it wants."""
         self.simulator.later(self.settings["recheck_seconds"] if seconds is None else seconds, self.look, control, order, control.mode)
 
+    @outside
     def look(self, control, order, mode):
         dead = order is not None and (order.status != "Applied" or order.waiting is None or control not in order.waiting["controls"])
         if self.state_of(control) == "VALIDATED" or control.mode != mode or mode == "EMAIL" or dead:
@@ -178,6 +179,9 @@ class Account:
         return names
 
     def place(self, organization, profile, term, request, names, mode=None, mail="", **more):
+        refusal = self.simulator.no_order()
+        if refusal:
+            raise Refused(refusal["code"] or self.settings["undocumented_code"], refusal["message"], refusal["status"] or 400)
         self.check_domains(names, organization)
         if profile["kind"] == "OV" and not self.organizations[organization]["validated"]:
             raise Refused(-843, "the organization is not validated")
@@ -218,16 +222,13 @@ class Account:
 
     def progress(self, order):
         if order.status == "Applied" and order.waiting and all(c.status == "VALIDATED" for c in order.waiting["controls"]):
-            self.simulator.later(self.settings["issue_seconds"], self.issue, order)
+            self.simulator.later(self.settings["issue_seconds"], self.issue, order, order.waiting)
 
-    def issue(self, order):
-        waiting = order.waiting
-        if order.status != "Applied" or waiting is None:
+    def issue(self, order, waiting):
+        if order.status != "Applied" or order.waiting is not waiting:
             return
         order.waiting = None
-        with self.simulator.state_released():
-            forbidden = any(self.simulator.network.forbidden_by_caa(name) for name in waiting["names"])
-        if forbidden:
+        if self.simulator.forbidden_by_caa(waiting["names"]):
             order.status = "Rejected"
             return
         organization, shown = self.organizations[order.organization], order.profile["kind"] == "OV"

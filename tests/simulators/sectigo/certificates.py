@@ -67,9 +67,6 @@ class Certificates:
     @route("POST", "/ssl/v1/enroll")
     def enrol(self, call):
         account = self.account
-        refusal = self.settings["enrol_refusal"]
-        if refusal:
-            raise Refused(refusal["code"], refusal["description"], refusal.get("status", 400))
         body = self.body_of(call, ENROL)
         organization = self.organization_of(call, body["orgId"])
         if not account.organizations[organization]["api"]:

@@ -9,7 +9,7 @@ from common.simulator import Simulator
 from common.web import Reply, json_reply
 
 from .account import KNOBS, Account, Refused
-from .certificates import Certificates
+from .certificates import STATUSES, Certificates
 from .validation import Validation
 
 TOKEN = "/auth/realms/apiclients/protocol/openid-connect/token"
@@ -155,6 +155,8 @@ class Sectigo(Certificates, Validation, Simulator):
             self.account.validated(next(c for c in order.waiting["controls"] if c.name == body["domain"]), order)
         elif action in states:
             order.status = states[action]
+        elif action == "status" and body["status"] in STATUSES:
+            order.status = body["status"]
         else:
             raise ValueError("no action " + action)
 
