@@ -28,9 +28,10 @@ int run_keeper_of(const Request& request, Surroundings& surroundings) {
 }
 
 constexpr Verb verbs[] = {
-    {"status", print_status},   {"list", print_list},           {"show", print_certificate},     {"renew", ask_renew},
-    {"rollback", roll_back},    {"revoke", ask_revoke},         {"import", import_certificates}, {"run", run_agent},
-    {"version", print_version}, {"reference", print_reference}, {"keep", run_keeper_of},
+    {"status", print_status},        {"list", print_list},   {"show", print_certificate}, {"renew", ask_renew},
+    {"rollback", roll_back},         {"revoke", ask_revoke}, {"cancel", ask_cancel},      {"test", ask_test},
+    {"import", import_certificates}, {"run", run_agent},     {"version", print_version},  {"reference", print_reference},
+    {"keep", run_keeper_of},
 };
 
 void add_place(CLI::App& command, Request& request) {
@@ -84,6 +85,15 @@ void add_changing_verbs(CLI::App& app, Request& request) {
       "Examples:\n  evercert revoke www.example.com --reason superseded\n"
       "  evercert revoke www.example.com --reason keyCompromise --yes");
 
+  CLI::App* cancel = app.add_subcommand("cancel", "Gives up the open order of a certificate, at the CA too where it can be");
+  cancel->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
+  cancel->footer("Examples:\n  evercert cancel www.example.com");
+
+  CLI::App* test = app.add_subcommand("test", "Logs in at a CA, to see whether it takes our credentials");
+  test->add_option("kind", request.source_kind, "issuer")->type_name("KIND")->required()->check(CLI::IsMember({"issuer"}));
+  test->add_option("name", request.name, "The issuer")->type_name("NAME")->required();
+  test->footer("Examples:\n  evercert test issuer default");
+
   CLI::App* import = app.add_subcommand("import", "Adopts certificates that certbot or nginx's own ACME module obtained");
   import->add_option("kind", request.source_kind, "certbot or nginx-acme")
       ->type_name("KIND")
@@ -99,7 +109,7 @@ void add_changing_verbs(CLI::App& app, Request& request) {
   import->footer(
       "Examples:\n  evercert import certbot /etc/letsencrypt\n"
       "  evercert import nginx-acme /var/cache/nginx/acme_example www.example.com");
-  for (CLI::App* command : {renew, rollback, revoke, import}) {
+  for (CLI::App* command : {renew, rollback, revoke, cancel, test, import}) {
     add_place(*command, request);
     add_json(*command, request);
   }

@@ -161,3 +161,17 @@ def test_what_is_missing_for_dns_01_is_said_with_file_and_line(nginx, pebble, fo
         file.write("no key at all")
     code, said = site.test()
     assert code != 0 and "tsig-keygen" in said
+
+
+def test_nothing_is_ordered_that_caa_records_forbid(nginx, named, ca, folder, evercert):
+    key = make_key(folder, "update")
+    named({"wild.test": dict(key="update", records=['@ CAA 0 issue "other.example"', "sub TXT x",
+                                                    'own CAA 0 issue "ca.example; validationmethods=dns-01"'])}, [key])
+    pebble = ca()
+    options = dns_options(("*", key))
+    site = nginx(host(["www.sub.wild.test"], http=False) + host("own.wild.test", http=False), pebble=pebble,
+                 issuer_extra="challenge dns-01; caa_identity ca.example;", global_extra=options).start()
+    site.audit.wait("served", "own.wild.test", timeout=30)
+    problem = evercert.wait_problem("www.sub.wild.test", "challenge_failed")
+    assert "CAA" in problem["message"] and "other.example" in problem["message"] and "ca.example" in problem["message"]
+    assert pebble.orders() == 1

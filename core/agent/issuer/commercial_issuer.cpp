@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/acme/chain.h"
+#include "agent/issuer/caa.h"
 #include "agent/issuer/rest.h"
 #include "serving/publish/bundle.h"
 
@@ -80,9 +81,10 @@ std::string listed(const std::vector<std::string>& words) {
 class CommercialIssuer : public Issuer {
  public:
   CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings)
-      : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events) {}
+      : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events), stop_(surroundings.stop) {}
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
+  Result<std::string> test_login() override { return api_->test_login(); }
   Result<IssuerOrder> place(const Wanted& wanted) override;
   Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
   Result<std::vector<Challenge>> challenges(IssuerOrder& order) override;
@@ -90,7 +92,7 @@ class CommercialIssuer : public Issuer {
   Result<IssuerOrder> refresh(const IssuerOrder& order) override;
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
-  Result<Done> abandon(const IssuerOrder& order) override { return api_->cancel(order.reference, "not wanted any more"); }
+  Result<Done> abandon(const IssuerOrder& order) override;
   Result<Done> revoke(BytesView leaf, int reason, const Secret* certificate_key) override;
 
  private:
@@ -107,6 +109,7 @@ class CommercialIssuer : public Issuer {
   const std::unique_ptr<CommercialApi> api_;
   const Clock& clock_;
   Events& events_;
+  const std::stop_token stop_;
 };
 
 Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const Wanted& wanted) const {
@@ -124,6 +127,7 @@ Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const W
 }
 
 Result<IssuerOrder> CommercialIssuer::place(const Wanted& wanted) {
+  if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
   auto reference = api_->place(wanted);
   if (!reference) return reference.error();
   return fresh_order(std::move(reference).value(), wanted);
@@ -361,6 +365,22 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
   Error error = chain.error().with_prefix(who() + ": the order " + order.reference);
   if (error.kind == ErrorKind::issuer_refused) error.kind = ErrorKind::action_required;
   return error;
+}
+
+Result<Done> CommercialIssuer::abandon(const IssuerOrder& order) {
+  auto cancelled = api_->cancel(order.reference, "not wanted any more");
+  // It may have to be paid: whoever looks after money should know.
+  const std::string sentence = cancelled
+                                   ? who() + ": the order " + order.reference + " was cancelled at the CA"
+                                   : cancelled.error().message + "; look at the order " + order.reference + " in the portal";
+  events_.tell({cancelled ? "order_cancelled" : "order_not_cancelled",
+                cancelled ? LogLevel::notice : LogLevel::warn,
+                {},
+                "",
+                spec_.name,
+                sentence,
+                {{"order", order.reference}}});
+  return cancelled;
 }
 
 Result<Done> CommercialIssuer::revoke(BytesView leaf, int reason, const Secret*) {

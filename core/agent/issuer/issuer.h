@@ -63,6 +63,8 @@ class Issuer {
   virtual ~Issuer() = default;
   [[nodiscard]] virtual const IssuerSpec& spec() const = 0;
 
+  // Logs in at the CA and says as whom; places nothing.
+  virtual Result<std::string> test_login() = 0;
   // Places an order. Never called again for the same reference without find() first.
   virtual Result<IssuerOrder> place(const Wanted& wanted) = 0;
   // Looks for an order that an interrupted place() may have left at the CA; `known` are CA references that are not it.

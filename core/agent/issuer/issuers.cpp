@@ -30,8 +30,12 @@ Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const Issuer
                                          : make_certinext_v1(spec, std::move(http), surroundings.clock);
     return make_commercial_issuer(spec, std::move(api), surroundings);
   }
-  return Error{ErrorKind::configuration,
-               "issuer " + spec.name + " is of type \"" + spec.type + "\", which does not exist; use acme or certinext"};
+  if (spec.type == "sectigo") {
+    auto http = make_http_client(http_settings_of(spec, surroundings));
+    return make_commercial_issuer(spec, make_sectigo(spec, std::move(http), surroundings.clock), surroundings);
+  }
+  return Error{ErrorKind::configuration, "issuer " + spec.name + " is of type \"" + spec.type +
+                                             "\", which does not exist; use acme, certinext or sectigo"};
 }
 
 }  // namespace evercert

@@ -87,13 +87,18 @@ Result<RestAnswer> RestClient::send(const RestRequest& request) {
     limited.retry_after = retry_after_of(*response, clock_.now());
     return limited;
   }
-  RestAnswer answer{response->status, nullptr};
+  RestAnswer answer{response->status, nullptr, {}};
   const std::string status = "HTTP status " + std::to_string(response->status);
   if (is_web_page(response->body)) {
     const std::string title = title_of(response->body);
     return refused(ErrorKind::connection, request.what,
                    status + " with a web page instead of JSON" + (title.empty() ? "" : ": " + title) +
                        "; is the address right, or is the CA under maintenance?");
+  }
+  constexpr int ok = 200;
+  if (request.text && response->status == ok) {
+    answer.text = std::move(response->body);
+    return answer;
   }
   if (!response->body.empty()) {
     auto json = parse_json(response->body, "its answer");

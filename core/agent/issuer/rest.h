@@ -24,12 +24,14 @@ struct RestRequest {
   std::string body;
   std::string content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string what;  // "track the order 123"
+  std::string what;   // "track the order 123"
+  bool text = false;  // a good answer is no JSON
 };
 
 struct RestAnswer {
   int status = 0;
-  Json json;  // null where there was no body
+  Json json;         // null where there was no body
+  std::string text;  // of a good answer that is no JSON
 };
 
 class RestClient {

@@ -183,6 +183,18 @@ Workers::Again Renewal::consider(Time now) {
 
 Workers::Again Renewal::carry_on(Time now) {
   look_for_hits(now);
+  bool cancelled = false;
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled = std::exchange(cancelled_, false);
+  }
+  if (cancelled && !issued_) {
+    auto problem = std::make_shared<const Problem>(Problem{"urn:evercert:error:orderCancelled", "", "", {}});
+    const Error why{ErrorKind::action_required, "the order was cancelled on request; renew orders again", std::nullopt,
+                    problem};
+    if (auto given_up = machine_->give_up(why); !given_up) return step_failed(given_up.error(), now);
+    return take_step(now);
+  }
   const bool outage_over = waits_for_probe_ && !seat_->budget->is_open();
   if (retry_at_ && now < *retry_at_ && !outage_over) {
     const std::lock_guard lock(mutex_);
@@ -289,6 +301,9 @@ Workers::Again Renewal::publish(Time now) {
   pace_.failure.reset();
   pace_.next_attempt = pace_.forgotten_at = Time();
   pace_.issuer_failures = 0;
+  // The next renewal begins with the first issuer again.
+  pace_.issuer_index = 0;
+  pace_.set_aside.clear();
   static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
   clean_up(record);
   // When this write fails the record says `valid` still; who reads it finds the key in the newest bundle.

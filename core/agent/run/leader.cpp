@@ -246,6 +246,16 @@ std::optional<std::string> Leader::renew(const std::string& certificate, bool fo
   return refused;
 }
 
+std::optional<std::string> Leader::cancel(const std::string& certificate) {
+  std::optional<std::string> refused = certificate + " has no open order";
+  for (const auto& renewal : renewals_of(certificate)) {
+    if (renewal->cancel()) continue;
+    refused.reset();
+    workers_.poke(renewal->job());
+  }
+  return refused;
+}
+
 void Leader::hits_came() {
   for (const auto& job : hit_watch_.risen()) workers_.poke(job);
 }

@@ -47,6 +47,8 @@ class Leader {
 
   // For the control socket. `renew`: the reason why not.
   std::optional<std::string> renew(const std::string& certificate, bool force);
+  // Gives up the open orders of a certificate; the reason why not.
+  std::optional<std::string> cancel(const std::string& certificate);
   [[nodiscard]] const PlanUnion& plans() const { return plans_; }
   [[nodiscard]] Publication& publication() { return publication_; }
   [[nodiscard]] Workers& workers() { return workers_; }

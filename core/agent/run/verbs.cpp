@@ -49,7 +49,8 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool may_
   if (followers_.contains(client)) return proved(client, request);
   if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
   if (verb == "attach") return attach(client, request);
-  const bool changing = verb == "renew" || verb == "rollback" || verb == "revoke" || verb == "adopt";
+  const bool changing =
+      verb == "renew" || verb == "rollback" || verb == "revoke" || verb == "adopt" || verb == "cancel" || verb == "test";
   if (!changing) return server_.finish(client, exit_usage, "the agent does not know the verb \"" + verb + "\"");
   if (!may_change) {
     return server_.finish(client, exit_failed, "only root may " + verb + " certificates of this state directory");
@@ -57,6 +58,8 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool may_
   if (verb == "renew") return renew(client, request);
   if (verb == "rollback") return rollback(client, request);
   if (verb == "revoke") return revoke(client, request);
+  if (verb == "cancel") return cancel(client, request);
+  if (verb == "test") return test(client, request);
   adopt(client, request);
 }
 
@@ -202,6 +205,29 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
     ground_.events.tell(event);
     return event.sentence;
   });
+}
+
+void Verbs::cancel(ControlServer::Client client, const Json& request) {
+  const auto* item = item_of(client, request);
+  if (item == nullptr) return;
+  if (auto refused = leader_.cancel(item->certificate.name)) return server_.finish(client, exit_failed, *refused);
+  server_.finish(client, exit_done, "the open order of " + item->certificate.name + " is given up; renew orders again");
+}
+
+// Whether the CA takes our credentials, by the same issuer that orders are placed with.
+void Verbs::test(ControlServer::Client client, const Json& request) {
+  const std::string name = text_of(request, "issuer");
+  for (const auto& [certificate, item] : leader_.plans().items()) {
+    if (item.plan->issuer(name) == nullptr) continue;
+    return work(client, [this, item, name]() -> Result<std::string> {
+      auto seat = leader_.seat_of(item, name);
+      if (!seat) return Error{ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used; the log says why"};
+      auto known = seat->issuer->test_login();
+      if (!known) return known.error();
+      return "issuer " + name + " takes our credentials: we are " + *known;
+    });
+  }
+  server_.finish(client, exit_failed, "no configuration names the issuer \"" + name + "\" for a certificate");
 }
 
 void Verbs::adopt(ControlServer::Client client, const Json& request) {

@@ -77,6 +77,7 @@ class IssuerReading {
     if (spec_.type == "acme") read_terms();
     read_proxy();
     read_timeouts();
+    read_caa_identities();
     reader_.read_number("max_orders", 1, 1000, spec_.max_orders);
     return std::move(spec_);
   }
@@ -99,8 +100,8 @@ class IssuerReading {
     const Setting* const setting = reader_.find("type");
     if (setting == nullptr) return;
     spec_.type = setting->words[0];
-    if (spec_.type == "acme" || spec_.type == "certinext") return;
-    reader_.blame(*setting, "type: " + in_quotes(spec_.type) + " is not known here; write type acme, or type certinext");
+    if (spec_.type == "acme" || spec_.type == "certinext" || spec_.type == "sectigo") return;
+    reader_.blame(*setting, "type: " + in_quotes(spec_.type) + " is not known here; write type acme, certinext or sectigo");
     spec_.type = "acme";
   }
 
@@ -108,19 +109,33 @@ class IssuerReading {
   void refuse_foreign_options() {
     static constexpr std::string_view of_acme[] = {"account_key", "contact",    "external_account_key",   "preferred_chain",
                                                    "profile",     "state_path", "accept_terms_of_service"};
-    static constexpr std::string_view of_purchase[] = {
-        "api",          "account",    "secret",    "token_uri",         "product",        "group",
-        "organization", "term",       "requester", "technical_contact", "signer",         "comments",
-        "tags",         "recipients", "www",       "validation_name",   "validation_file"};
+    static constexpr std::string_view of_both[] = {"account", "secret",   "product",   "organization",
+                                                   "term",    "comments", "recipients"};
+    static constexpr std::string_view of_certinext[] = {"api",    "token_uri", "group", "requester",       "technical_contact",
+                                                        "signer", "tags",      "www",   "validation_name", "validation_file"};
+    static constexpr std::string_view of_sectigo[] = {"customer", "custom_field"};
     const bool acme = spec_.type == "acme";
     const auto refuse = [&](std::string_view option) {
       if (const Setting* const setting = reader_.find(option))
         reader_.blame(*setting, std::string(option) + " is no option of type " + spec_.type + "; remove it");
     };
     if (acme)
-      std::for_each(std::begin(of_purchase), std::end(of_purchase), refuse);
+      std::for_each(std::begin(of_both), std::end(of_both), refuse);
     else
       std::for_each(std::begin(of_acme), std::end(of_acme), refuse);
+    if (spec_.type != "certinext") std::for_each(std::begin(of_certinext), std::end(of_certinext), refuse);
+    if (spec_.type != "sectigo") std::for_each(std::begin(of_sectigo), std::end(of_sectigo), refuse);
+  }
+
+  void read_caa_identities() {
+    for (std::string identity : reader_.words("caa_identity")) {
+      std::transform(identity.begin(), identity.end(), identity.begin(),
+                     [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+      if (identity.empty() || identity.find_first_of(" ;/:") != std::string::npos)
+        return reader_.error("caa_identity",
+                             "caa_identity: " + in_quotes(identity) + " is no domain; write it as in the CAA record");
+      spec_.caa_identities.push_back(std::move(identity));
+    }
   }
 
   void read_timeouts() {

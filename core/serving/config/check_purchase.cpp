@@ -56,6 +56,39 @@ class PurchaseReading {
 
   void read() {
     read_methods();
+    require("account", purchase_.account);
+    read_secret();
+    read_product();
+    reader_.read_word("organization", purchase_.organization);
+    reader_.read_word("comments", purchase_.comments);
+    purchase_.recipients = reader_.words("recipients");
+    if (spec_.type == "sectigo")
+      read_sectigo();
+    else
+      read_certinext();
+  }
+
+ private:
+  void read_sectigo() {
+    constexpr unsigned days = 3650;
+    require("customer", purchase_.customer);
+    reader_.read_number("term", 1, days, purchase_.term);
+    for (const std::string_view needed : {"organization", "term"})
+      if (reader_.find(needed) == nullptr)
+        reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type sectigo and has no " + std::string(needed) +
+                              "; the CA wants it with each order");
+    for (const std::string_view number : {"organization", "product"})
+      if (const Setting* const setting = reader_.find(number); setting != nullptr && !is_number(setting->words[0]))
+        reader_.blame(*setting, std::string(number) + ": " + in_quotes(setting->words[0]) +
+                                    " is no number; Certificate Manager " + "shows it beside the name");
+    const std::vector<std::string> fields = reader_.words("custom_field");
+    if (fields.size() % 2 != 0)
+      reader_.error("custom_field", "custom_field takes a name and a value, as often as there are fields");
+    else
+      for (std::size_t i = 0; i < fields.size(); i += 2) purchase_.custom_fields.emplace_back(fields[i], fields[i + 1]);
+  }
+
+  void read_certinext() {
     purchase_.api = "v1";
     purchase_.term = 1;
     purchase_.validation_name = "{domain}";
@@ -66,16 +99,11 @@ class PurchaseReading {
     if (!purchase_.token_uri.empty())
       if (const auto good = check_issuer_uri(purchase_.token_uri); !good)
         reader_.error("token_uri", "token_uri: " + good.error().message);
-    require("account", purchase_.account);
-    read_secret();
-    read_product();
     reader_.read_word("group", purchase_.group);
-    reader_.read_word("organization", purchase_.organization);
     reader_.read_number("term", 1, 3, purchase_.term);
     read_people();
-    reader_.read_word("comments", purchase_.comments);
+    check_variant();
     purchase_.tags = reader_.words("tags");
-    purchase_.recipients = reader_.words("recipients");
     reader_.read_switch("www", purchase_.www);
     reader_.read_word("validation_name", purchase_.validation_name);
     if (purchase_.validation_name.find("{domain}") == std::string::npos)
@@ -85,7 +113,6 @@ class PurchaseReading {
       reader_.error("validation_file", "validation_file is the name of a file, without a path");
   }
 
- private:
   void require(std::string_view option, std::string& value) {
     reader_.read_word(option, value);
     if (reader_.find(option) == nullptr)
@@ -99,6 +126,8 @@ class PurchaseReading {
       spec_.challenges = {ChallengeKind::http_file};
     } else {
       for (const std::string& word : setting->words) read_method(*setting, word);
+      if (spec_.type == "sectigo" && setting->words.size() > 1)
+        reader_.blame(*setting, "challenge: Sectigo takes one way of proving for an order; write one of them");
     }
     if (spec_.challenges.empty()) return;
     spec_.challenge = spec_.challenges.front();
@@ -113,10 +142,12 @@ class PurchaseReading {
     } else {
       const auto known = std::find_if(methods.begin(), methods.end(), [&](const Method& one) { return one.word == word; });
       // CERTInext has no CNAME method.
-      if (known == methods.end() || known->kind == ChallengeKind::dns_cname)
-        return reader_.blame(setting,
-                             "challenge: " + in_quotes(word) + " is not what " + spec_.type +
-                                 " knows; write http-file, dns-txt or email:ADDRESS, several in the order to try them");
+      const bool certinext = spec_.type == "certinext";
+      if (known == methods.end() || (certinext && known->kind == ChallengeKind::dns_cname))
+        return reader_.blame(setting, "challenge: " + in_quotes(word) + " is not what " + spec_.type +
+                                          " knows; write http-file, " +
+                                          (certinext ? "dns-txt or email:ADDRESS, several in the order to try them"
+                                                     : "dns-txt, dns-cname or email:ADDRESS"));
       kind = known->kind;
       if (kind != ChallengeKind::http_file && spec_.dns.updates.empty() && spec_.dns.program.empty())
         return reader_.blame(
@@ -148,7 +179,11 @@ class PurchaseReading {
                                    " and has no product; write product CODE with a code from the CA's price list");
     purchase_.product = setting->words[0];
     if (setting->words.size() > 1) purchase_.variant = setting->words[1];
-    if (purchase_.api == "v2" && purchase_.variant.empty())
+  }
+
+  void check_variant() {
+    const Setting* const setting = reader_.find("product");
+    if (setting != nullptr && purchase_.api == "v2" && purchase_.variant.empty())
       reader_.blame(*setting, "product: api v2 wants the variant too; write product " + purchase_.product +
                                   " dv, or dv-wildcard, " +
                                   "dv-ucc, dv-wildcard-ucc, ov, ov-wildcard, ov-ucc, ov-wildcard-ucc, ev or ev-ucc");

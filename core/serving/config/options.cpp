@@ -53,21 +53,21 @@ constexpr Option table[] = {
     {"server", Scope::global, ValueKind::word, 1, 1, false, "NAME/VERSION", "", "The server that this configuration is for.",
      true},
 
-    {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme | certinext", "acme",
-     "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext."},
+    {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme | certinext | sectigo", "acme",
+     "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext or Sectigo Certificate Manager."},
     {"uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
      "The issuer's ACME directory, or the base of the CA's API. Required; https, except on loopback."},
     {"account_key", Scope::issuer, ValueKind::word, 1, 1, false, "ALGORITHM[:SIZE] | FILE", "ecdsa:256",
      "The kind of account key to make, or a PEM file with an account key of your own, unreadable for others. A word with a "
      "slash "
      "or a dot is a file."},
-    {"challenge", Scope::issuer, ValueKind::words, 1, 4, false, "http-01 | dns-01 | http-file | dns-txt | email:ADDRESS ...",
-     "http-01",
-     "How control over a name is shown to the issuer. ACME knows http-01 and dns-01; certinext knows http-file, dns-txt and "
+    {"challenge", Scope::issuer, ValueKind::words, 1, 4, false,
+     "http-01 | dns-01 | http-file | dns-txt | dns-cname | email:ADDRESS ...", "http-01",
+     "How control over a name is shown to the issuer. ACME knows http-01 and dns-01. certinext knows http-file, dns-txt and "
      "email, "
-     "several in the order to try them, and http-file is its default. Those by DNS need dns_update or dns_program. Wildcards "
-     "need "
-     "one by DNS or mail."},
+     "several in the order to try them, sectigo one of http-file, dns-txt, dns-cname and email; for both http-file is the "
+     "default. "
+     "Those by DNS need dns_update or dns_program. Wildcards need one by DNS or mail."},
     {"common_name_in_csr", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
      "Puts the first name into the request's subject as well, for issuers that insist on it."},
     {"contact", Scope::issuer, ValueKind::words, 1, 0, true, "URI | ADDRESS...", "",
@@ -90,6 +90,10 @@ constexpr Option table[] = {
     {"proxy", Scope::issuer, ValueKind::words, 1, 3, false, "off | URI [USER FILE]", "off",
      "The proxy through which the issuer is reached (http, https, socks5 or socks5h), and, where it asks for them, a user and "
      "the file that holds the password, unreadable for others."},
+    {"caa_identity", Scope::issuer, ValueKind::words, 1, 0, true, "DOMAIN...", "",
+     "Under which names the CA looks for itself in CAA records, as its practice statement says. With it, nothing is ordered "
+     "that the "
+     "records forbid."},
     {"timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "30",
      "How long a whole request to the issuer may take."},
     {"connect_timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "10",
@@ -97,20 +101,27 @@ constexpr Option table[] = {
     {"api", Scope::issuer, ValueKind::word, 1, 1, false, "v1 | v2", "v1",
      "Which of the CA's interfaces is spoken: of CERTInext, v1 goes with an access key, v2 with an OAuth client."},
     {"account", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
-     "Who we are at the CA: for CERTInext the account number."},
+     "Who we are at the CA: for CERTInext the account number, for Sectigo the login name."},
+    {"customer", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
+     "The last part of the address at which one logs in to Sectigo Certificate Manager."},
     {"secret", Scope::issuer, ValueKind::word, 1, 1, false, "FILE | credential:NAME | environment:NAME", "",
-     "The access key or client secret of the account: in a file unreadable for others, in a credential of the service manager, "
+     "The access key, client secret or password of the account: in a file unreadable for others, in a credential of the "
+     "service manager, "
      "or "
      "in a variable of the server's environment."},
     {"token_uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
      "Where access tokens are fetched, if not at oauth/token below uri."},
     {"product", Scope::issuer, ValueKind::words, 1, 2, false, "CODE [VARIANT]", "",
-     "What is ordered, by the CA's own code. CERTInext's v2 also wants the variant: dv, dv-wildcard, dv-ucc, ov, ev and so "
+     "What is ordered, by the CA's own code; for Sectigo the number of a profile. CERTInext's v2 also wants the variant: dv, "
+     "dv-wildcard, dv-ucc, ov, ev and so "
      "on."},
     {"group", Scope::issuer, ValueKind::word, 1, 1, false, "NUMBER", "", "The group of the account that the order belongs to."},
     {"organization", Scope::issuer, ValueKind::word, 1, 1, false, "NUMBER", "",
-     "The organization that the CA has vetted before, for certificates that name one."},
-    {"term", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "1", "How long is paid for: for CERTInext, in years."},
+     "The organization by its number at the CA: for CERTInext one that was vetted before, where the certificate names one; "
+     "Sectigo "
+     "wants it with each order."},
+    {"term", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "",
+     "How long is ordered for: for CERTInext in years (1 by default), for Sectigo in days as the profile has them."},
     {"requester", Scope::issuer, ValueKind::words, 2, 4, false, "NAME ADDRESS [+CC-PHONE [TITLE]]", "",
      "Who orders. The mail address must be one that the CA knows as a user of the account."},
     {"technical_contact", Scope::issuer, ValueKind::words, 2, 4, false, "NAME ADDRESS [+CC-PHONE [TITLE]]", "",
@@ -122,8 +133,10 @@ constexpr Option table[] = {
     {"comments", Scope::issuer, ValueKind::word, 1, 1, false, "TEXT", "", "A remark that goes with each order."},
     {"tags", Scope::issuer, ValueKind::words, 1, 0, true, "TAG...", "",
      "Tags that the order carries at the CA, beside one of ours."},
+    {"custom_field", Scope::issuer, ValueKind::words, 2, 0, true, "NAME VALUE...", "",
+     "A field of the customer's own that Sectigo wants filled in with each order."},
     {"recipients", Scope::issuer, ValueKind::words, 1, 0, true, "ADDRESS...", "",
-     "Further mail addresses that the CA tells of the order (CERTInext v2)."},
+     "Further mail addresses that the CA tells of the order (CERTInext v2, Sectigo)."},
     {"www", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
      "Whether the CA may add the name with www to a certificate by itself."},
     {"validation_name", Scope::issuer, ValueKind::word, 1, 1, false, "TEMPLATE", "{domain}",
