@@ -1,10 +1,14 @@
 #include <arpa/inet.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 
 #include "evercert/catalog.h"
+#include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/publish/served_pairs.h"
 
@@ -95,7 +99,7 @@ Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::str
   return make_served(0, std::move(pairs));
 }
 
-Result<Secret> make_placeholder_pem(const std::string& certificate, const std::vector<Identifier>& names) {
+Result<std::string> PlaceholderFile::write(const std::string& certificate, const std::vector<Identifier>& names) {
   auto made = make(certificate, names);
   if (!made) return made.error();
   const CleanErrorQueue clean;
@@ -105,7 +109,10 @@ Result<Secret> make_placeholder_pem(const std::string& certificate, const std::v
     return openssl_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate);
   char* bytes = nullptr;
   const long size = BIO_get_mem_data(text.get(), &bytes);
-  return Secret::from_text({bytes, static_cast<std::size_t>(size)});
+  if (!file_.valid()) file_ = Descriptor(::memfd_create("evercert-stand-in", MFD_CLOEXEC));
+  if (::ftruncate(file_.get(), 0) != 0 || ::pwrite(file_.get(), bytes, static_cast<std::size_t>(size), 0) != size)
+    return system_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate, errno);
+  return "/proc/self/fd/" + std::to_string(file_.get());
 }
 
 }  // namespace evercert
