@@ -33,7 +33,6 @@ void note(SSL* connection, const ServedCertificate& certificate, const ApacheHos
   if (link == nullptr) return;
   auto* const given = static_cast<Given*>(apr_palloc(link->pool, sizeof(Given)));
   const std::string* const name = host.cycle->configuration().name_for(host, server_name_of(connection));
-  // The names live as long as the configuration, and so longer than a connection of this process.
   given->certificate = name == nullptr ? "-" : name->c_str();
   given->generation = apr_psprintf(link->pool, "%" APR_UINT64_T_FMT, static_cast<apr_uint64_t>(certificate.generation()));
   ap_set_module_config(link->conn_config, &evercert_module, given);

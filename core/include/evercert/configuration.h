@@ -65,7 +65,9 @@ class Configuration {
   // Null after a complaint that is an error, and from begin() on: serving processes have no use for the secrets in it.
   [[nodiscard]] const Plan* plan() const { return checked_.plan ? &*checked_.plan : nullptr; }
   [[nodiscard]] const std::string& state_path() const { return state_path_; }
-  [[nodiscard]] const std::string& program() const { return program_; }
+  // The agent's program, and its user where the server may choose one: `user` unless the operator names another. Errors:
+  // configuration.
+  [[nodiscard]] Result<Supervisor::Program> agent_program(std::uint32_t user, std::uint32_t group) const;
   // Makes the state directories, for the agent's user. Errors: storage.
   Result<Done> prepare(std::uint32_t owner, std::uint32_t group) const;
   // A real start: seal keys, board, what is handed to the agent. Forgets settings, plan and the files that were read.
@@ -115,6 +117,7 @@ class Configuration {
   std::vector<Host*> hosts_;
   std::string state_path_;
   std::string program_;
+  std::string agent_user_;
   unsigned cache_size_ = 0;
   std::unordered_map<CertificateSlot, Offered> offered_;
   std::optional<SealKey> serving_key_;
