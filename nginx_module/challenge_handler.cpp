@@ -1,12 +1,13 @@
-// Answers of http-01 challenges (RFC 8555 section 8.3), ahead of everything a server block does with requests: redirects,
-// access rules, `return 444`. Only open challenges are answered; every other request goes its usual way.
+// Answers of http-01 challenges (RFC 8555 section 8.3) and the files that other CAs look for, ahead of everything a server
+// block does with requests: redirects, access rules, `return 444`. Only open challenges are answered; every other request goes
+// its usual way.
 #include "http_module.h"
 
 namespace evercert {
 
 namespace {
 
-constexpr std::string_view folder = "/.well-known/acme-challenge/";
+constexpr std::string_view folder = "/.well-known/";
 
 ngx_int_t send_answer(ngx_http_request_t* request, const std::string& answer) {
   if (const ngx_int_t result = ngx_http_discard_request_body(request); result != NGX_OK) return result;
@@ -24,8 +25,7 @@ ngx_int_t answer_challenge(ngx_http_request_t* request) {
   return guarded<ngx_int_t>(NGX_DECLINED, [&]() -> ngx_int_t {
     Configuration& configuration = cycle_of_request(request).configuration();
     if (configuration.catalog() == nullptr) return NGX_DECLINED;
-    const auto answer =
-        configuration.catalog()->answer(ChallengeKind::http_01, path.substr(folder.size()), configuration.wake());
+    const auto answer = configuration.catalog()->answer_http(text(request->headers_in.server), path, configuration.wake());
     return answer ? send_answer(request, *answer) : NGX_DECLINED;
   });
 }

@@ -1,4 +1,4 @@
-// renew and revoke: only the agent talks to a CA, so these need one.
+// renew, cancel, test and revoke: only the agent talks to a CA, so these need one.
 #include <istream>
 #include <ostream>
 
@@ -36,6 +36,14 @@ int ask_renew(const Request& request, Surroundings& surroundings) {
     message["name"] = request.name;
   }
   return ask(request, message, surroundings);
+}
+
+int ask_cancel(const Request& request, Surroundings& surroundings) {
+  return ask(request, Json{{"verb", "cancel"}, {"name", request.name}}, surroundings);
+}
+
+int ask_test(const Request& request, Surroundings& surroundings) {
+  return ask(request, Json{{"verb", "test"}, {"issuer", request.name}}, surroundings);
 }
 
 int ask_revoke(const Request& request, Surroundings& surroundings) {

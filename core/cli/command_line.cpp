@@ -20,13 +20,18 @@ int run_agent(const Request& request, Surroundings& surroundings) {
     surroundings.err << "evercert run: give --config FILE, the configuration to work on\n";
     return exit_usage;
   }
-  return surroundings.run({request.descriptor, request.config, request.state_path});
+  return surroundings.run({request.descriptor, {}, request.config, request.state_path});
+}
+
+int run_keeper_of(const Request& request, Surroundings& surroundings) {
+  return surroundings.run({request.descriptor, request.kept_program, {}, {}});
 }
 
 constexpr Verb verbs[] = {
-    {"status", print_status},   {"list", print_list},           {"show", print_certificate},     {"renew", ask_renew},
-    {"rollback", roll_back},    {"revoke", ask_revoke},         {"import", import_certificates}, {"run", run_agent},
-    {"version", print_version}, {"reference", print_reference},
+    {"status", print_status},        {"list", print_list},   {"show", print_certificate}, {"renew", ask_renew},
+    {"rollback", roll_back},         {"revoke", ask_revoke}, {"cancel", ask_cancel},      {"test", ask_test},
+    {"import", import_certificates}, {"run", run_agent},     {"version", print_version},  {"reference", print_reference},
+    {"keep", run_keeper_of},
 };
 
 void add_place(CLI::App& command, Request& request) {
@@ -73,11 +78,21 @@ void add_changing_verbs(CLI::App& app, Request& request) {
   revoke->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
   revoke->add_option("--reason", request.reason, "Why")
       ->type_name("REASON")
-      ->check(CLI::IsMember({"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation"}));
+      ->check(CLI::IsMember(
+          {"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn"}));
   revoke->add_flag("--yes", request.yes, "Do not ask");
   revoke->footer(
       "Examples:\n  evercert revoke www.example.com --reason superseded\n"
       "  evercert revoke www.example.com --reason keyCompromise --yes");
+
+  CLI::App* cancel = app.add_subcommand("cancel", "Gives up the open order of a certificate, at the CA too where it can be");
+  cancel->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
+  cancel->footer("Examples:\n  evercert cancel www.example.com");
+
+  CLI::App* test = app.add_subcommand("test", "Logs in at a CA, to see whether it takes our credentials");
+  test->add_option("kind", request.source_kind, "issuer")->type_name("KIND")->required()->check(CLI::IsMember({"issuer"}));
+  test->add_option("name", request.name, "The issuer")->type_name("NAME")->required();
+  test->footer("Examples:\n  evercert test issuer default");
 
   CLI::App* import =
       app.add_subcommand("import", "Adopts certificates that certbot, Apache's mod_md or nginx's own ACME module obtained");
@@ -98,7 +113,7 @@ void add_changing_verbs(CLI::App& app, Request& request) {
       "Examples:\n  evercert import certbot /etc/letsencrypt\n"
       "  evercert import mod-md /etc/apache2/md\n"
       "  evercert import nginx-acme /var/cache/nginx/acme_example www.example.com");
-  for (CLI::App* command : {renew, rollback, revoke, import}) {
+  for (CLI::App* command : {renew, rollback, revoke, cancel, test, import}) {
     add_place(*command, request);
     add_json(*command, request);
   }
@@ -118,11 +133,15 @@ void add_other_verbs(CLI::App& app, Request& request) {
   version->footer("Examples:\n  evercert version\n  evercert version --json");
 }
 
-// For those who build evercert: the page is committed, and a test compares.
+// For those who build evercert (the page is committed, and a test compares) and for servers.
 void add_hidden_verbs(CLI::App& app, Request& request) {
   CLI::App* reference = app.add_subcommand("reference", "Prints a page of the reference");
   reference->group("");
   reference->add_option("page", request.name)->required()->check(CLI::IsMember({"options"}));
+  CLI::App* keep = app.add_subcommand("keep", "Starts the agent of a server that cannot, and again when it is lost");
+  keep->group("");
+  keep->add_option("--descriptor", request.descriptor)->required();
+  keep->add_option("--program", request.kept_program)->required();
 }
 
 // CLI11 only says that something was left over; a mistyped verb deserves the word that was meant.

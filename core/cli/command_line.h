@@ -23,6 +23,7 @@ enum ExitCode : int {
 
 struct RunRequest {
   int descriptor = -1;
+  std::string kept_program;  // be the keeper of this program, not the agent
   std::string config_file;
   std::string state_path;
 };
@@ -51,6 +52,7 @@ struct Request {
   std::string source_path;
   std::string user;  // import into a state directory that does not exist yet
   int descriptor = -1;
+  std::string kept_program;
 };
 
 // Runs one command line (without the program's name). Never throws.

@@ -17,6 +17,8 @@ int print_reference(const Request& request, Surroundings& surroundings);
 // Asking the agent.
 int ask_renew(const Request& request, Surroundings& surroundings);
 int ask_revoke(const Request& request, Surroundings& surroundings);
+int ask_cancel(const Request& request, Surroundings& surroundings);
+int ask_test(const Request& request, Surroundings& surroundings);
 
 // Changing: through the agent when one leads, else by taking its place for a moment.
 int roll_back(const Request& request, Surroundings& surroundings);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/run/keeper.h"
 #include "agent/run/program.h"
 #include "cli/command_line.h"
 #include "serving/config/environment.h"
@@ -14,6 +15,8 @@ int main(int count, char** words) {
   evercert::Surroundings surroundings{std::cin, std::cout, std::cerr,
                                       ::isatty(STDOUT_FILENO) == 1 && !evercert::environment_says_no_color(),
                                       [](const evercert::RunRequest& request) {
+                                        if (!request.kept_program.empty())
+                                          return evercert::run_keeper(request.descriptor, request.kept_program);
                                         evercert::RunOptions options;
                                         options.descriptor = request.descriptor;
                                         options.config_file = request.config_file;

@@ -87,7 +87,12 @@ Result<IssuerOrder> FakeIssuer::refresh(const IssuerOrder& order) {
   if (auto begun = begin("refresh"); !begun) return begun.error();
   const auto found = held_.find(order.reference);
   if (found == held_.end()) return Error{ErrorKind::issuer_refused, "no such order"};
-  return found->second.order;
+  IssuerOrder order_now = found->second.order;
+  if (people_wanted && order_now.status == IssuerOrderStatus::ready) {
+    order_now.status = IssuerOrderStatus::waiting_for_people;
+    order_now.problem = Error{ErrorKind::action_required, "somebody must approve the order"};
+  }
+  return order_now;
 }
 
 Result<IssuerOrder> FakeIssuer::finalize(const IssuerOrder& order, const Wanted& wanted) {

@@ -19,6 +19,7 @@ class FakeIssuer : public Issuer {
  public:
   FakeIssuer(IssuerSpec spec, const Clock& clock);
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
+  Result<std::string> test_login() override { return std::string("nobody in particular"); }
   Result<IssuerOrder> place(const Wanted& wanted) override;
   Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
   Result<std::vector<Challenge>> challenges(IssuerOrder& order) override;
@@ -38,6 +39,7 @@ class FakeIssuer : public Issuer {
   std::chrono::hours lifetime{24 * 90};
   Error* always = nullptr;  // every action fails with it
   bool validation_fails = false;
+  bool people_wanted = false;  // a validated order waits for somebody
 
  private:
   struct Held {
@@ -61,7 +63,6 @@ class FakeIssuer : public Issuer {
 
 class FakeSolver : public ChallengeSolver {
  public:
-  [[nodiscard]] ChallengeKind kind() const override { return ChallengeKind::http_01; }
   Result<Done> present(const Challenge& challenge) override {
     presented.insert_or_assign(challenge.token, challenge.answer);
     return Done{};

@@ -15,8 +15,10 @@ from harness.apache import Apache  # noqa: E402
 from harness.authority import Authority  # noqa: E402
 from harness.dns import Dns  # noqa: E402
 from harness.evercert import Evercert  # noqa: E402
+from harness.haproxy import Haproxy  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
 from harness.pebble import Pebble  # noqa: E402
+from harness.simulator import Simulator  # noqa: E402
 
 
 def new_folder(prefix="evercert-test-"):
@@ -86,7 +88,7 @@ def folder(request):
     report = getattr(request.node, "report", None)
     if report is not None and report.failed:
         for name in sorted(os.listdir(path)):
-            if name.endswith((".log", ".conf")) and os.path.isfile(os.path.join(path, name)):
+            if name.endswith((".log", ".conf", ".cfg")) and os.path.isfile(os.path.join(path, name)):
                 with open(os.path.join(path, name), errors="replace") as file:
                     print("\n--- %s ---\n%s" % (name, file.read()[-6000:]))
     remove(path)
@@ -131,6 +133,22 @@ def nginx(folder, install, pebble):
 
 
 @pytest.fixture
+def haproxy(folder, install, pebble):
+    """The same for HAProxy."""
+    made = []
+
+    def make(certificates, **options):
+        options.setdefault("pebble", pebble)
+        options.setdefault("label", "haproxy" if not made else "haproxy%d" % (len(made) + 1))
+        server = Haproxy(folder, install, certificates, **options)
+        made.append(server)
+        return server
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
 def apache(folder, install, pebble):
     """As `nginx`, with Debian's httpd."""
     made = []
@@ -144,6 +162,19 @@ def apache(folder, install, pebble):
     yield make
     for server in made:
         server.close()
+
+
+@pytest.fixture
+def simulator(folder, dns):
+    """Starts simulated commercial CAs for this test alone: simulator("certinext", issue_seconds=3)."""
+    started = []
+
+    def make(ca, **settings):
+        started.append(Simulator(ca, folder, **settings))
+        return started[-1]
+    yield make
+    for one in started:
+        one.close()
 
 
 @pytest.fixture

@@ -32,6 +32,9 @@ class CatalogServingTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(nothing_is_served_before_the_first_generation);
   CPPUNIT_TEST(a_damaged_newest_generation_leaves_the_one_in_memory);
   CPPUNIT_TEST(with_nothing_in_memory_the_previous_generation_on_disk_is_served);
+  CPPUNIT_TEST(before_the_agent_speaks_the_newest_on_disk_is_served);
+  CPPUNIT_TEST(before_the_agent_speaks_a_damaged_newest_gives_way_to_the_one_before);
+  CPPUNIT_TEST(the_disk_is_looked_at_once_while_the_board_is_silent);
   CPPUNIT_TEST(a_failed_generation_is_tried_again_later_not_at_once);
   CPPUNIT_TEST(a_key_of_another_certificate_is_refused);
   CPPUNIT_TEST(a_key_that_lives_elsewhere_is_refused_with_a_line);
@@ -133,6 +136,42 @@ class CatalogServingTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(catalog_->find(0));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, catalog_->find(0)->generation());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, log_.count("generation 1 is served instead of generation 2"));
+  }
+
+  void before_the_agent_speaks_the_newest_on_disk_is_served() {
+    for (const std::uint64_t generation : {9U, 10U}) shelf_.write("a.example.com", generation, {ecdsa("a.example.com")});
+    Site site = site_of({"a.example.com"}, 0);
+    CPPUNIT_ASSERT(catalog_->has(0));
+    const auto served = catalog_->find(0);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{10}, served->generation());
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{10}, shelf_.report().loaded(0));
+    // What the agent then says is there already: it is not read again.
+    shelf_.publish("a.example.com", 10);
+    CPPUNIT_ASSERT(served == catalog_->find(0));
+    shelf_.write("a.example.com", 11, {ecdsa("a.example.com")});
+    shelf_.publish("a.example.com", 11);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{11}, catalog_->find(0)->generation());
+    CPPUNIT_ASSERT_EQUAL(std::string(), log_.text());
+  }
+
+  void before_the_agent_speaks_a_damaged_newest_gives_way_to_the_one_before() {
+    for (const std::uint64_t generation : {1U, 2U}) shelf_.write("a.example.com", generation, {ecdsa("a.example.com")});
+    damage("a.example.com", 2);
+    Site site = site_of({"a.example.com"}, 0);
+    for (unsigned round = 0; round < 20; ++round) CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, catalog_->find(0)->generation());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, log_.count("generation 1 is served instead of generation 2"));
+    damage("a.example.com", 1);
+    Site other = site_of({"a.example.com"}, 0);
+    CPPUNIT_ASSERT(!catalog_->has(0));
+  }
+
+  void the_disk_is_looked_at_once_while_the_board_is_silent() {
+    Site site = site_of({"a.example.com"}, 0);
+    CPPUNIT_ASSERT(!catalog_->has(0));
+    shelf_.write("a.example.com", 1, {ecdsa("a.example.com")});
+    CPPUNIT_ASSERT(!catalog_->has(0));
+    shelf_.publish("a.example.com", 1);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, catalog_->find(0)->generation());
   }
 
   void a_failed_generation_is_tried_again_later_not_at_once() {

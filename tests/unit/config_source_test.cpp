@@ -119,13 +119,15 @@ class FileSourceTest : public CppUnit::TestFixture {
     write("shared.json", "{}", 0644);
     write("hmac.key", "c2VjcmV0", 0600);
     write("proxy.password", "secret\n", 0600);
+    write("certinext.secret", "secret\n", 0600);
+    write("update.key", "key \"update\" { algorithm hmac-sha256; secret \"c2VjcmV0\"; };\n", 0600);
     const std::string path = write("evercert.json", example, 0644);
     Settings settings;
     const auto read = read_settings_file(settings, path);
     CPPUNIT_ASSERT_MESSAGE(read ? "" : read.error().message, read.has_value());
     DiskFiles disk;
     Checked result = check(settings, disk, false);
-    assert_error(result, "ssl_trusted_certificate", 37, "ca.pem: No such file or directory");
+    assert_error(result, "ssl_trusted_certificate", 44, "ca.pem: No such file or directory");
     for (Section& issuer : settings.issuers)
       std::erase_if(issuer.settings, [](const Setting& setting) { return setting.option->name == "ssl_trusted_certificate"; });
     result = check(settings, disk, false);

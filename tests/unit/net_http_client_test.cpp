@@ -112,6 +112,7 @@ class HttpClientTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_answer_comes_with_status_headers_and_body);
   CPPUNIT_TEST(one_connection_serves_many_requests);
   CPPUNIT_TEST(a_kept_connection_that_the_server_closed_is_replaced);
+  CPPUNIT_TEST(what_may_be_sent_once_only_is_not_repeated_when_its_connection_dies);
   CPPUNIT_TEST(requests_at_the_same_time_do_not_share_a_handle);
   CPPUNIT_TEST(head_get_and_post_follow_each_other_on_one_handle);
   CPPUNIT_TEST(a_refused_connection_names_the_peer);
@@ -171,6 +172,24 @@ class HttpClientTest : public CppUnit::TestFixture {
     const auto client = make_http_client(quick());
     for (int i = 0; i < 3; ++i) CPPUNIT_ASSERT(client->send({"GET", server.uri(), "", "", {}}));
     CPPUNIT_ASSERT_EQUAL(3, server.connections.load());
+  }
+
+  void what_may_be_sent_once_only_is_not_repeated_when_its_connection_dies() {
+    for (const bool once : {true, false}) {
+      std::atomic<int> orders{0};
+      RawServer server([&orders](const std::string& request) {
+        if (!request.starts_with("POST")) return plain("ok");
+        // The first one is taken, and the connection ends without an answer.
+        return ++orders == 1 ? RawServer::Action{"", Then::close} : plain("again");
+      });
+      const auto client = make_http_client(quick());
+      CPPUNIT_ASSERT(client->send({"GET", server.uri(), "", "", {}}));
+      auto answer = client->send({"POST", server.uri("/order"), "text/plain", "", {}, once});
+      CPPUNIT_ASSERT_EQUAL(once, !answer.has_value());
+      CPPUNIT_ASSERT_EQUAL(once ? 1 : 2, orders.load());
+      if (once) CPPUNIT_ASSERT(answer.error().message.find("has to be found out") != std::string::npos);
+      CPPUNIT_ASSERT(client->send({"POST", server.uri("/order"), "text/plain", "", {}, true}));
+    }
   }
 
   void requests_at_the_same_time_do_not_share_a_handle() {

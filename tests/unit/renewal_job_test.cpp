@@ -18,6 +18,7 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_order_that_was_under_way_is_carried_on_after_a_restart);
   CPPUNIT_TEST(a_published_order_whose_record_was_not_closed_is_not_published_again);
   CPPUNIT_TEST(a_full_disk_at_publication_keeps_the_order_and_publishes_later);
+  CPPUNIT_TEST(an_order_that_gets_on_has_no_row_of_failures);
   CPPUNIT_TEST(the_guard_refuses_a_request_that_comes_too_soon_unless_forced);
   CPPUNIT_TEST(a_certificate_that_was_lost_is_ordered_again_at_once_but_three_times_a_day);
   CPPUNIT_TEST(a_forgotten_order_is_placed_anew_at_once_but_only_once);
@@ -25,6 +26,11 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(other_names_give_the_open_order_up_and_place_a_new_one);
   CPPUNIT_TEST(the_next_issuer_is_asked_after_three_failed_orders);
   CPPUNIT_TEST(what_a_ca_issues_wrongly_is_not_published_and_not_asked_for_at_once);
+  CPPUNIT_TEST(people_are_waited_for_over_days_and_told_once_a_day);
+  CPPUNIT_TEST(an_issuer_that_needs_a_person_is_left_at_once_until_the_next_renewal);
+  CPPUNIT_TEST(the_pause_of_each_issuer_is_its_own);
+  CPPUNIT_TEST(a_cancelled_order_is_given_up_and_not_placed_again_before_somebody_asks);
+  CPPUNIT_TEST(what_a_commercial_ca_issued_wrongly_is_not_ordered_again);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -108,6 +114,21 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!renewal_->view().failure);
   }
 
+  void an_order_that_gets_on_has_no_row_of_failures() {
+    const Error lost{ErrorKind::connection, "the connection was lost"};
+    for (const char* action : {"challenges", "finalize", "collect"}) {
+      for (int time = 0; time < 2; ++time) ca().fail_next(action, lost);
+    }
+    unsigned most = 0;
+    for (int round = 0; round < 20 && published_.empty(); ++round) {
+      run();
+      if (const auto failure = renewal_->view().failure) most = std::max(most, failure->in_a_row);
+      clock_.advance(1min);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(2U, most);
+  }
+
   void the_guard_refuses_a_request_that_comes_too_soon_unless_forced() {
     run();
     CPPUNIT_ASSERT(renewal_->request(false).has_value());
@@ -184,6 +205,98 @@ class RenewalTest : public CppUnit::TestFixture {
     publication_fails_ = Error{ErrorKind::issuer_refused, "the certificate does not fit its key"};
     const auto again = run();
     CPPUNIT_ASSERT(again && *again >= clock_.now() + 1min);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+  }
+
+  void people_are_waited_for_over_days_and_told_once_a_day() {
+    std::size_t told = 0;
+    events_.subscribe([&](const Event& event) { told += event.name == "action_required" ? 1 : 0; });
+    ca().people_wanted = true;
+    std::optional<Time> again = run();
+    const Time begun = clock_.now();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, told);
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::action_required);
+    unsigned polls_of_first_hour = 0;
+    unsigned polls = 0;
+    while (clock_.now() < begun + 72h) {
+      CPPUNIT_ASSERT(again.has_value());
+      clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
+      again = run();
+      ++polls;
+      polls_of_first_hour += clock_.now() < begun + 1h ? 1 : 0;
+    }
+    CPPUNIT_ASSERT(polls_of_first_hour >= 4 && polls_of_first_hour <= 6);
+    CPPUNIT_ASSERT(polls >= 26 && polls <= 36);
+    CPPUNIT_ASSERT(told >= 3 && told <= 4);
+    restart();
+    run();
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->since < clock_.now() - 48h);
+    ca().people_wanted = false;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void an_issuer_that_needs_a_person_is_left_at_once_until_the_next_renewal() {
+    certificate_.issuers = {"ca", "other"};
+    restart();
+    ca().fail_next("place", {ErrorKind::action_required, "the account is empty"});
+    const auto again = run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, issuers_.at("other")->orders());
+    clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+  }
+
+  void the_pause_of_each_issuer_is_its_own() {
+    certificate_.issuers = {"ca", "other"};
+    restart();
+    Error limited{ErrorKind::rate_limited, "too many"};
+    limited.retry_after = 3600s;
+    ca().fail_next("place", limited);
+    limited.retry_after = 7200s;
+    issuers_.at("other")->fail_next("place", limited);
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 3590s && *again < clock_.now() + 2h);
+    restart();
+    clock_.advance(2h);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, issuers_.at("other")->orders());
+  }
+
+  void a_cancelled_order_is_given_up_and_not_placed_again_before_somebody_asks() {
+    CPPUNIT_ASSERT(renewal_->cancel().has_value());
+    ca().people_wanted = true;
+    run();
+    CPPUNIT_ASSERT(!renewal_->cancel());
+    const auto again = run();
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("abandon"));
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 23h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    ca().people_wanted = false;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void what_a_commercial_ca_issued_wrongly_is_not_ordered_again() {
+    IssuerSpec spec = ca().spec();
+    spec.type = "certinext";
+    issuers_["ca"] = std::make_shared<FakeIssuer>(spec, clock_);
+    restart();
+    publication_fails_ = Error{ErrorKind::issuer_refused, "a name is missing"};
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 23h);
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::action_required);
+    publication_fails_.reset();
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
   }
 

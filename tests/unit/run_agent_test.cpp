@@ -113,6 +113,7 @@ class Server {
    public:
     explicit Forwarder(FakeIssuer& ca) : ca_(ca) {}
     [[nodiscard]] const IssuerSpec& spec() const override { return ca_.spec(); }
+    Result<std::string> test_login() override { return ca_.test_login(); }
     Result<IssuerOrder> place(const Wanted& wanted) override { return ca_.place(wanted); }
     Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override {
       return ca_.find(wanted, known);

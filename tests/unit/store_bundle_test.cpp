@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "serving/base/json.h"
+#include "serving/key/key_provider.h"
+#include "serving/publish/read_certificate.h"
 #include "serving/store/seal.h"
 #include "store_fixture.h"
 
@@ -26,6 +28,9 @@ class StoreBundleTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_leaf_of_another_kind_of_key_is_found);
   CPPUNIT_TEST(bytes_that_are_no_certificate_are_found);
   CPPUNIT_TEST(facts_are_read_off_a_leaf);
+  CPPUNIT_TEST(public_keys_are_found_in_certificates_and_requests);
+  CPPUNIT_TEST(bytes_cut_anywhere_hold_no_public_key);
+  CPPUNIT_TEST(a_certificate_read_twice_is_the_same_object);
   CPPUNIT_TEST(the_path_holds_name_and_generation);
   CPPUNIT_TEST_SUITE_END();
 
@@ -221,6 +226,53 @@ class StoreBundleTest : public CppUnit::TestFixture {
                                                                   {IdentifierKind::ip, "2001:db8::1"}}));
     CPPUNIT_ASSERT(facts->sha256 == sha256(pair.leaf));
     CPPUNIT_ASSERT(!leaf_facts({}));
+  }
+
+  static Bytes public_key_of(EVP_PKEY* key) {
+    std::uint8_t* begin = nullptr;
+    const int size = i2d_PUBKEY(key, &begin);
+    const OpensslBytesHandle owned(begin);
+    return {begin, begin + size};
+  }
+
+  void public_keys_are_found_in_certificates_and_requests() {
+    for (const KeySpec& spec : {KeySpec{}, KeySpec{KeyAlgorithm::rsa, 2048}}) {
+      const auto key = make_file_keys()->generate(spec);
+      const Bytes expected = public_key_of(key->handle.get());
+      const auto request = make_request(*key, {{IdentifierKind::dns, "www.example.com"}}, true);
+      CPPUNIT_ASSERT(std::ranges::equal(expected, public_key_in_request(*request)));
+      const auto certificate = make_certificate(key->handle.get(), "leaf", {}, nullptr, key->handle.get());
+      CPPUNIT_ASSERT(std::ranges::equal(expected, public_key_in_certificate(der_of(certificate.get()))));
+      // RFC 5280 section 4.1.2.1: version 1 is not written.
+      CPPUNIT_ASSERT_EQUAL(1, X509_set_version(certificate.get(), X509_VERSION_1));
+      CPPUNIT_ASSERT(X509_sign(certificate.get(), key->handle.get(), EVP_sha256()) > 0);
+      CPPUNIT_ASSERT(std::ranges::equal(expected, public_key_in_certificate(der_of(certificate.get()))));
+    }
+  }
+
+  void bytes_cut_anywhere_hold_no_public_key() {
+    const auto key = make_file_keys()->generate({});
+    const Bytes request = *make_request(*key, {{IdentifierKind::dns, "www.example.com"}}, true);
+    const Bytes leaf = ca_.issue({}, {}).leaf;
+    for (std::size_t length = 0; length < std::max(request.size(), leaf.size()); ++length) {
+      // A copy of exactly that size: a read past the end is seen by the sanitizers.
+      const Bytes request_part(request.begin(),
+                               request.begin() + static_cast<std::ptrdiff_t>(std::min(length, request.size() - 1)));
+      const Bytes leaf_part(leaf.begin(), leaf.begin() + static_cast<std::ptrdiff_t>(std::min(length, leaf.size() - 1)));
+      CPPUNIT_ASSERT(public_key_in_request(request_part).empty());
+      CPPUNIT_ASSERT(public_key_in_certificate(leaf_part).empty());
+    }
+  }
+
+  void a_certificate_read_twice_is_the_same_object() {
+    const Bytes leaf = ca_.issue({}, {}).leaf;
+    const auto first = read_certificate(leaf);
+    const auto again = read_certificate(leaf);
+    CPPUNIT_ASSERT(first && again && first->get() == again->get());
+    // Many others in between: it is read anew, and the first one is still ours.
+    for (int count = 0; count < 100; ++count) CPPUNIT_ASSERT(read_certificate(ca_.issue({}, {}).leaf).has_value());
+    const auto anew = read_certificate(leaf);
+    CPPUNIT_ASSERT(anew && first->get() != anew->get() && X509_cmp(first->get(), anew->get()) == 0);
   }
 
   void the_path_holds_name_and_generation() {

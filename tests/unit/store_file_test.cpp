@@ -35,6 +35,9 @@ class StoreFileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_file_size_limit_changes_nothing);
   CPPUNIT_TEST(a_read_only_directory_is_an_error);
   CPPUNIT_TEST(an_ordinary_user_can_do_all_of_it);
+  CPPUNIT_TEST(nothing_is_left_of_what_was_replaced);
+  CPPUNIT_TEST(a_reader_gets_the_old_or_the_new_whole_value);
+  CPPUNIT_TEST(a_replaced_file_that_others_hold_is_left_to_them);
   CPPUNIT_TEST(a_killed_writer_leaves_only_whole_files);
   CPPUNIT_TEST(unfinished_files_are_swept_after_an_hour);
   CPPUNIT_TEST_SUITE_END();
@@ -75,7 +78,6 @@ class StoreFileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(next && *next != revision && *next == (*store_->get("orders/a.order"))->revision);
     const auto same = store_->put("orders/a.order", bytes_of("two"), {});
     CPPUNIT_ASSERT(same && *same != *next);  // the same bytes, written again, are another revision
-    CPPUNIT_ASSERT(hidden_files(directory_.path()).empty());
   }
 
   void keys_are_listed_below_a_prefix() {
@@ -280,6 +282,42 @@ class StoreFileTest : public CppUnit::TestFixture {
                            if (*store->lock("leader", std::chrono::milliseconds(0), {}) == nullptr) return 5;
                            return store->quarantine("certificates/a/1.bundle") ? 0 : 6;
                          }));
+  }
+
+  void nothing_is_left_of_what_was_replaced() {
+    for (int round = 0; round < 100; ++round) {
+      CPPUNIT_ASSERT(put(*store_, "orders/a.order", "a private key, for instance"));
+    }
+    const auto hidden = hidden_files(directory_.path());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, hidden.size());  // kept for the next write
+    CPPUNIT_ASSERT_EQUAL(std::uintmax_t{0}, fs::file_size(hidden.front()));
+    fs::remove(hidden.front());
+    CPPUNIT_ASSERT(put(*store_, "orders/a.order", "and written anew when it was swept away"));
+  }
+
+  void a_reader_gets_the_old_or_the_new_whole_value() {
+    constexpr std::size_t size = 100 << 10;
+    CPPUNIT_ASSERT(store_->put("orders/a.order", Bytes(size, 0), {}).has_value());
+    std::jthread writer([&](const std::stop_token& stop) {
+      for (std::uint8_t value = 1; !stop.stop_requested(); ++value) {
+        static_cast<void>(store_->put("orders/a.order", Bytes(size, value), {.durability = Durability::process}).has_value());
+      }
+    });
+    for (int round = 0; round < 2000; ++round) {
+      const auto object = store_->get("orders/a.order");
+      CPPUNIT_ASSERT_MESSAGE(object ? "" : object.error().message, object && *object && (*object)->value.size() == size);
+      const Bytes& value = (*object)->value;
+      CPPUNIT_ASSERT(std::all_of(value.begin(), value.end(), [&value](std::uint8_t byte) { return byte == value.front(); }));
+    }
+  }
+
+  void a_replaced_file_that_others_hold_is_left_to_them() {
+    CPPUNIT_ASSERT(put(*store_, "orders/a.order", "old"));
+    fs::create_hard_link(directory_ / "orders/a.order", directory_ / "backup");
+    CPPUNIT_ASSERT(put(*store_, "orders/a.order", "new"));
+    CPPUNIT_ASSERT_EQUAL(std::uintmax_t{3}, fs::file_size(directory_ / "backup"));
+    CPPUNIT_ASSERT(hidden_files(directory_.path()).empty());
+    CPPUNIT_ASSERT_EQUAL(std::string("new"), text(*store_, "orders/a.order"));
   }
 
   void a_killed_writer_leaves_only_whole_files() {

@@ -7,6 +7,7 @@
 
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
+#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {
@@ -22,21 +23,6 @@ Error broken(const std::string& why, ErrorKind kind = ErrorKind::issuer_refused)
 // What is no certificate at all says nothing about the one that was issued: it is asked for again.
 Error garbled(const std::string& why) {
   return broken(why, ErrorKind::connection);
-}
-
-Result<std::string> digest_of(X509_PUBKEY* key) {
-  std::uint8_t* der = nullptr;
-  const int length = i2d_X509_PUBKEY(key, &der);
-  if (length <= 0) return broken("a public key could not be read");
-  const OpensslBytesHandle owned(der);
-  return to_hex(sha256({der, static_cast<std::size_t>(length)}));
-}
-
-Bytes der_of(X509* certificate) {
-  Bytes der(static_cast<std::size_t>(std::max(i2d_X509(certificate, nullptr), 0)));
-  std::uint8_t* position = der.data();
-  i2d_X509(certificate, &position);
-  return der;
 }
 
 std::string issuer_name(X509* certificate) {
@@ -62,24 +48,41 @@ bool signs(X509* issuer, X509* subject) {
   return good;
 }
 
-Result<std::vector<CertificateHandle>> read_all(std::string_view pem) {
+// A certificate of the text: as it stands there, and read.
+struct Sent {
+  Bytes der;
+  CertificateHandle certificate;
+};
+
+Result<std::vector<Sent>> read_all(std::string_view pem) {
   const BioHandle input(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (!input) return broken("there is no memory to read it");
-  std::vector<CertificateHandle> certificates;
-  while (CertificateHandle certificate{PEM_read_bio_X509(input.get(), nullptr, nullptr, nullptr)}) {
-    if (certificates.size() == certificate_limit) {
+  const CleanErrorQueue clean;
+  std::vector<Sent> all;
+  while (true) {
+    std::uint8_t* begin = nullptr;
+    long size = 0;
+    if (PEM_bytes_read_bio(&begin, &size, nullptr, PEM_STRING_X509, input.get(), nullptr, nullptr) != 1) break;
+    const OpensslBytesHandle owned(begin);
+    if (all.size() == certificate_limit) {
       return broken("it has more than " + std::to_string(certificate_limit) + " certificates");
     }
-    certificates.push_back(std::move(certificate));
+    Bytes der(begin, begin + size);
+    auto certificate = read_certificate(der);
+    if (!certificate) return garbled("certificate " + std::to_string(all.size() + 1) + " in it is damaged");
+    all.push_back({std::move(der), std::move(*certificate)});
   }
   // The end of the text is "no start line"; anything else is a damaged certificate.
   const unsigned long reason = ERR_peek_last_error();
-  const CleanErrorQueue clean;
   if (ERR_GET_LIB(reason) != ERR_LIB_PEM || ERR_GET_REASON(reason) != PEM_R_NO_START_LINE) {
-    return garbled("certificate " + std::to_string(certificates.size() + 1) + " in it is damaged");
+    return garbled("certificate " + std::to_string(all.size() + 1) + " in it is damaged");
   }
-  if (certificates.empty()) return garbled("there is no certificate in it");
-  return certificates;
+  if (all.empty()) return garbled("there is no certificate in it");
+  return all;
+}
+
+std::string digest_of(BytesView public_key) {
+  return to_hex(sha256(public_key));
 }
 
 }  // namespace
@@ -87,47 +90,36 @@ Result<std::vector<CertificateHandle>> read_all(std::string_view pem) {
 Result<Chain> read_chain(std::string_view pem, const std::string& request_key) {
   auto read = read_all(pem);
   if (!read) return read.error();
-  std::vector<CertificateHandle>& certificates = *read;
-  X509* current = nullptr;
-  for (const auto& certificate : certificates) {
-    auto digest = digest_of(X509_get_X509_PUBKEY(certificate.get()));
-    if (digest && *digest == request_key) {
-      current = certificate.get();
-      break;
-    }
-  }
-  if (current == nullptr) return broken("none of its certificates is for the key of our request");
+  const std::vector<Sent>& all = *read;
+  const auto ours = [&](const Sent& one) { return digest_of(public_key_in_certificate(one.der)) == request_key; };
+  const auto leaf = std::find_if(all.begin(), all.end(), ours);
+  if (leaf == all.end()) return broken("none of its certificates is for the key of our request");
 
   Chain chain;
-  chain.certificates.leaf = der_of(current);
-  std::vector<X509*> used{current};
+  chain.certificates.leaf = leaf->der;
+  std::vector<const Sent*> used{&*leaf};
   for (;;) {
+    X509* const current = used.back()->certificate.get();
     chain.issuer_names.push_back(issuer_name(current));
     if (is_root(current)) break;
-    X509* issuer = nullptr;
-    for (const auto& candidate : certificates) {
-      const bool taken = std::find(used.begin(), used.end(), candidate.get()) != used.end();
-      if (!taken && signs(candidate.get(), current)) {
-        issuer = candidate.get();
-        break;
-      }
-    }
-    if (issuer == nullptr) break;
-    used.push_back(issuer);
-    if (!is_root(issuer)) chain.certificates.chain.push_back(der_of(issuer));
-    current = issuer;
+    const auto issuer = std::find_if(all.begin(), all.end(), [&](const Sent& candidate) {
+      const bool taken = std::find(used.begin(), used.end(), &candidate) != used.end();
+      return !taken && signs(candidate.certificate.get(), current);
+    });
+    if (issuer == all.end()) break;
+    used.push_back(&*issuer);
+    if (!is_root(issuer->certificate.get())) chain.certificates.chain.push_back(issuer->der);
   }
-  if (used.size() == 1 && certificates.size() > 1) {
+  if (used.size() == 1 && all.size() > 1) {
     return broken("none of the certificates sent with the leaf has signed it");
   }
   return chain;
 }
 
 Result<std::string> request_key_digest(BytesView request) {
-  const std::uint8_t* position = request.data();
-  const RequestHandle parsed(d2i_X509_REQ(nullptr, &position, static_cast<long>(request.size())));
-  if (!parsed) return openssl_error(ErrorKind::internal, "the certificate request cannot be read");
-  return digest_of(X509_REQ_get_X509_PUBKEY(parsed.get()));
+  const BytesView key = public_key_in_request(request);
+  if (key.empty()) return Error{ErrorKind::internal, "the certificate request cannot be read"};
+  return digest_of(key);
 }
 
 }  // namespace evercert

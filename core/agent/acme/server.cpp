@@ -80,7 +80,7 @@ Result<HttpResponse> AcmeServer::send(const AccountKey& key, const std::string& 
   for (int attempt = 1;; ++attempt) {
     auto body = sign_jws(key, {request.url, *used, key_id}, request.payload);
     if (!body) return body.error();
-    HttpRequest post{"POST", request.url, "application/jose+json", std::move(*body), {}};
+    HttpRequest post{"POST", request.url, "application/jose+json", std::move(*body), {}, request.once};
     if (!request.accept.empty()) post.headers.emplace_back("Accept", request.accept);
     auto response = http_.send(post);
     if (!response) return response.error();

@@ -32,6 +32,7 @@ class AcmeServer {
     std::string payload;  // empty: POST-as-GET
     std::string what;     // "accept an order for www.example.com": for sentences
     std::string accept;   // media type, or empty
+    bool once = false;    // as in HttpRequest
   };
   // Any answer but a refused nonce, whatever its status. `key_id` empty: the key itself is sent along.
   Result<HttpResponse> send(const AccountKey& key, const std::string& key_id, const Request& request);

@@ -1,5 +1,6 @@
-// HTTP-01 (RFC 8555 section 8.3): the answer is put where the server on port 80 finds it. Answers stay for a while after they
-// are cleaned up, because CAs ask from several places and not all at once.
+// Validation by HTTP: ACME's HTTP-01 (RFC 8555 section 8.3), and the files below /.well-known/pki-validation/ that other CAs
+// ask for. The answer is put where the server on port 80 finds it. Answers stay for a while after they are cleaned up, because
+// CAs ask from several places and not all at once.
 #pragma once
 
 #include <chrono>
@@ -21,7 +22,6 @@ class Http01 : public ChallengeSolver {
   // Every answer goes to all places, in this order: the store first, so that no other server is asked before it can know.
   Http01(std::vector<AnswerPlace*> places, const Clock& clock) : places_(std::move(places)), clock_(clock) {}
 
-  [[nodiscard]] ChallengeKind kind() const override { return ChallengeKind::http_01; }
   Result<Done> present(const Challenge& challenge) override;
   Result<Done> clean_up(const Challenge& challenge) override;
 

@@ -16,7 +16,8 @@ std::string key_of(const OpenAnswer& answer) {
 }
 
 std::optional<ChallengeKind> kind_of_word(std::string_view word) {
-  for (const auto kind : {ChallengeKind::http_01, ChallengeKind::tls_alpn_01, ChallengeKind::dns_01}) {
+  for (const auto kind :
+       {ChallengeKind::http_01, ChallengeKind::tls_alpn_01, ChallengeKind::dns_01, ChallengeKind::http_file}) {
     if (word == to_string(kind)) return kind;
   }
   return std::nullopt;

@@ -1,4 +1,4 @@
-// ChallengeSolver: makes an answer visible to the CA, and takes it away again. One implementation per kind of challenge.
+// ChallengeSolver: makes an answer visible to the CA, and takes it away again. One implementation per way of proving.
 #pragma once
 
 #include "agent/issuer/issuer.h"
@@ -9,9 +9,10 @@ namespace evercert {
 class ChallengeSolver {
  public:
   virtual ~ChallengeSolver() = default;
-  [[nodiscard]] virtual ChallengeKind kind() const = 0;
-  // Returns once the answer can be asked for. Presenting the same challenge twice is no error.
+  // Lays the answer out. Presenting the same challenge twice is no error.
   virtual Result<Done> present(const Challenge& challenge) = 0;
+  // Whether it can be asked for everywhere by now; where answers take time to spread, not at once. One look, no waiting.
+  virtual Result<bool> visible(const Challenge&) { return true; }
   // Idempotent.
   virtual Result<Done> clean_up(const Challenge& challenge) = 0;
 };

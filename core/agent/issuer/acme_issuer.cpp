@@ -8,6 +8,7 @@
 #include "agent/acme/chain.h"
 #include "agent/acme/order.h"
 #include "agent/acme/problem.h"
+#include "agent/issuer/caa.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 
@@ -38,10 +39,12 @@ class AcmeIssuer : public Issuer {
         http_(std::move(http)),
         clock_(surroundings.clock),
         events_(surroundings.events),
+        stop_(surroundings.stop),
         server_(spec_.name, spec_.uri, *http_, surroundings.clock, surroundings.stop),
         account_(spec_, server_, surroundings.accounts, surroundings.events) {}
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
+  Result<std::string> test_login() override;
   Result<IssuerOrder> place(const Wanted& wanted) override;
   Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
   Result<std::vector<Challenge>> challenges(IssuerOrder& order) override;
@@ -70,6 +73,7 @@ class AcmeIssuer : public Issuer {
   const std::unique_ptr<HttpClient> http_;
   const Clock& clock_;
   Events& events_;
+  const std::stop_token stop_;
   AcmeServer server_;
   Account account_;
 };
@@ -104,6 +108,7 @@ Result<std::string> AcmeIssuer::profile_to_send(const Wanted& wanted) {
 }
 
 Result<IssuerOrder> AcmeIssuer::place(const Wanted& wanted) {
+  if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
   auto request_key = request_key_digest(wanted.request);
   if (!request_key) return request_key.error();
   auto profile = profile_to_send(wanted);
@@ -113,12 +118,12 @@ Result<IssuerOrder> AcmeIssuer::place(const Wanted& wanted) {
     payload["identifiers"].push_back({{"type", acme_kind(identifier.kind)}, {"value", identifier.value}});
   }
   if (!profile->empty()) payload["profile"] = *profile;
-  const AcmeServer::Request request{"", dump_json(payload), "accept an order for " + names_of(wanted.identifiers), ""};
+  const AcmeServer::Request request{"", dump_json(payload), "accept an order for " + names_of(wanted.identifiers), "", true};
   auto response = account_.post(&Directory::new_order, request);
   if (!response && !profile->empty() && !spec_.profile->required && is_problem(response.error(), "invalidProfile")) {
     warn("profile_not_offered", wanted.certificate, response.error().message + "; ordered without a profile");
     payload.erase("profile");
-    response = account_.post(&Directory::new_order, {"", dump_json(payload), request.what, ""});
+    response = account_.post(&Directory::new_order, {"", dump_json(payload), request.what, "", true});
   }
   if (!response) return response.error();
   const std::string url = response->header("Location");
@@ -321,6 +326,14 @@ Result<bool> AcmeIssuer::is_ours(const OrderResource& order) {
   if (chain) return true;
   if (chain.error().kind == ErrorKind::issuer_refused) return false;
   return chain.error();
+}
+
+Result<std::string> AcmeIssuer::test_login() {
+  auto list = orders_list();
+  if (!list) return list.error();
+  auto url = account_.url();
+  if (!url) return url.error();
+  return "the account " + *url;
 }
 
 Result<std::optional<IssuerOrder>> AcmeIssuer::find(const Wanted& wanted, const std::vector<std::string>& known) {

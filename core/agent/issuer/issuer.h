@@ -36,14 +36,15 @@ struct IssuerOrder {
   std::string detail;                               // JSON text private to the issuer, kept in the order record as it is
   std::optional<std::chrono::seconds> retry_after;  // when to ask again, if the CA said so
   std::optional<Error> problem;                     // why it is invalid, or what people must do
+  bool authorize_again = false;                     // pending, with challenges that were not handed out yet
 };
 
 // One proof of control that is still open.
 struct Challenge {
   ChallengeKind kind = ChallengeKind::http_01;
   Identifier identifier;
-  std::string token;
-  std::string answer;    // http-01: the key authorization
+  std::string token;     // http-file: HOST/FILE; dns-txt, dns-cname: the record's name
+  std::string answer;    // http-01: the key authorization; http-file: the content; dns-txt, dns-cname: the record's value
   std::string location;  // private to the issuer: how to say that it is ready
 };
 
@@ -62,11 +63,14 @@ class Issuer {
   virtual ~Issuer() = default;
   [[nodiscard]] virtual const IssuerSpec& spec() const = 0;
 
+  // Logs in at the CA and says as whom; places nothing.
+  virtual Result<std::string> test_login() = 0;
   // Places an order. Never called again for the same reference without find() first.
   virtual Result<IssuerOrder> place(const Wanted& wanted) = 0;
   // Looks for an order that an interrupted place() may have left at the CA; `known` are CA references that are not it.
   virtual Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) = 0;
-  // The open challenges of a pending order (those of authorizations that are valid already are left out).
+  // The open challenges of a pending order (those of authorizations that are valid already are left out). Where the CA is not
+  // ready to tell them, or people must act first, the order becomes `processing` or `waiting_for_people`.
   virtual Result<std::vector<Challenge>> challenges(IssuerOrder& order) = 0;
   // Tells the CA that one challenge can be validated.
   virtual Result<Done> respond(const IssuerOrder& order, const Challenge& challenge) = 0;

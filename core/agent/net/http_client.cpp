@@ -30,6 +30,8 @@ struct Exchange {
   HttpResponse response;
   bool oversize = false;
   bool head_complete = false;
+  bool once = false;
+  unsigned sent = 0;
 };
 
 std::string_view trimmed(std::string_view text) {
@@ -75,6 +77,12 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
         return size * count;
       },
       [](const std::string&) {});
+}
+
+// Called before each sending, also when libcurl repeats a request because a kept connection died.
+int allow_sending(void* target, char*, char*, int, int) {
+  auto& exchange = *static_cast<Exchange*>(target);
+  return exchange.once && exchange.sent++ > 0 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 int check_stop(void* settings, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
@@ -146,6 +154,7 @@ class CurlClient : public HttpClient {
     curl_easy_setopt(handle, CURLOPT_USERAGENT, settings_.user_agent.c_str());
     curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(handle, CURLOPT_PREREQFUNCTION, allow_sending);
     curl_easy_setopt(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (settings_.stop.stop_possible()) {
       curl_easy_setopt(handle, CURLOPT_NOPROGRESS, 0L);
@@ -209,12 +218,14 @@ class CurlClient : public HttpClient {
 
   Result<HttpResponse> perform(CURL* handle, const HttpRequest& request, const std::string& uri) {
     Exchange exchange;
+    exchange.once = request.once;
     std::array<char, CURL_ERROR_SIZE> reason{};
     const HeaderList headers = header_list(request);
     curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, reason.data());
     curl_easy_setopt(handle, CURLOPT_URL, uri.c_str());
     curl_easy_setopt(handle, CURLOPT_WRITEDATA, &exchange);
     curl_easy_setopt(handle, CURLOPT_HEADERDATA, &exchange);
+    curl_easy_setopt(handle, CURLOPT_PREREQDATA, &exchange);
     curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
     // HTTPGET also takes back what an earlier request on this handle set.
     curl_easy_setopt(handle, CURLOPT_HTTPGET, 1L);
@@ -229,7 +240,7 @@ class CurlClient : public HttpClient {
     }
     const CURLcode outcome = curl_easy_perform(handle);
     Result<HttpResponse> result = [&]() -> Result<HttpResponse> {
-      if (outcome != CURLE_OK) return failure(handle, outcome, uri, reason.data(), exchange.oversize);
+      if (outcome != CURLE_OK) return failure(handle, outcome, uri, reason.data(), exchange);
       // libcurl takes a connection that ends between two header lines for a whole answer.
       if (!exchange.head_complete) {
         return Error{ErrorKind::connection, origin_of(uri) + " closed the connection in the middle of its answer"};
@@ -261,7 +272,7 @@ class CurlClient : public HttpClient {
   }
 
   [[nodiscard]] Error failure(CURL* handle, CURLcode outcome, const std::string& uri, const std::string& reason,
-                              bool oversize) const {
+                              const Exchange& exchange) const {
     const std::string peer = origin_of(uri);
     const std::string why = reason.empty() ? curl_easy_strerror(outcome) : reason;
     const auto error = [](std::string sentence) { return Error{ErrorKind::connection, std::move(sentence)}; };
@@ -269,7 +280,10 @@ class CurlClient : public HttpClient {
       auto problem = std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}});
       return Error{ErrorKind::connection, std::move(sentence), std::nullopt, std::move(problem)};
     };
-    if (oversize) return error(peer + " sent an answer of more than 1 MiB; it was not read to its end");
+    if (exchange.oversize) return error(peer + " sent an answer of more than 1 MiB; it was not read to its end");
+    if (exchange.once && exchange.sent > 1) {
+      return error(peer + " closed the connection without an answer; whether it did what was asked has to be found out");
+    }
     switch (outcome) {
       case CURLE_ABORTED_BY_CALLBACK:
         return error("the request to " + peer + " was given up because the program ends");

@@ -23,6 +23,9 @@ struct HttpRequest {
   std::string content_type;  // with a body
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  // Never sent a second time when a kept connection dies without an answer (RFC 9110 section 9.2.2): the server may have done
+  // what was asked.
+  bool once = false;
 };
 
 struct HttpResponse {

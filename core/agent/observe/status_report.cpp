@@ -41,6 +41,7 @@ std::string remedy_for(const std::string& kind) {
       Remedy{"key_provider", "Check the key: the token, its PIN and its free space, or the algorithm asked for."},
       Remedy{"storage", "Check free space, owner and mode of the state directory; damaged files are in quarantine/."},
       Remedy{"challenge_failed", "Check that each name points to this server and that port 80 is open from the Internet."},
+      Remedy{"dns", "Check the name servers, their keys and policies, or the program that writes records; attempts go on."},
       Remedy{"not_served", "Check that the server listens where the proof asks it, or set proof_address or proof off."},
       Remedy{"internal", "This is a fault in evercert: please report it with the log's lines around this time."},
   };

@@ -1,4 +1,4 @@
-// The one status structure and its three faces. The agent's loop fills it; the shape of the JSON is fixed (docs/reference).
+// The one status structure and its faces. The agent's loop fills it; the shape of the JSON is fixed (docs/reference).
 #pragma once
 
 #include <chrono>
@@ -82,6 +82,7 @@ struct StatusReport {
 std::string render_json(const StatusReport& report);
 std::string render_metrics(const StatusReport& report);  // Prometheus text format 0.0.4
 std::string render_html(const StatusReport& report);
+std::string render_text(const StatusReport& report);  // a table for terminals
 
 // The remedy for an error kind, one sentence.
 std::string remedy_for(const std::string& kind);

@@ -30,6 +30,9 @@ OrderState state_by(IssuerOrderStatus status, bool responded) {
 // A request whose sender was killed may still be on its way to the CA, or in the making there.
 constexpr std::chrono::seconds until_settled{2};
 
+// A record that spreads is looked for this often.
+constexpr std::chrono::seconds look_again{1};
+
 bool order_is_dead(ErrorKind kind) {
   return kind == ErrorKind::issuer_refused || kind == ErrorKind::challenge_failed;
 }
@@ -78,11 +81,11 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
        "reads the authorizations, presents every open challenge",
        "the CA's reference, fsynced",
        "authorizes",
-       {presented, pending, invalid}},
+       {presented, pending, processing, invalid}},
       {presented,
        "respond",
        &OrderMachine::respond,
-       "tells the CA of one challenge",
+       "tells the CA of one challenge, once its answer can be seen everywhere",
        "`placed`",
        "authorizes again",
        {presented, pending}},
@@ -113,7 +116,7 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
        "asks for the order",
        "`placed`",
        "authorizes, then polls",
-       {pending, ready, processing, valid, invalid}},
+       {placed, pending, ready, processing, valid, invalid}},
       {valid,
        "collect",
        &OrderMachine::collect,
@@ -206,8 +209,19 @@ Result<StepResult> OrderMachine::authorize() {
           presented.error().with_prefix("the challenge for " + challenge.identifier.value + " could not be presented"));
     }
   }
+  // What an earlier way of proving laid out is of no use any more.
+  for (const auto& before : record_.challenges) {
+    const bool kept = std::any_of(challenges->begin(), challenges->end(), [&](const Challenge& now) {
+      return now.kind == before.kind && now.token == before.token && now.answer == before.answer;
+    });
+    if (!kept) static_cast<void>(parts_.solver.clean_up(before).has_value());
+  }
   record_.challenges = std::move(challenges).value();
   responded_ = 0;
+  const auto status = record_.order->status;
+  if (status == IssuerOrderStatus::processing || status == IssuerOrderStatus::waiting_for_people) {
+    return adopt(*record_.order, Durability::process);
+  }
   // Every authorization is valid already (the CA remembers an earlier one): only the order's own state is to be asked for.
   const bool none = record_.challenges.empty();
   pass(none ? OrderState::pending : OrderState::presented);
@@ -219,6 +233,9 @@ Result<StepResult> OrderMachine::authorize() {
 Result<StepResult> OrderMachine::respond() {
   if (responded_ < record_.challenges.size()) {
     const Challenge& challenge = record_.challenges[responded_];
+    auto visible = parts_.solver.visible(challenge);
+    if (!visible) return refused(visible.error());
+    if (!*visible) return StepResult{Wait::issuance, look_again};
     auto told = parts_.issuer.respond(*record_.order, challenge);
     // RFC 8555 section 7.5.1: a challenge that is under way or done may be refused; the order then says what became of it.
     if (!told && !order_is_dead(told.error().kind)) return told.error();
@@ -283,7 +300,8 @@ Result<Done> OrderMachine::prepare() {
 
 Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability) {
   const bool placed_now = !record_.order;
-  const bool responded = record_.state == OrderState::pending || record_.state == OrderState::processing;
+  const bool responded =
+      !order.authorize_again && (record_.state == OrderState::pending || record_.state == OrderState::processing);
   StepResult result;
   result.retry_after = order.retry_after;
   const OrderState next = state_by(order.status, responded);
@@ -294,7 +312,8 @@ Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability)
   } else if (next == OrderState::pending) {
     result.wait = Wait::validation;
   }
-  if (order.problem) record_.problem = order.problem;
+  // What people had to do is done once the CA does not say so any more.
+  if (order.problem || next != OrderState::invalid) record_.problem = order.problem;
   if (next == OrderState::invalid && !record_.problem) {
     record_.problem = Error{ErrorKind::issuer_refused, "the CA declared the order invalid without saying why"};
   }
@@ -305,6 +324,10 @@ Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability)
     if (auto entered = enter(next, durability); !entered) return entered.error();
   } else if (!same) {
     pass(next);
+    // People may take days: who must do what, and since when, is to survive a restart.
+    if (result.wait == Wait::people) {
+      if (auto written = write(durability); !written) return written.error();
+    }
   }
   if (placed_now) tell("order_placed", LogLevel::info, "an order for " + names_of(record_.identifiers) + " was placed");
   if (!same && next == OrderState::ready)

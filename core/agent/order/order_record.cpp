@@ -31,9 +31,11 @@ constexpr std::array<IssuerOrderStatus, 6> statuses{
     IssuerOrderStatus::valid,   IssuerOrderStatus::invalid, IssuerOrderStatus::waiting_for_people,
 };
 constexpr std::array<const char*, 6> status_words{"pending", "ready", "processing", "valid", "invalid", "waiting_for_people"};
-constexpr std::array<ChallengeKind, 3> challenge_kinds{ChallengeKind::http_01, ChallengeKind::tls_alpn_01,
-                                                       ChallengeKind::dns_01};
-constexpr std::array<const char*, 3> challenge_words{"http-01", "tls-alpn-01", "dns-01"};
+constexpr std::array<ChallengeKind, 7> challenge_kinds{
+    ChallengeKind::http_01, ChallengeKind::tls_alpn_01, ChallengeKind::dns_01, ChallengeKind::http_file,
+    ChallengeKind::dns_txt, ChallengeKind::dns_cname,   ChallengeKind::email};
+constexpr std::array<const char*, 7> challenge_words{"http-01", "tls-alpn-01", "dns-01", "http-file",
+                                                     "dns-txt", "dns-cname",   "email"};
 
 Json identifier_json(const Identifier& identifier) {
   return {{"type", identifier.kind == IdentifierKind::ip ? "ip" : "dns"}, {"value", identifier.value}};
@@ -95,7 +97,7 @@ Json problem_json(const Error& error) {
 Error problem_from(const Json& json) {
   Error error;
   const int kind = json.at("kind").get<int>();
-  if (kind < 0 || kind > static_cast<int>(ErrorKind::internal)) throw std::runtime_error("unknown kind of problem");
+  if (kind < 0 || kind > static_cast<int>(ErrorKind::dns)) throw std::runtime_error("unknown kind of problem");
   error.kind = static_cast<ErrorKind>(kind);
   error.message = json.at("message").get<std::string>();
   if (json.contains("retry_after")) error.retry_after = std::chrono::seconds(json.at("retry_after").get<std::int64_t>());

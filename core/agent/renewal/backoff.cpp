@@ -32,6 +32,7 @@ std::span<const seconds> row_of(ErrorKind kind) {
       return refused_row;
     case ErrorKind::storage:
     case ErrorKind::key_provider:
+    case ErrorKind::dns:
       return storage_row;
     case ErrorKind::rate_limited:
       return limited_row;

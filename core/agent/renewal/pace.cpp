@@ -30,6 +30,19 @@ Time time_of(const Json& number) {
   return Time(std::chrono::milliseconds(number.get<std::int64_t>()));
 }
 
+Json failure_json(const Pace::Failure& failure) {
+  return {{"kind", static_cast<int>(failure.kind)},
+          {"message", failure.message},
+          {"since", number_of(failure.since)},
+          {"in_a_row", failure.in_a_row}};
+}
+
+Pace::Failure failure_from(const Json& json) {
+  const int kind = std::clamp(json.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::dns));
+  return {static_cast<ErrorKind>(kind), json.at("message").get<std::string>(), time_of(json.at("since")),
+          json.at("in_a_row").get<unsigned>()};
+}
+
 Json json_of(const Pace& pace) {
   Json json{{"format", 1},
             {"next_attempt", number_of(pace.next_attempt)},
@@ -37,11 +50,10 @@ Json json_of(const Pace& pace) {
             {"issuer_failures", pace.issuer_failures},
             {"forgotten_at", number_of(pace.forgotten_at)},
             {"issued", Json::array()}};
-  if (pace.failure) {
-    json["failure"] = {{"kind", static_cast<int>(pace.failure->kind)},
-                       {"message", pace.failure->message},
-                       {"since", number_of(pace.failure->since)},
-                       {"in_a_row", pace.failure->in_a_row}};
+  if (pace.failure) json["failure"] = failure_json(*pace.failure);
+  for (const auto& [issuer, left] : pace.set_aside) {
+    Json& one = json["set_aside"][issuer] = {{"next_attempt", number_of(left.next_attempt)}};
+    if (left.failure) one["failure"] = failure_json(*left.failure);
   }
   for (const auto& issued : pace.issued) {
     json["issued"].push_back(
@@ -56,11 +68,13 @@ Pace pace_of(const Json& json) {
   pace.issuer_index = json.at("issuer_index").get<unsigned>();
   pace.issuer_failures = json.at("issuer_failures").get<unsigned>();
   if (json.contains("forgotten_at")) pace.forgotten_at = time_of(json.at("forgotten_at"));
-  if (json.contains("failure")) {
-    const auto& failure = json.at("failure");
-    const int kind = std::clamp(failure.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::internal));
-    pace.failure = Pace::Failure{static_cast<ErrorKind>(kind), failure.at("message").get<std::string>(),
-                                 time_of(failure.at("since")), failure.at("in_a_row").get<unsigned>()};
+  if (json.contains("failure")) pace.failure = failure_from(json.at("failure"));
+  if (json.contains("set_aside")) {
+    for (const auto& [issuer, left] : json.at("set_aside").items()) {
+      auto& one = pace.set_aside[issuer];
+      one.next_attempt = time_of(left.at("next_attempt"));
+      if (left.contains("failure")) one.failure = failure_from(left.at("failure"));
+    }
   }
   for (const auto& issued : json.at("issued")) {
     pace.issued.push_back({{time_of(issued.at("at")), std::chrono::seconds(issued.at("lifetime").get<std::int64_t>())},

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,7 +27,13 @@ struct Pace {
   Time next_attempt;             // no step before it
   unsigned issuer_index = 0;     // which of the certificate's issuers is asked
   unsigned issuer_failures = 0;  // failed orders there in a row
-  Time forgotten_at;             // when a CA last had forgotten an order of ours; unset by the next certificate
+  // Of issuers that were left for the next one, until a certificate was issued: their failure and the end of their pause.
+  struct SetAside {
+    std::optional<Failure> failure;
+    Time next_attempt;
+  };
+  std::map<std::string, SetAside> set_aside;
+  Time forgotten_at;  // when a CA last had forgotten an order of ours; unset by the next certificate
   struct Issued {
     Issue issue;
     std::string names;  // which set of names it was for

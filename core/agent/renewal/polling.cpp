@@ -19,6 +19,11 @@ constexpr std::array<milliseconds, 11> issuance_row{
 // A CA that works on an order for more than two minutes may take hours.
 constexpr std::array<milliseconds, 4> patient_row{std::chrono::minutes(1), std::chrono::minutes(2), std::chrono::minutes(5),
                                                   std::chrono::minutes(10)};
+// People take hours and days: soon after the order, then hourly, then daily.
+constexpr std::array<milliseconds, 6> people_row{std::chrono::seconds(15), std::chrono::minutes(1),  std::chrono::minutes(5),
+                                                 std::chrono::minutes(15), std::chrono::minutes(30), std::chrono::hours(1)};
+constexpr std::chrono::hours hourly_until{24};
+constexpr std::chrono::hours daily{24};
 constexpr milliseconds patience{std::chrono::minutes(2)};
 constexpr milliseconds longest_wish{std::chrono::minutes(5)};
 constexpr milliseconds after_last_hit{20};
@@ -59,8 +64,11 @@ void Polling::polled(std::optional<std::chrono::seconds> retry_after, Time now) 
 }
 
 Time Polling::next(const Experience& experience, double random) const {
+  if (what_ == For::people) {
+    const milliseconds pause = last_ - begun_ > hourly_until ? daily : at(people_row, polls_);
+    return last_ + std::max(varied(pause, random), milliseconds(retry_after_.value_or(std::chrono::seconds(0))));
+  }
   if (retry_after_) return last_ + std::min<milliseconds>(*retry_after_, longest_wish);
-  if (what_ == For::people) return last_ + varied(at(patient_row, polls_), random);
   const bool long_since = last_ - begun_ > patience;
   if (what_ == For::issuance) {
     return last_ + (long_since ? varied(at(patient_row, patient_polls_), random)

@@ -175,6 +175,7 @@ Workers::Again Renewal::consider(Time now) {
   polling_.end();
   retry_at_.reset();
   hits_told_ = false;
+  farthest_ = OrderState::planned;
   return take_step(now);
 }
 
@@ -182,13 +183,30 @@ Workers::Again Renewal::consider(Time now) {
 
 Workers::Again Renewal::carry_on(Time now) {
   look_for_hits(now);
+  bool cancelled = false;
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled = std::exchange(cancelled_, false);
+  }
+  if (cancelled && !issued_) {
+    auto problem = std::make_shared<const Problem>(Problem{"urn:evercert:error:orderCancelled", "", "", {}});
+    const Error why{ErrorKind::action_required, "the order was cancelled on request; renew orders again", std::nullopt,
+                    problem};
+    if (auto given_up = machine_->give_up(why); !given_up) return step_failed(given_up.error(), now);
+    return take_step(now);
+  }
   const bool outage_over = waits_for_probe_ && !seat_->budget->is_open();
   if (retry_at_ && now < *retry_at_ && !outage_over) {
     const std::lock_guard lock(mutex_);
     if (!requested_) return {*retry_at_};
   }
   if (issued_) return publish(now);
-  if (polling_.waiting()) {
+  bool ask_now = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ask_now = std::exchange(ask_now_, false);
+  }
+  if (polling_.waiting() && !ask_now) {
     const Time next = polling_.next(seat_->budget->experience(), parts_.random());
     if (next > now) return {next};
   }
@@ -215,6 +233,11 @@ Workers::Again Renewal::take_step(Time now) {
   look_for_hits(now);
 
   const OrderState after = machine_->state();
+  // An order that gets on has no row of failures, however often a single step has to be tried.
+  if (after > farthest_) {
+    farthest_ = after;
+    if (pace_.failure && pace_.failure->kind == ErrorKind::connection) pace_.failure->in_a_row = 0;
+  }
   show(std::string("order: ") + to_string(after), std::nullopt, "");
   if (after == OrderState::failed) {
     Error why = machine_->record().problem.value_or(Error{ErrorKind::internal, "the order was given up"});
@@ -230,6 +253,7 @@ Workers::Again Renewal::take_step(Time now) {
   if (before == OrderState::pending && after != OrderState::pending && after != OrderState::invalid && polling_.waiting()) {
     seat_->budget->learn_hits(polling_.hits(), polling_.challenges());
   }
+  note_people(result->wait == Wait::people, now);
   if (result->wait == Wait::none) {
     polling_.end();
     return {now};
@@ -260,6 +284,12 @@ Workers::Again Renewal::publish(Time now) {
   pair.reference = record.key_reference;
   auto facts = leaf_facts(issued_->leaf);
   auto published = facts ? parts_.publish(certificate_, std::move(pair), record.issuer) : Result<Done>(facts.error());
+  if (!published && published.error().kind == ErrorKind::issuer_refused && seat_->issuer->spec().type != "acme") {
+    // It is paid for: somebody must look at what came of it before anything is ordered again.
+    Error paid = published.error();
+    paid.kind = ErrorKind::action_required;
+    return step_failed(paid, now);
+  }
   if (!published && published.error().kind != ErrorKind::issuer_refused) return step_failed(published.error(), now);
   if (!published) {
     issued_.reset();
@@ -271,6 +301,9 @@ Workers::Again Renewal::publish(Time now) {
   pace_.failure.reset();
   pace_.next_attempt = pace_.forgotten_at = Time();
   pace_.issuer_failures = 0;
+  // The next renewal begins with the first issuer again.
+  pace_.issuer_index = 0;
+  pace_.set_aside.clear();
   static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
   clean_up(record);
   // When this write fails the record says `valid` still; who reads it finds the key in the newest bundle.

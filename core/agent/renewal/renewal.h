@@ -82,6 +82,9 @@ class Renewal {
   // A person asks: now, past the back-off; with `force` also past the storm guard. The reason why not, if the guard forbids.
   std::optional<std::string> request(bool force);
 
+  // A person asks that the open order is given up. The reason why not, if there is none.
+  std::optional<std::string> cancel();
+
   [[nodiscard]] RenewalView view() const;
 
  private:
@@ -102,8 +105,13 @@ class Renewal {
   // The CA answered: who waits for its return goes on.
   void reached(Time now);
   void look_for_hits(Time now);
+  // Says once what people must do while the order waits for them, and reminds of it daily.
+  void note_people(bool waits, Time now);
   Time note_failure(const Error& error, Time now, std::optional<Time> probe = std::nullopt);
-  void choose_issuer(const Error& error);
+  // Whether another issuer is to be asked from now on.
+  bool choose_issuer(const Error& error);
+  // Leaves the issuer of that name with its failure and its pause; when the next one may be asked.
+  Time move_on(const std::string& left, const Error& error, Time now);
   void tell(const char* name, LogLevel level, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields = {});
   void show(const std::string& now_text, std::optional<Time> next, const std::string& why);
@@ -126,6 +134,9 @@ class Renewal {
   std::optional<Time> retry_at_;
   bool waits_for_probe_ = false;  // the pause ends with the outage
   bool hits_told_ = false;
+  std::optional<Pace::Failure> people_;  // what they must do, while it is waited for
+  Time people_told_;
+  OrderState farthest_ = OrderState::planned;  // of the open order
   bool has_place_ = false;
 
   mutable std::mutex mutex_;  // guards what follows
@@ -134,6 +145,8 @@ class Renewal {
   std::optional<Error> held_;
   bool requested_ = false;
   bool forced_ = false;
+  bool cancelled_ = false;
+  bool ask_now_ = false;  // an order that waits is to be asked for at once
   std::vector<Issue> issues_;
   std::shared_ptr<Budget> budget_;
   RenewalView view_;

@@ -9,6 +9,10 @@ namespace evercert {
 namespace {
 
 constexpr unsigned failures_before_next_issuer = 3;
+// A limit that ends sooner is waited for.
+constexpr std::chrono::minutes long_wait{10};
+// The last component of the type of an order's problem when a person cancelled it.
+constexpr const char* cancelled_word = "orderCancelled";
 constexpr double try_every_issuer_below = 1.0 / 6;
 // One that forgets more often than this is to be spared like any other that fails.
 constexpr std::chrono::hours forgetting_is_forgiven{1};
@@ -69,7 +73,9 @@ Workers::Again Renewal::order_again(const Error& error, Time now) {
 
 Workers::Again Renewal::order_failed(const Error& error, Time now) {
   if (machine_ && is_forgotten(error) && now - pace_.forgotten_at > forgetting_is_forgiven) return order_again(error, now);
-  choose_issuer(error);
+  const auto& issuers = certificate_.issuers;
+  const std::string asked = issuers[pace_.issuer_index % issuers.size()];
+  const bool moves = choose_issuer(error);
   Time at = note_failure(error, now);
   // What the configuration has changed is ordered anew at once.
   if (error.kind == ErrorKind::configuration && machine_ && machine_->state() == OrderState::failed) {
@@ -81,7 +87,14 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
   end_order();
   {
     const std::lock_guard lock(mutex_);
-    requested_ = forced_ = false;
+    // What a person asked for is asked of the next issuer, too.
+    if (!moves) requested_ = forced_ = false;
+  }
+  if (moves) {
+    const std::string next = issuers[pace_.issuer_index % issuers.size()];
+    at = move_on(asked, error, now);
+    show("", at, "ordered from " + next + ", since " + asked + " failed: " + error.message);
+    return {at};
   }
   const bool person = error.kind == ErrorKind::action_required || error.kind == ErrorKind::configuration;
   if (at > now) {
@@ -113,10 +126,15 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   return pace_.next_attempt;
 }
 
-void Renewal::choose_issuer(const Error& error) {
-  if (certificate_.issuers.size() < 2) return;
+bool Renewal::choose_issuer(const Error& error) {
+  if (certificate_.issuers.size() < 2) return false;
   const Time now = parts_.clock.now();
-  const bool elsewhere = error.kind == ErrorKind::rate_limited || problem_word(error) == "caa";
+  const std::string word = problem_word(error);
+  if (word == cancelled_word) return false;
+  const bool limited = error.kind == ErrorKind::rate_limited && error.retry_after.value_or(long_wait) >= long_wait;
+  // What waits for a person there can be had elsewhere meanwhile.
+  const bool person = error.kind == ErrorKind::action_required || error.kind == ErrorKind::configuration;
+  const bool elsewhere = limited || person || word == "caa";
   const bool long_since = pace_.failure && now - pace_.failure->since > std::chrono::hours(24);
   const double left = share_left(now);
   bool never = false;
@@ -125,9 +143,27 @@ void Renewal::choose_issuer(const Error& error) {
     never = !installed_;
   }
   const bool hurry = !never && left < try_every_issuer_below;
-  if (++pace_.issuer_failures < failures_before_next_issuer && !elsewhere && !long_since && !hurry) return;
+  if (++pace_.issuer_failures < failures_before_next_issuer && !elsewhere && !long_since && !hurry) return false;
   pace_.issuer_index = static_cast<unsigned>((pace_.issuer_index + 1) % certificate_.issuers.size());
   pace_.issuer_failures = 0;
+  return true;
+}
+
+Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
+  const auto& issuers = certificate_.issuers;
+  const std::string next = issuers[pace_.issuer_index % issuers.size()];
+  const auto shown = pace_.failure;
+  pace_.set_aside[left] = {pace_.failure, pace_.next_attempt};
+  const auto known = pace_.set_aside.extract(next);
+  pace_.failure = known ? known.mapped().failure : std::nullopt;
+  pace_.next_attempt = known ? known.mapped().next_attempt : Time();
+  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  const Time at = std::max(now, pace_.next_attempt);
+  tell("issuer_changed", LogLevel::warn, "ordered from " + next + " from now on; " + left + " failed: " + error.message,
+       {{"kind", to_string(error.kind)}, {"from", left}, {"to", next}, {"retry_at", to_rfc3339(at)}});
+  const std::lock_guard lock(mutex_);
+  view_.failure = shown;
+  return at;
 }
 
 // The process before us published and ended before it wrote so down: the guard must know of it all the same.
@@ -148,6 +184,30 @@ void Renewal::remember_published() {
   pace_.failure.reset();
   pace_.next_attempt = pace_.forgotten_at = Time();
   static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+}
+
+void Renewal::note_people(bool waits, Time now) {
+  constexpr std::chrono::hours between_reminders{24};
+  if (!waits && !people_) return;
+  if (!waits) {
+    people_.reset();
+    const std::lock_guard lock(mutex_);
+    view_.failure = pace_.failure;
+    return;
+  }
+  const auto& record = machine_->record();
+  const std::string message = record.problem ? record.problem->message : "somebody at the CA must act before it goes on";
+  if (!people_ || people_->message != message) {
+    const Time since = record.history.empty() ? now : record.history.back().at;
+    people_ = Pace::Failure{ErrorKind::action_required, message, since, 1};
+    people_told_ = Time();
+  }
+  if (now - people_told_ >= between_reminders) {
+    people_told_ = now;
+    tell("action_required", LogLevel::warn, message, {{"kind", "action_required"}, {"since", to_rfc3339(people_->since)}});
+  }
+  const std::lock_guard lock(mutex_);
+  view_.failure = people_;
 }
 
 void Renewal::look_for_hits(Time now) {
@@ -173,6 +233,7 @@ void Renewal::end_order() {
   parts_.watch_hits(job_, {});
   machine_.reset();
   issued_.reset();
+  people_.reset();
   polling_.end();
   retry_at_.reset();
   const std::lock_guard lock(mutex_);
@@ -227,8 +288,15 @@ std::optional<std::string> Renewal::request(bool force) {
              to_rfc3339(*until) + " (--force overrides it)";
     }
   }
-  requested_ = true;
+  requested_ = ask_now_ = true;
   forced_ = force;
+  return std::nullopt;
+}
+
+std::optional<std::string> Renewal::cancel() {
+  const std::lock_guard lock(mutex_);
+  if (!view_.order) return certificate_.name + " has no open order";
+  cancelled_ = ask_now_ = true;
   return std::nullopt;
 }
 

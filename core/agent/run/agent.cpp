@@ -60,6 +60,12 @@ void Agent::end() {
   ground_.loop.post([this] { finish(std::chrono::steady_clock::now()); });
 }
 
+std::string Agent::renew(const std::string& certificate) {
+  if (!leader_) return "another agent leads this state directory; ask with `evercert renew " + certificate + "`";
+  const auto refused = leader_->renew(certificate, false);
+  return refused ? *refused : "the renewal begins";
+}
+
 void Agent::listen() {
   if (descriptors_.channel >= 0) {
     parent_ = getppid();
@@ -203,8 +209,10 @@ void Agent::render() {
   if (!leader_) return;
   const auto begun = std::chrono::steady_clock::now();
   const StatusReport report = leader_->report();
-  const std::pair<const char*, std::string> pages[] = {
-      {"status.json", render_json(report)}, {"status.html", render_html(report)}, {"status.prom", render_metrics(report)}};
+  const std::pair<const char*, std::string> pages[] = {{"status.json", render_json(report)},
+                                                       {"status.html", render_html(report)},
+                                                       {"status.prom", render_metrics(report)},
+                                                       {"status.txt", render_text(report)}};
   WriteOptions options;
   options.durable = false;
   for (const auto& [name, text] : pages) {

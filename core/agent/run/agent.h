@@ -29,6 +29,9 @@ class Agent {
   // After run(): the program that this process is to execute next, since the server's configuration changed; or empty.
   [[nodiscard]] const std::string& successor() const { return successor_; }
 
+  // What becomes of a wish to renew that came from the server itself, as a sentence. Never forced. Main thread only.
+  std::string renew(const std::string& certificate);
+
   enum class Role { candidate, leader, follower, retired };
   [[nodiscard]] Role role() const { return role_; }
 

@@ -27,7 +27,8 @@ Follower::Follower(Ground& ground, std::function<void()> alone)
                       ground_.loop.post([this, alive, message] {
                         if (!alive.expired() && leader_) static_cast<void>(leader_->send(message).has_value());
                       });
-                    }}) {}
+                    },
+                    ground.outlet}) {}
 
 Follower::~Follower() {
   watches_.clear();

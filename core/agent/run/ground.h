@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "agent/deliver/outlet.h"
 #include "agent/observe/event.h"
 #include "agent/run/loop.h"
 #include "agent/run/seats.h"
@@ -31,6 +32,8 @@ struct Ground {
   Loop& loop;
   // Unset: real ones.
   Seats::Maker make_issuer;
+  // For servers that do not read bundles themselves; may be null.
+  Outlet* outlet = nullptr;
 };
 
 }  // namespace evercert

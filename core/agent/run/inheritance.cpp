@@ -23,7 +23,7 @@ namespace evercert {
 namespace {
 
 constexpr std::size_t descriptor_count = 5;
-constexpr std::size_t longest_line = 2000;
+constexpr std::size_t longest_first_line = 2000;
 
 const char* word_of(LogLevel level) {
   switch (level) {
@@ -138,7 +138,8 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
   if (!message) return message.error();
   const auto document = parse_json(message->text, "the server's message");
   auto instance = document ? json_text(*document, "instance", "the server's message") : Result<std::string>(document.error());
-  if (!instance || instance->empty() || message->descriptors.size() != descriptor_count)
+  if (!instance || instance->empty() || message->descriptors.size() < descriptor_count ||
+      message->descriptors.size() > descriptor_count + 1)
     return Error{ErrorKind::internal,
                  "the server handed over something else than was agreed: module and program are of "
                  "different releases"};
@@ -148,6 +149,7 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
   inheritance.wake = std::move(message->descriptors[2]);
   inheritance.plan = std::move(message->descriptors[3]);
   inheritance.secrets = std::move(message->descriptors[4]);
+  if (message->descriptors.size() > descriptor_count) inheritance.link = std::move(message->descriptors[5]);
   return inheritance;
 }
 
@@ -185,7 +187,8 @@ void ChannelLogger::write(LogLevel level, std::string_view line) {
 }
 
 bool ChannelLogger::send(LogLevel level, std::string_view line) const {
-  const std::string message = dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_line))}});
+  const std::string message =
+      dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_first_line))}});
   return ::send(channel_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 

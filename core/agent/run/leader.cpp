@@ -39,7 +39,6 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       keys_(make_file_keys()),
       stored_answers_(ground.store, ground.keys.agent),
       board_answers_(ground.board),
-      http_01_({&stored_answers_, &board_answers_}, ground.clock),
       hit_watch_(ground.board, ground.report),
       seats_(ground.make_issuer ? ground.make_issuer
                                 : [this](const IssuerSpec& spec) {
@@ -50,12 +49,12 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
                                     return make_issuer(
                                         spec, {accounts_, ground_.events, ground_.clock, stop_.get_token(), answered});
                                   },
-             {{ChallengeKind::http_01, &http_01_}}, ground.events),
+             [this](const IssuerSpec& spec) { return make_solver(spec); }, ground.events),
       since_(ground.clock.now()),
       workers_(ground.clock, worker_threads),
       publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
                     [this](const std::string& certificate) { refresh(certificate); },
-                    {}}) {}
+                    {}, ground.outlet}) {}
 
 Leader::~Leader() {
   abort_requests();
@@ -198,6 +197,18 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
           random_share};
 }
 
+std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {
+  const auto http = std::make_shared<Http01>(std::vector<AnswerPlace*>{&stored_answers_, &board_answers_}, ground_.clock);
+  const auto dns = std::make_shared<DnsRecords>(spec.dns, ground_.clock, stop_.get_token());
+  return std::make_unique<AnySolver>(std::map<ChallengeKind, std::shared_ptr<ChallengeSolver>>{
+      {ChallengeKind::http_01, http},
+      {ChallengeKind::http_file, http},
+      {ChallengeKind::dns_01, dns},
+      {ChallengeKind::dns_txt, dns},
+      {ChallengeKind::dns_cname, dns},
+  });
+}
+
 std::optional<IssuerSeat> Leader::seat_of(const PlanUnion::Item& item, const std::string& issuer) {
   const IssuerSpec* spec = item.plan->issuer(issuer);
   return spec == nullptr ? std::nullopt : seats_.seat(*spec);
@@ -230,6 +241,16 @@ std::optional<std::string> Leader::renew(const std::string& certificate, bool fo
   std::optional<std::string> refused;
   for (const auto& renewal : renewals_of(certificate)) {
     if (auto why = renewal->request(force)) refused = why;
+    workers_.poke(renewal->job());
+  }
+  return refused;
+}
+
+std::optional<std::string> Leader::cancel(const std::string& certificate) {
+  std::optional<std::string> refused = certificate + " has no open order";
+  for (const auto& renewal : renewals_of(certificate)) {
+    if (renewal->cancel()) continue;
+    refused.reset();
     workers_.poke(renewal->job());
   }
   return refused;

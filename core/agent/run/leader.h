@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/challenge/any_solver.h"
+#include "agent/challenge/dns_records.h"
 #include "agent/challenge/http_01.h"
 #include "agent/run/ground.h"
 #include "agent/run/hit_watch.h"
@@ -45,6 +47,8 @@ class Leader {
 
   // For the control socket. `renew`: the reason why not.
   std::optional<std::string> renew(const std::string& certificate, bool force);
+  // Gives up the open orders of a certificate; the reason why not.
+  std::optional<std::string> cancel(const std::string& certificate);
   [[nodiscard]] const PlanUnion& plans() const { return plans_; }
   [[nodiscard]] Publication& publication() { return publication_; }
   [[nodiscard]] Workers& workers() { return workers_; }
@@ -59,6 +63,7 @@ class Leader {
   [[nodiscard]] RenewalParts parts_for(const PlanUnion::Item& item);
   [[nodiscard]] CertificateStatus status_of(const PlanUnion::Item& item, StatusReport& report);
   std::vector<std::shared_ptr<Renewal>> renewals_of(const std::string& certificate) const;
+  [[nodiscard]] std::unique_ptr<ChallengeSolver> make_solver(const IssuerSpec& spec);
   void sweep();
   void watch_expiry();
 
@@ -71,7 +76,6 @@ class Leader {
   std::unique_ptr<KeyProvider> keys_;
   StoredAnswers stored_answers_;
   BoardAnswers board_answers_;
-  Http01 http_01_;
   HitWatch hit_watch_;
   Seats seats_;
   PlanUnion plans_;

@@ -16,6 +16,7 @@
 #include "agent/challenge/http_responder.h"
 #include "agent/run/agent.h"
 #include "agent/run/inheritance.h"
+#include "agent/run/worker_link.h"
 #include "agent/store/file_store.h"
 #include "evercert/launch.h"
 #include "serving/base/files.h"
@@ -23,7 +24,7 @@
 namespace evercert {
 namespace {
 
-enum Exit { exit_done = 0, exit_failed = 1, exit_configuration = 3 };
+enum ProgramExit { program_done = 0, program_failed = 1, program_refused = 3 };
 
 class ErrorStreamLogger : public Logger {
  public:
@@ -39,7 +40,7 @@ class ErrorStreamLogger : public Logger {
 
 int fail(Logger& log, const Error& error) {
   log.write(LogLevel::error, error.message);
-  return error.kind == ErrorKind::configuration ? exit_configuration : exit_failed;
+  return error.kind == ErrorKind::configuration ? program_refused : program_failed;
 }
 
 struct Configured {
@@ -67,6 +68,7 @@ struct Gathered {
   SealKeys keys;
   std::string instance;
   std::string state_path;
+  int link = -1;  // to a worker that cannot read bundles
 };
 
 // The same process with the server's new configuration, which it is given once it is ready, and perhaps a newer program. Steps
@@ -77,7 +79,7 @@ int become_successor(const std::string& program, int channel, Logger& log) {
   char* const environment[] = {nullptr};
   if (fcntl(channel, F_SETFD, 0) == 0) execve(program.c_str(), arguments, environment);
   log.write(LogLevel::error, system_error(ErrorKind::internal, "cannot execute " + program, errno).message);
-  std::_Exit(exit_failed);
+  std::_Exit(program_failed);
 }
 
 int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descriptors& descriptors, Logger& log) {
@@ -105,21 +107,28 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
                 board,
                 report,
                 loop,
-                {}};
+                {},
+                nullptr};
+  std::optional<WorkerLink> link;
+  if (gathered.link >= 0) {
+    link.emplace(loop, gathered.link, ground.plan, board, report, log);
+    ground.outlet = &*link;
+  }
   Agent agent(ground, descriptors);
+  if (link) link->on_renew([&agent](const std::string& certificate) { return agent.renew(certificate); });
   auto ended = agent.run();
   if (!ended) return fail(log, ended.error());
   if (!agent.successor().empty()) return become_successor(agent.successor(), descriptors.channel, log);
   // A request to a CA is still under way: its record is on disk, and nobody waits for us.
-  if (!*ended) std::_Exit(exit_done);
-  return exit_done;
+  if (!*ended) std::_Exit(program_done);
+  return program_done;
 }
 
 int run_under_server(int channel) {
   auto inherited = receive_inheritance(channel);
   if (!inherited) {
     ErrorStreamLogger log;
-    return inherited.error().kind == ErrorKind::connection ? exit_done : fail(log, inherited.error());
+    return inherited.error().kind == ErrorKind::connection ? program_done : fail(log, inherited.error());
   }
   ChannelLogger log(inherited->channel.get());
   auto secrets = read_secrets(inherited->secrets.get());
@@ -138,8 +147,9 @@ int run_under_server(int channel) {
   auto report = ReportPage::map(inherited->report.get());
   if (!report) return fail(log, report.error());
   const std::string state_path = configured->plan->state_path;
-  Gathered gathered{std::move(configured).value(), std::move(secrets->files), std::move(secrets->keys), inherited->instance,
-                    state_path};
+  Gathered gathered{
+      std::move(configured).value(), std::move(secrets->files), std::move(secrets->keys), inherited->instance, state_path,
+      inherited->link.get()};
   return work(std::move(gathered), *board, *report, {inherited->channel.get(), inherited->wake.get(), -1}, log);
 }
 
@@ -204,12 +214,7 @@ int run_alone(const RunOptions& options) {
   // Before becoming the user: low ports are root's. Its thread begins here, so the user changes for all threads (setuid(2)).
   auto responder =
       HttpResponder::start({"0.0.0.0", "::"}, plan.http_port, [&](std::string_view token) -> std::optional<std::string> {
-        auto answer = board->find_answer(ChallengeKind::http_01, token);
-        if (!answer) return std::nullopt;
-        report->hit(answer->slot);
-        const std::uint64_t one = 1;
-        static_cast<void>(::write(wake.get(), &one, sizeof one) == 0);
-        return answer->answer;
+        return answer_challenge(*board, &*report, wake.get(), ChallengeKind::http_01, token);
       });
   if (!responder) return fail(log, responder.error());
   if (auto became = become(*user); !became) return fail(log, became.error());
@@ -227,7 +232,7 @@ int run_alone(const RunOptions& options) {
 int run_program(const RunOptions& options) {
   signal(SIGPIPE, SIG_IGN);
   return at_boundary(
-      static_cast<int>(exit_failed),
+      static_cast<int>(program_failed),
       [&] { return options.descriptor >= 0 ? run_under_server(options.descriptor) : run_alone(options); },
       [](const std::string& reason) {
         const std::string line = "the agent failed: " + reason + "\n";

@@ -4,6 +4,7 @@
 
 #include "agent/run/proof.h"
 #include "serving/key/key_provider.h"
+#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {
@@ -11,19 +12,6 @@ namespace {
 // A listener of the same machine answers in milliseconds; one that is busy gets the benefit of the doubt until the alarm.
 constexpr std::chrono::milliseconds until_alarm{2000};
 constexpr std::chrono::milliseconds one_probe{1000};
-
-Bytes public_key_of_request(BytesView request) {
-  const CleanErrorQueue clean;
-  const unsigned char* position = request.data();
-  const RequestHandle parsed(d2i_X509_REQ(nullptr, &position, static_cast<long>(request.size())));
-  if (!parsed) return {};
-  unsigned char* der = nullptr;
-  const int length = i2d_X509_PUBKEY(X509_REQ_get_X509_PUBKEY(parsed.get()), &der);
-  if (length <= 0) return {};
-  Bytes bytes(der, der + length);
-  OPENSSL_free(der);
-  return bytes;
-}
 
 bool same_names(std::vector<Identifier> a, std::vector<Identifier> b) {
   std::sort(a.begin(), a.end());
@@ -110,10 +98,10 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     place.current.unreadable = !newest;
   }
   auto seen = current(certificate.name);
-  if (prove && seen.generation != 0) {
+  if (prove && newest && newest->bundle) {
     // What was issued this minute and is new to us has just been published, by a leader or by an agent before us.
     const bool fresh = seen.generation != before && parts_.clock.now() - seen.published_at < std::chrono::minutes(1);
-    prove_later(certificate, seen.generation, fresh);
+    show(certificate, *newest->bundle, fresh);
   }
   return seen;
 }
@@ -128,16 +116,16 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
   PublishOptions options;
   options.above = parts_.board.generation(*place.slot);
   options.verified = verified;
+  options.committed = [&](std::uint64_t number) { parts_.board.publish(*place.slot, number); };
   auto generation = publish_bundle(parts_.store, parts_.serving, bundle, now, options);
   if (!generation) return generation;
-  parts_.board.publish(*place.slot, *generation);
   bundle.generation = *generation;
   note(certificate, place, bundle);
   tell("published", LogLevel::notice, certificate.name,
        "generation " + std::to_string(*generation) + " of " + certificate.name + " is published",
        {{"generation", std::to_string(*generation)}});
   parts_.installed(certificate.name);
-  prove_later(certificate, *generation, true);
+  show(certificate, bundle, true);
   return generation;
 }
 
@@ -210,13 +198,23 @@ Result<std::uint64_t> Publication::roll_back(const CertificateSpec& certificate,
 }
 
 bool Publication::holds_key_of(const OrderRecord& record) const {
-  const Bytes key = public_key_of_request(record.request);
+  const BytesView key = public_key_in_request(record.request);
   const Current known = current(record.certificate);
-  return !key.empty() &&
-         std::any_of(known.pairs.begin(), known.pairs.end(), [&](const Current::Pair& pair) { return pair.public_key == key; });
+  return !key.empty() && std::any_of(known.pairs.begin(), known.pairs.end(),
+                                     [&](const Current::Pair& pair) { return std::ranges::equal(pair.public_key, key); });
 }
 
 // --- proof ---
+
+void Publication::show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh) {
+  const std::uint64_t generation = bundle.generation;
+  if (parts_.outlet == nullptr) return prove_later(certificate, generation, fresh);
+  // Whatever came of it: the listeners have the last word.
+  parts_.outlet->give(certificate, bundle,
+                      [this, certificate, generation, fresh, alive = std::weak_ptr<bool>(alive_)](const Result<Done>&) {
+                        if (!alive.expired()) prove_later(certificate, generation, fresh);
+                      });
+}
 
 void Publication::prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh) {
   if (!certificate.proof || certificate.proof_addresses.empty()) return;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/deliver/outlet.h"
 #include "agent/observe/event.h"
 #include "agent/observe/status_report.h"
 #include "agent/order/order_record.h"
@@ -32,6 +33,7 @@ class Publication {
     std::function<void(const std::string& certificate)> installed;  // a new generation is current
     // A follower tells its leader; unset on the leader.
     std::function<void(const Event& outcome)> proved;
+    Outlet* outlet = nullptr;  // where generations must be handed over before they can be served
   };
   explicit Publication(Parts parts) : parts_(std::move(parts)) {}
 
@@ -80,6 +82,8 @@ class Publication {
   Entry& entry(const std::string& certificate);
   Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry, bool verified);
   void note(const CertificateSpec& certificate, Entry& entry, const Bundle& bundle);
+  // Hands the generation over where that is needed, then has it proved.
+  void show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh);
   void prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh);
   Workers::Again prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun);
   void tell(const char* name, LogLevel level, const std::string& certificate, const std::string& sentence,
@@ -88,6 +92,7 @@ class Publication {
   Parts parts_;
   mutable std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // outcomes come on the main thread, where this also ends
 };
 
 }  // namespace evercert

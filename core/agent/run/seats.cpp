@@ -9,6 +9,49 @@ std::string digest(const Secret& secret) {
   return to_hex(sha256(secret.view()));
 }
 
+std::string text_of(const DnsSettings& dns) {
+  std::string text = dns.program + "\n" + std::to_string(dns.propagation.count()) + "\n" + std::to_string(dns.port) + "\n";
+  for (const auto& server : dns.resolvers) text += server.text() + "\n";
+  for (const auto& update : dns.updates) {
+    text += update.zone + "\n" + update.server.text() + "\n" + update.key.name + "\n" + update.key.algorithm + "\n" +
+            digest(update.key.secret) + "\n";
+  }
+  return text;
+}
+
+std::string text_of(const Purchase& purchase) {
+  std::string text = digest(purchase.secret);
+  for (const auto* part : {&purchase.api,
+                           &purchase.account,
+                           &purchase.customer,
+                           &purchase.token_uri,
+                           &purchase.product,
+                           &purchase.variant,
+                           &purchase.group,
+                           &purchase.organization,
+                           &purchase.requester.name,
+                           &purchase.requester.email,
+                           &purchase.requester.phone,
+                           &purchase.requester.title,
+                           &purchase.technical_contact.name,
+                           &purchase.technical_contact.email,
+                           &purchase.technical_contact.phone,
+                           &purchase.technical_contact.title,
+                           &purchase.signer.name,
+                           &purchase.signer.place,
+                           &purchase.signer.address,
+                           &purchase.comments,
+                           &purchase.email,
+                           &purchase.validation_name,
+                           &purchase.validation_file}) {
+    text += "\n" + *part;
+  }
+  for (const auto& tag : purchase.tags) text += "\n" + tag;
+  for (const auto& address : purchase.recipients) text += "\n" + address;
+  for (const auto& [name, value] : purchase.custom_fields) text += "\n" + name + "\n" + value;
+  return text + "\n" + std::to_string(purchase.term) + (purchase.www ? "w" : "-") + "\n";
+}
+
 // Two specifications with the same text are one account at one CA, reached the same way.
 std::string text_of(const IssuerSpec& spec) {
   std::string text = spec.name + "\n" + spec.type + "\n" + spec.uri + "\n" + spec.account_key.text() + "\n" +
@@ -19,6 +62,10 @@ std::string text_of(const IssuerSpec& spec) {
                      (spec.common_name_in_csr ? "c" : "-") + (spec.verify ? "v" : "-") + (spec.terms_accepted ? "t" : "-") +
                      "\n";
   for (const auto& contact : spec.contacts) text += contact + "\n";
+  text += text_of(spec.dns) + text_of(spec.purchase);
+  for (const auto kind : spec.challenges) text += to_string(kind);
+  for (const auto& identity : spec.caa_identities) text += "\n" + identity;
+  text += "\n" + std::to_string(spec.timeout.count()) + "\n" + std::to_string(spec.connect_timeout.count()) + "\n";
   if (spec.external_account) text += spec.external_account->kid + "\n" + digest(spec.external_account->hmac_key);
   return text;
 }
@@ -30,12 +77,8 @@ std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
   const std::lock_guard lock(mutex_);
   const auto found = seats_.find(text);
   if (found != seats_.end()) return found->second;
-  const auto solver = solvers_.find(spec.challenge);
-  auto issuer = solver == solvers_.end()
-                    ? Result<std::unique_ptr<Issuer>>(
-                          Error{ErrorKind::configuration,
-                                std::string("the challenge ") + to_string(spec.challenge) + " is not known to this program"})
-                    : make_(spec);
+  auto solver = make_solver_(spec);
+  auto issuer = make_(spec);
   if (!issuer) {
     Event event;
     event.name = "action_required";
@@ -45,7 +88,8 @@ std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
     events_.tell(std::move(event));
     return std::nullopt;
   }
-  IssuerSeat seat{std::move(issuer).value(), solver->second, std::make_shared<Budget>(spec.max_orders)};
+  IssuerSeat seat{std::move(issuer).value(), solver.get(), std::make_shared<Budget>(spec.max_orders)};
+  solvers_.push_back(std::move(solver));
   seats_.emplace(text, seat);
   return seat;
 }

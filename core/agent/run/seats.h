@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "agent/issuer/issuers.h"
 #include "agent/renewal/renewal.h"
@@ -14,17 +15,20 @@ class Seats {
  public:
   // Tests put another maker of issuers here.
   using Maker = std::function<Result<std::unique_ptr<Issuer>>(const IssuerSpec&)>;
-  Seats(Maker make, std::map<ChallengeKind, ChallengeSolver*> solvers, Events& events)
-      : make_(std::move(make)), solvers_(std::move(solvers)), events_(events) {}
+  // Made for an issuer.
+  using SolverMaker = std::function<std::unique_ptr<ChallengeSolver>(const IssuerSpec&)>;
+  Seats(Maker make, SolverMaker make_solver, Events& events)
+      : make_(std::move(make)), make_solver_(std::move(make_solver)), events_(events) {}
 
   // nullopt: it cannot be made; the reason was told.
   std::optional<IssuerSeat> seat(const IssuerSpec& spec);
 
  private:
   const Maker make_;
-  const std::map<ChallengeKind, ChallengeSolver*> solvers_;
+  const SolverMaker make_solver_;
   Events& events_;
   std::mutex mutex_;
+  std::vector<std::unique_ptr<ChallengeSolver>> solvers_;
   std::map<std::string, IssuerSeat> seats_;  // by all that matters of the specification
 };
 

@@ -23,6 +23,15 @@ std::string field_of(const Event& event, const std::string& name) {
   return "";
 }
 
+// RFC 5280 section 5.3.1, as far as the owner of a certificate may say it.
+std::optional<int> reason_code(const std::string& word) {
+  static const std::map<std::string, int> codes{
+      {"", 0},           {"unspecified", 0},          {"keyCompromise", 1},     {"affiliationChanged", 3},
+      {"superseded", 4}, {"cessationOfOperation", 5}, {"privilegeWithdrawn", 9}};
+  const auto found = codes.find(word);
+  return found == codes.end() ? std::nullopt : std::optional<int>(found->second);
+}
+
 }  // namespace
 
 Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over, std::function<void()> render)
@@ -40,7 +49,8 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool may_
   if (followers_.contains(client)) return proved(client, request);
   if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
   if (verb == "attach") return attach(client, request);
-  const bool changing = verb == "renew" || verb == "rollback" || verb == "revoke" || verb == "adopt";
+  const bool changing =
+      verb == "renew" || verb == "rollback" || verb == "revoke" || verb == "adopt" || verb == "cancel" || verb == "test";
   if (!changing) return server_.finish(client, exit_usage, "the agent does not know the verb \"" + verb + "\"");
   if (!may_change) {
     return server_.finish(client, exit_failed, "only root may " + verb + " certificates of this state directory");
@@ -48,6 +58,8 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool may_
   if (verb == "renew") return renew(client, request);
   if (verb == "rollback") return rollback(client, request);
   if (verb == "revoke") return revoke(client, request);
+  if (verb == "cancel") return cancel(client, request);
+  if (verb == "test") return test(client, request);
   adopt(client, request);
 }
 
@@ -166,9 +178,13 @@ void Verbs::rollback(ControlServer::Client client, const Json& request) {
 void Verbs::revoke(ControlServer::Client client, const Json& request) {
   const auto* item = item_of(client, request);
   if (item == nullptr) return;
-  int reason = 0;
-  if (request.contains("reason") && request["reason"].is_number_integer()) reason = request["reason"].get<int>();
-  work(client, [this, item = *item, reason]() -> Result<std::string> {
+  const auto reason = reason_code(text_of(request, "reason"));
+  if (!reason) {
+    return server_.finish(client, exit_usage,
+                          "there is no such reason; say keyCompromise, affiliationChanged, superseded, cessationOfOperation or "
+                          "privilegeWithdrawn");
+  }
+  work(client, [this, item = *item, reason = *reason]() -> Result<std::string> {
     auto newest = newest_bundle(ground_.store, ground_.keys.serving, item.certificate.name);
     if (!newest) return newest.error();
     if (!newest->bundle) return Error{ErrorKind::configuration, item.certificate.name + " has no certificate to revoke"};
@@ -189,6 +205,29 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
     ground_.events.tell(event);
     return event.sentence;
   });
+}
+
+void Verbs::cancel(ControlServer::Client client, const Json& request) {
+  const auto* item = item_of(client, request);
+  if (item == nullptr) return;
+  if (auto refused = leader_.cancel(item->certificate.name)) return server_.finish(client, exit_failed, *refused);
+  server_.finish(client, exit_done, "the open order of " + item->certificate.name + " is given up; renew orders again");
+}
+
+// Whether the CA takes our credentials, by the same issuer that orders are placed with.
+void Verbs::test(ControlServer::Client client, const Json& request) {
+  const std::string name = text_of(request, "issuer");
+  for (const auto& [certificate, item] : leader_.plans().items()) {
+    if (item.plan->issuer(name) == nullptr) continue;
+    return work(client, [this, item, name]() -> Result<std::string> {
+      auto seat = leader_.seat_of(item, name);
+      if (!seat) return Error{ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used; the log says why"};
+      auto known = seat->issuer->test_login();
+      if (!known) return known.error();
+      return "issuer " + name + " takes our credentials: we are " + *known;
+    });
+  }
+  server_.finish(client, exit_failed, "no configuration names the issuer \"" + name + "\" for a certificate");
 }
 
 void Verbs::adopt(ControlServer::Client client, const Json& request) {

@@ -1,5 +1,5 @@
-// What the requests on the control socket do: renew, rollback, revoke, adopt, ping, attach. Main thread only; what may take
-// time (a revocation, a bundle written) is a job of the leader's workers and answers when it is done.
+// What the requests on the control socket do: renew, cancel, test, rollback, revoke, adopt, ping, attach. Main thread only;
+// what may take time (a revocation, a bundle written) is a job of the leader's workers and answers when it is done.
 #pragma once
 
 #include <functional>
@@ -34,6 +34,8 @@ class Verbs {
   void renew(ControlServer::Client client, const nlohmann::json& request);
   void rollback(ControlServer::Client client, const nlohmann::json& request);
   void revoke(ControlServer::Client client, const nlohmann::json& request);
+  void cancel(ControlServer::Client client, const nlohmann::json& request);
+  void test(ControlServer::Client client, const nlohmann::json& request);
   void adopt(ControlServer::Client client, const nlohmann::json& request);
   void attach(ControlServer::Client client, const nlohmann::json& request);
   void proved(ControlServer::Client client, const nlohmann::json& message);

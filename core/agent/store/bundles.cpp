@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <functional>
 
 #include "serving/base/files.h"
 
@@ -123,6 +122,7 @@ Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundl
   const Store::PutOptions put_options{{Store::Condition::Kind::absent}, Durability::power, options.guard};
   const auto put = store.put(bundle_path(bundle.name, bundle.generation), *file, put_options);
   if (!put) return put.error();
+  if (options.committed) options.committed(bundle.generation);
   remove_older(store, serving, bundle.name, bundle.generation);
   return bundle.generation;
 }

@@ -2,6 +2,7 @@
 // Rule: a generation number is never used twice, and no file under another seal key or of a newer release is ever replaced.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ struct PublishOptions {
   const StoreLock* guard = nullptr;
   std::uint64_t above = 0;  // a generation known from elsewhere (the board): the new one is higher
   bool verified = false;    // verify_bundle() has just passed on this very bundle
+  // Told the generation as soon as it is on disk, before older ones are removed.
+  std::function<void(std::uint64_t generation)> committed = {};
 };
 
 // Verifies, numbers (bundle.generation is ignored) and puts durably; keeps the previous generation that opens, removes older

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <optional>
 
 #include "serving/base/files.h"
 
@@ -109,14 +110,18 @@ Result<std::unique_ptr<StoreLock>> lock_file(Descriptor directory, const std::st
   while (true) {
     Descriptor file(openat(directory.get(), file_name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600));
     if (!file.valid()) return system_error(ErrorKind::storage, "cannot open the lock \"" + name + "\"", errno);
-    CloseNotice notice(file.get(), stop);
     bool locked = try_lock(file.get());
+    std::optional<CloseNotice> notice;
     while (!locked) {
       if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
         return system_error(ErrorKind::storage, "cannot take the lock \"" + name + "\"", errno);
       }
       if (stop.stop_requested() || std::chrono::steady_clock::now() >= deadline) return std::unique_ptr<StoreLock>();
-      notice.wait_until(deadline);
+      if (notice) {
+        notice->wait_until(deadline);
+      } else {
+        notice.emplace(file.get(), stop);  // and look once more: it may have been freed before the notice was set up
+      }
       locked = try_lock(file.get());
     }
     Descriptor kept(fcntl(directory.get(), F_DUPFD_CLOEXEC, 0));

@@ -5,15 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <mutex>
 #include <thread>
 
 #include "agent/store/file_lock.h"
 #include "agent/store/file_watch.h"
+#include "agent/store/unfinished_file.h"
 #include "serving/base/files.h"
 #include "serving/store/directory.h"
 
@@ -55,81 +53,28 @@ mode_t mode_of(std::string_view name) {
   return name.ends_with(".bundle") ? 0640 : 0600;
 }
 
-std::uint64_t revision_of(BytesView content, const struct stat& status) {
-  // The time and the inode tell two writes of the same bytes apart.
-  Bytes all = sha256(content);
-  const std::array<std::uint64_t, 3> facts{static_cast<std::uint64_t>(status.st_ino),
-                                           static_cast<std::uint64_t>(status.st_mtim.tv_sec),
-                                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec)};
-  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(facts.data());
-  all.insert(all.end(), bytes, bytes + sizeof facts);
-  const Bytes digest = sha256(all);
-  std::uint64_t revision = 0;
-  std::memcpy(&revision, digest.data(), sizeof revision);
-  return revision;
-}
-
-// A file being written beside its place; gone again unless it was renamed.
-class UnfinishedFile {
- public:
-  UnfinishedFile(int directory, const std::string& name)
-      : directory_(directory), name_("." + name + "." + to_hex(random_bytes(3))) {}
-  UnfinishedFile(const UnfinishedFile&) = delete;
-  UnfinishedFile& operator=(const UnfinishedFile&) = delete;
-  ~UnfinishedFile() {
-    if (there_) unlinkat(directory_, name_.c_str(), 0);
-  }
-
-  // 0, or errno.
-  int write(BytesView content, mode_t mode, const std::optional<std::uint32_t>& group, bool durable) {
-    Descriptor file(openat(directory_, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file.valid()) return errno;
-    there_ = true;
-    if (group && fchown(file.get(), static_cast<uid_t>(-1), *group) != 0) return errno;
-    if (fchmod(file.get(), mode) != 0) return errno;
-    const BytesView whole = content;
-    while (!content.empty()) {
-      const ssize_t wrote = ::write(file.get(), content.data(), content.size());
-      if (wrote < 0 && errno == EINTR) continue;
-      if (wrote < 0) return errno;
-      content = content.subspan(static_cast<std::size_t>(wrote));
-    }
-    if (durable && fsync(file.get()) != 0) return errno;
-    struct stat status {};
-    if (fstat(file.get(), &status) != 0) return errno;
-    revision_ = revision_of(whole, status);
-    return close(file.release()) == 0 ? 0 : errno;
-  }
-
-  int rename(const std::string& name) {
-    if (renameat(directory_, name_.c_str(), directory_, name.c_str()) != 0) return errno;
-    there_ = false;
-    return 0;
-  }
-  [[nodiscard]] std::uint64_t revision() const { return revision_; }
-
- private:
-  int directory_;
-  std::string name_;
-  bool there_ = false;
-  std::uint64_t revision_ = 0;
-};
-
 class FileStore : public Store {
  public:
   FileStore(Descriptor state, FileStoreOptions options) : state_(std::move(state)), options_(options) {}
 
   Result<std::optional<StoredObject>> get(const std::string& key) override {
     if (const auto valid = check_key(key); !valid) return valid.error();
-    const Descriptor file(open_beneath(state_.get(), key, O_RDONLY | O_NONBLOCK));
-    if (!file.valid() && errno == ENOENT) return std::optional<StoredObject>();
-    struct stat status {};
-    if (!file.valid() || fstat(file.get(), &status) != 0) return system_error(ErrorKind::storage, "cannot read " + key, errno);
-    if (!S_ISREG(status.st_mode)) return Error{ErrorKind::storage, "cannot read " + key + ": it is not a regular file"};
-    auto content = read_descriptor(file.get(), 2 * largest_value);
-    if (!content) return content.error().with_prefix("cannot read " + key);
-    const std::uint64_t revision = revision_of(*content, status);
-    return std::optional<StoredObject>({std::move(*content), revision});
+    // A file that is replaced while it is read is emptied: what has its name afterwards is read instead.
+    constexpr int attempts = 100;
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+      const Descriptor file(open_beneath(state_.get(), key, O_RDONLY | O_NONBLOCK));
+      if (!file.valid() && errno == ENOENT) return std::optional<StoredObject>();
+      struct stat status {};
+      if (!file.valid() || fstat(file.get(), &status) != 0)
+        return system_error(ErrorKind::storage, "cannot read " + key, errno);
+      if (!S_ISREG(status.st_mode)) return Error{ErrorKind::storage, "cannot read " + key + ": it is not a regular file"};
+      auto content = read_descriptor(file.get(), 2 * largest_value);
+      if (!content) return content.error().with_prefix("cannot read " + key);
+      if (!is_still(key, file.get(), status)) continue;
+      const std::uint64_t revision = revision_of(*content, status);
+      return std::optional<StoredObject>({std::move(*content), revision});
+    }
+    return Error{ErrorKind::storage, "cannot read " + key + ": it changes all the time"};
   }
 
   Result<std::vector<std::string>> list(const std::string& prefix) override {
@@ -156,7 +101,7 @@ class FileStore : public Store {
     const bool durable = options.durability == Durability::power;
     const auto directory = make_directories(folder, durable);
     if (!directory) return directory.error();
-    UnfinishedFile file(directory->get(), name);
+    UnfinishedFile file(directory->get(), folder, name, spares_);
     if (const int code = file.write(value, mode_of(name), options_.group, durable); code != 0) {
       return system_error(ErrorKind::storage, "cannot write " + key, code);
     }
@@ -165,7 +110,8 @@ class FileStore : public Store {
       const auto others = keep_others_out();
       if (!others) return others.error();
       if (const auto allowed = check_condition(key, options); !allowed) return allowed.error();
-      if (const int code = file.rename(name); code != 0) return system_error(ErrorKind::storage, "cannot write " + key, code);
+      if (const int code = file.take_its_place(); code != 0)
+        return system_error(ErrorKind::storage, "cannot write " + key, code);
     }
     if (durable && fsync(directory->get()) != 0) {
       return system_error(ErrorKind::storage, "cannot make " + key + " durable", errno);
@@ -285,6 +231,16 @@ class FileStore : public Store {
     return Done{};
   }
 
+  // True when the key still names the file that `before` describes, and nobody wrote to it since.
+  [[nodiscard]] bool is_still(const std::string& key, int file, const struct stat& before) const {
+    struct stat now {};
+    struct stat named {};
+    const Descriptor present(open_beneath(state_.get(), key, O_PATH));
+    return fstat(file, &now) == 0 && present.valid() && fstat(present.get(), &named) == 0 && named.st_ino == before.st_ino &&
+           named.st_dev == before.st_dev && now.st_size == before.st_size && now.st_ctim.tv_sec == before.st_ctim.tv_sec &&
+           now.st_ctim.tv_nsec == before.st_ctim.tv_nsec;
+  }
+
   [[nodiscard]] bool is_link(const std::string& key) const {
     const auto [folder, name] = split(key);
     const Descriptor directory(open_folder(folder));
@@ -333,6 +289,7 @@ class FileStore : public Store {
 
   Descriptor state_;
   FileStoreOptions options_;
+  SpareFiles spares_;
   std::mutex mutex_;
   Descriptor exclusion_;
 };

@@ -1,7 +1,8 @@
 // The store as files below state_path/state. Used by the agent (and by the command line while no agent leads).
 // Rule: whoever writes there writes through this class; readers of other processes only ever see whole files.
 //
-// Modes: directories 0750, bundles 0640, everything else 0600. An unfinished file is called ".<name>.XXXXXX".
+// Modes: directories 0750, bundles 0640, everything else 0600. An unfinished file is called ".<name>.XXXXXX";
+// so is an empty one that waits for the next write.
 // Erasing is not fsynced: after a power cut an erased object may be back, never half of it.
 //
 // Watching covers the one directory that the prefix names, not those below it, except for "certificates/": its changes are

@@ -136,4 +136,8 @@ class ReportPage {
   Layout* layout_ = nullptr;
 };
 
+// Looks up an open challenge for a client, reports the hit (`report` may be null) and wakes the agent by its eventfd (or -1).
+std::optional<std::string> answer_challenge(const Board& board, ReportPage* report, int wake, ChallengeKind kind,
+                                            std::string_view token);
+
 }  // namespace evercert

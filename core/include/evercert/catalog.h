@@ -54,15 +54,20 @@ class Catalog {
 
   // Tells the catalog which certificate lives in a slot (names are not on the board).
   void know(CertificateSlot slot, const std::string& certificate);
-  // True when some generation can be served. One atomic load.
-  [[nodiscard]] bool has(CertificateSlot slot) const;
+  // True when some generation can be served. One atomic load once the agent has put it on the board.
+  [[nodiscard]] bool has(CertificateSlot slot);
   // The current generation; on any load error the one in memory, else the previous one on disk, else null. Thread-safe.
+  // While the board knows none (the agent has just been started, or does not run): the newest on disk that opens, looked for
+  // once. So the first handshake needs no agent, and a start need not read ten thousand bundles.
   // A generation that failed to load is tried again after a second, not at each handshake.
   [[nodiscard]] std::shared_ptr<const ServedCertificate> find(CertificateSlot slot);
 
   [[nodiscard]] const Board& board() const;
   // Looks up an open challenge and reports the hit; `wake` is the eventfd of the agent, or -1.
   [[nodiscard]] std::optional<std::string> answer(ChallengeKind kind, std::string_view token, int wake);
+  // What a GET or HEAD is to be answered with ahead of all that the server does otherwise: ACME's challenges and the files that
+  // other CAs look for. `host`: as the request names it, with or without a port. nullopt: not ours.
+  [[nodiscard]] std::optional<std::string> answer_http(std::string_view host, std::string_view path, int wake);
 
  private:
   class Content;

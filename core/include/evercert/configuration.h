@@ -105,7 +105,7 @@ class Configuration {
     std::shared_ptr<const ServedCertificate> certificate;
     std::chrono::steady_clock::time_point made;
   };
-  Result<Done> share(const SealKey& serving);
+  Result<Done> share();
   void forget_plan();
   [[nodiscard]] bool wants_placeholder(CertificateSlot slot) const;
   std::shared_ptr<const ServedCertificate> placeholder(CertificateSlot slot);

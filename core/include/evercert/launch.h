@@ -28,6 +28,7 @@ struct Instance {
   Descriptor board_read_only;
   Descriptor report;
   Descriptor wake;  // eventfd: a worker saw something
+  Descriptor link;  // the agent's end of an AgentLink (link.h), where workers cannot read bundles themselves; else missing
   static Result<std::shared_ptr<Instance>> create();
 };
 
@@ -48,8 +49,8 @@ Result<Secret> read_memory_file(int descriptor);
 
 // Messages on the socketpair (SOCK_SEQPACKET), one JSON object each. Agent to starter: {"ready":1} once it is not dumpable,
 // {"log":LEVEL,"line":TEXT}, LEVEL being error warn notice info debug. Starter to agent: {"instance":ID} with the descriptors
-// board, report, wake, plan, secrets (SCM_RIGHTS) on the same message; {"again":PROGRAM}: finish the running step, execute this
-// program in the same process, and say ready; end of file or ECONNRESET: the server is gone.
+// board, report, wake, plan, secrets and, if there is one, link (SCM_RIGHTS) on the same message; {"again":PROGRAM}: finish the
+// running step, execute this program in the same process, and say ready; end of file or ECONNRESET: the server is gone.
 //
 // A server whose parent may not wait for anything (Apache's) starts the agent there and lets a forked child, with its copy of
 // the supervisor, watch the descriptor.
@@ -91,6 +92,18 @@ class Supervisor {
   class Content;
   std::unique_ptr<Content> content_;
 };
+
+// For servers whose serving processes may not start others (HAProxy): a keeper, the same program as `evercert keep`, owns the
+// Supervisor. It is nobody's child (a server that reaps its children waits for it in vain), has what the agent needs before the
+// server gives its privileges up, and starts nothing until the first serving process says so: {"go":1} on its channel. A
+// configuration that is given up before leaves no trace.
+struct Keeper {
+  pid_t pid = -1;
+  Descriptor channel;  // its log lines come here; end of file: no agent can be started any more
+};
+// Forks twice, waits until the keeper is ready (milliseconds) and hands over what `instance` and `cycle` hold; the caller
+// closes its own copies of what serving processes must not have.
+Result<Keeper> start_keeper(const Supervisor::Program& program, const Instance& instance, const Cycle& cycle);
 
 // Keeps this process's memory and descriptors from others of the same user. First thing in every worker and helper.
 Result<Done> make_undumpable();

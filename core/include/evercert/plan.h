@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "evercert/dns_settings.h"
+#include "evercert/purchase.h"
 #include "evercert/result.h"
 #include "evercert/secret.h"
 #include "evercert/settings.h"
@@ -50,16 +52,19 @@ struct Proxy {
   Secret password;
 };
 
-enum class ChallengeKind { http_01, tls_alpn_01, dns_01 };
-const char* to_string(ChallengeKind kind);  // RFC 8555's words: "http-01"
+// RFC 8555's three, and what other CAs ask for: a file below /.well-known/pki-validation/, a record with a name and value of
+// theirs, a mail that a person answers.
+enum class ChallengeKind { http_01, tls_alpn_01, dns_01, http_file, dns_txt, dns_cname, email };
+const char* to_string(ChallengeKind kind);  // "http-01", "http-file"
 
 struct IssuerSpec {
   std::string name;
   std::string type = "acme";
-  std::string uri;  // the directory
+  std::string uri;  // the directory, or the base of the CA's API
   KeySpec account_key;
-  Secret account_key_pem;  // set when account_key names a file
-  ChallengeKind challenge = ChallengeKind::http_01;
+  Secret account_key_pem;                            // set when account_key names a file
+  ChallengeKind challenge = ChallengeKind::http_01;  // the first of them
+  std::vector<ChallengeKind> challenges;             // in order: the next is tried when one fails
   bool common_name_in_csr = false;
   std::vector<std::string> contacts;  // URIs, mailto: added where missing
   std::optional<ExternalAccount> external_account;
@@ -69,9 +74,15 @@ struct IssuerSpec {
   bool verify = true;
   bool terms_accepted = false;
   Proxy proxy;
-  unsigned max_orders = 16;  // in flight
-  std::string import_path;   // state_path of an earlier client to take certificates over from, or empty
+  unsigned max_orders = 16;                 // in flight
+  DnsSettings dns;                          // the plan's
+  Purchase purchase;                        // of types other than acme
+  std::vector<std::string> caa_identities;  // under which names the CA looks for itself in CAA records
+  std::chrono::seconds connect_timeout{10};
+  std::chrono::seconds timeout{30};  // of a whole request
+  std::string import_path;           // state_path of an earlier client to take certificates over from, or empty
   Place place;
+  [[nodiscard]] bool proves_wildcards() const;
 };
 
 // One of the server's own TLS listeners, to be asked what it serves.
@@ -100,9 +111,11 @@ struct Plan {
   std::string server;      // "nginx/1.22.1", or empty without a server
   std::string agent_user;  // empty: the server's
   std::string program;     // absolute path of the agent's program
+  std::string pem_path;    // where HAProxy reads its certificates
   std::uint16_t http_port = 80;
   std::uint16_t tls_port = 443;
   unsigned cache_size = 10000;  // parsed certificates a worker keeps
+  DnsSettings dns;
   std::vector<IssuerSpec> issuers;
   std::vector<CertificateSpec> certificates;
 

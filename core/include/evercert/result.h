@@ -25,6 +25,7 @@ enum class ErrorKind {
   storage,           // the state directory failed or a file in it is damaged; keep serving, alarm
   challenge_failed,  // a name could not be validated; the problem tells which
   internal,          // our own fault
+  dns,               // a record could not be written, looked up or seen; repeat the same step, the CA is not to blame
 };
 
 // The word for a kind in status, events and logs.

@@ -59,8 +59,4 @@ std::string file_name_of(std::string_view certificate);
 // Generations of a certificate on disk, newest first. Looks at names only.
 Result<std::vector<std::uint64_t>> generations_of(const StateReader& state, std::string_view certificate);
 
-// Writes to `board` the newest generation of each certificate that opens and verifies, so that the first handshake is right
-// without any agent; damaged ones are passed over (their previous generation is used) and logged.
-void fill_board(Board& board, const StateReader& state, const SealKey& serving, const Plan& plan, Logger& log);
-
 }  // namespace evercert

@@ -33,6 +33,9 @@ inline void release_certificates(STACK_OF(X509) * certificates) {
 inline void release_bytes(std::uint8_t* bytes) {
   OPENSSL_free(bytes);
 }
+inline void release_text(char* text) {
+  OPENSSL_free(text);
+}
 inline void release_names(GENERAL_NAMES* names) {
   GENERAL_NAMES_free(names);
 }

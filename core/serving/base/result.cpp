@@ -20,6 +20,8 @@ const char* to_string(ErrorKind kind) {
       return "storage";
     case ErrorKind::challenge_failed:
       return "challenge_failed";
+    case ErrorKind::dns:
+      return "dns";
     case ErrorKind::internal:
       break;
   }

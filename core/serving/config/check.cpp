@@ -123,7 +123,7 @@ void check_issuers(const Settings& settings, FileSource& files, Plan& plan, std:
       SectionReader(section, complaints)
           .error("", "issuer " + in_quotes(section.name) + " is defined twice, first at " + earlier->second->place.text() +
                          "; give one another name or remove it");
-    plan.issuers.push_back(check_issuer(section, files, complaints));
+    plan.issuers.push_back(check_issuer(section, plan.dns, files, complaints));
   }
 }
 
@@ -133,6 +133,7 @@ Checked check_with(const Settings& settings, FileSource& files, const FileSystem
   Checked checked;
   Plan plan;
   const ProofDefaults defaults = check_global(settings.global, probe, plan, checked.complaints);
+  plan.dns = check_dns(settings.global, files, checked.complaints);
   check_issuers(settings, files, plan, checked.complaints);
   checked.certificates_of_section = check_certificates(settings, defaults, plan, checked.complaints);
   const bool refused = std::any_of(checked.complaints.begin(), checked.complaints.end(),

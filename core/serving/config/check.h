@@ -51,7 +51,13 @@ struct ProofDefaults {
 ProofDefaults check_global(const Section& section, const FileSystemProbe& probe, Plan& plan,
                            std::vector<Complaint>& complaints);
 
-IssuerSpec check_issuer(const Section& section, FileSource& files, std::vector<Complaint>& complaints);
+// The global section's options about DNS.
+DnsSettings check_dns(const Section& section, FileSource& files, std::vector<Complaint>& complaints);
+
+// What an issuer of another type than acme needs beside it: fills challenges and purchase.
+void check_purchase(const SectionReader& reader, FileSource& files, IssuerSpec& spec);
+
+IssuerSpec check_issuer(const Section& section, const DnsSettings& dns, FileSource& files, std::vector<Complaint>& complaints);
 
 // All certificates of the settings: reads, merges equal ones, compares claims. Fills the plan's certificates.
 std::vector<std::vector<std::size_t>> check_certificates(const Settings& settings, const ProofDefaults& defaults, Plan& plan,

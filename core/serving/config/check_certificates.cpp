@@ -191,13 +191,12 @@ class CertificatesReading {
     const auto wildcard = std::find_if(identifiers.begin(), identifiers.end(),
                                        [](const Identifier& identifier) { return identifier.is_wildcard(); });
     if (wildcard == identifiers.end() || issuers.empty()) return;
-    const bool provable = std::any_of(issuers.begin(), issuers.end(), [&](const std::string& name) {
-      return plan_.issuer(name)->challenge == ChallengeKind::dns_01;
-    });
+    const bool provable = std::any_of(issuers.begin(), issuers.end(),
+                                      [&](const std::string& name) { return plan_.issuer(name)->proves_wildcards(); });
     if (!provable)
       reader.error(reader.find("identifiers") != nullptr ? "identifiers" : "server_names",
                    in_quotes(wildcard->value) + " is a wildcard, which http-01 cannot prove (issuer " + enumerated(issuers) +
-                       "); list the names one by one");
+                       "); list the names one by one, or write challenge dns-01 in the issuer");
   }
 
   // Adds a certificate to the plan, or merges it into an equal one.
@@ -262,7 +261,9 @@ class CertificatesReading {
         for (const std::string& word : setting.words) open = open || word == std::to_string(plan_.http_port);
       }
     }
-    if (first == nullptr || open || plan_.certificates.empty()) return;
+    const bool asked = std::any_of(plan_.issuers.begin(), plan_.issuers.end(),
+                                   [](const IssuerSpec& issuer) { return issuer.challenge == ChallengeKind::http_01; });
+    if (first == nullptr || open || !asked || plan_.certificates.empty()) return;
     const std::string port = std::to_string(plan_.http_port);
     SectionReader(*first, complaints_)
         .warning("", "nothing listens for plain HTTP at port " + port +

@@ -32,6 +32,9 @@ ProofDefaults check_global(const Section& section, const FileSystemProbe& probe,
   check_state_path(reader, probe, plan);
   plan.program = "/usr/bin/evercert";
   reader.read_absolute_path("program", plan.program);
+  plan.pem_path = "/run/evercert/haproxy";
+  reader.read_absolute_path("pem_path", plan.pem_path);
+  while (plan.pem_path.size() > 1 && plan.pem_path.ends_with('/')) plan.pem_path.pop_back();
   reader.read_word("agent_user", plan.agent_user);
   reader.read_word("server", plan.server);
   reader.read_port("http_port", plan.http_port);

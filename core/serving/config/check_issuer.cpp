@@ -49,8 +49,9 @@ bool holds_certificate(const Secret& pem) {
 
 class IssuerReading {
  public:
-  IssuerReading(const Section& section, FileSource& files, std::vector<Complaint>& complaints)
+  IssuerReading(const Section& section, const DnsSettings& dns, FileSource& files, std::vector<Complaint>& complaints)
       : reader_(section, complaints), files_(files) {
+    spec_.dns = dns;
     spec_.name = section.name;
     spec_.place = section.place;
   }
@@ -60,7 +61,11 @@ class IssuerReading {
     read_type();
     read_uri();
     read_account_key();
-    read_challenge();
+    if (spec_.type == "acme")
+      read_challenge();
+    else
+      check_purchase(reader_, files_, spec_);
+    refuse_foreign_options();
     reader_.read_switch("common_name_in_csr", spec_.common_name_in_csr);
     read_contacts();
     read_external_account();
@@ -69,8 +74,10 @@ class IssuerReading {
     read_trusted_certificates();
     reader_.read_switch("ssl_verify", spec_.verify);
     read_import_path();
-    read_terms();
+    if (spec_.type == "acme") read_terms();
     read_proxy();
+    read_timeouts();
+    read_caa_identities();
     reader_.read_number("max_orders", 1, 1000, spec_.max_orders);
     return std::move(spec_);
   }
@@ -91,14 +98,61 @@ class IssuerReading {
 
   void read_type() {
     const Setting* const setting = reader_.find("type");
-    if (setting != nullptr && setting->words[0] != "acme")
-      reader_.blame(*setting, "type: this release speaks acme only, not " + in_quotes(setting->words[0]) + "; write type acme");
+    if (setting == nullptr) return;
+    spec_.type = setting->words[0];
+    if (spec_.type == "acme" || spec_.type == "certinext" || spec_.type == "sectigo") return;
+    reader_.blame(*setting, "type: " + in_quotes(spec_.type) + " is not known here; write type acme, certinext or sectigo");
+    spec_.type = "acme";
+  }
+
+  // An option that a type does not know would be ignored in silence.
+  void refuse_foreign_options() {
+    static constexpr std::string_view of_acme[] = {"account_key", "contact",    "external_account_key",   "preferred_chain",
+                                                   "profile",     "state_path", "accept_terms_of_service"};
+    static constexpr std::string_view of_both[] = {"account", "secret",   "product",   "organization",
+                                                   "term",    "comments", "recipients"};
+    static constexpr std::string_view of_certinext[] = {"api",    "token_uri", "group", "requester",       "technical_contact",
+                                                        "signer", "tags",      "www",   "validation_name", "validation_file"};
+    static constexpr std::string_view of_sectigo[] = {"customer", "custom_field"};
+    const bool acme = spec_.type == "acme";
+    const auto refuse = [&](std::string_view option) {
+      if (const Setting* const setting = reader_.find(option))
+        reader_.blame(*setting, std::string(option) + " is no option of type " + spec_.type + "; remove it");
+    };
+    if (acme)
+      std::for_each(std::begin(of_both), std::end(of_both), refuse);
+    else
+      std::for_each(std::begin(of_acme), std::end(of_acme), refuse);
+    if (spec_.type != "certinext") std::for_each(std::begin(of_certinext), std::end(of_certinext), refuse);
+    if (spec_.type != "sectigo") std::for_each(std::begin(of_sectigo), std::end(of_sectigo), refuse);
+  }
+
+  void read_caa_identities() {
+    for (std::string identity : reader_.words("caa_identity")) {
+      std::transform(identity.begin(), identity.end(), identity.begin(),
+                     [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+      if (identity.empty() || identity.find_first_of(" ;/:") != std::string::npos)
+        return reader_.error("caa_identity",
+                             "caa_identity: " + in_quotes(identity) + " is no domain; write it as in the CAA record");
+      spec_.caa_identities.push_back(std::move(identity));
+    }
+  }
+
+  void read_timeouts() {
+    constexpr unsigned longest = 600;
+    unsigned whole = 30;
+    unsigned connect = 10;
+    reader_.read_number("timeout", 1, longest, whole);
+    reader_.read_number("connect_timeout", 1, longest, connect);
+    spec_.timeout = std::chrono::seconds(whole);
+    spec_.connect_timeout = std::chrono::seconds(connect);
   }
 
   void read_uri() {
     const Setting* const setting = reader_.find("uri");
     if (setting == nullptr) {
-      reader_.error("uri", subject() + " has no uri; add the address of its ACME directory: uri https://HOST/PATH");
+      reader_.error("uri", subject() + " has no uri; add the address of its " +
+                               (spec_.type == "acme" ? "ACME directory" : "API") + ": uri https://HOST/PATH");
       return;
     }
     spec_.uri = setting->words[0];
@@ -126,12 +180,21 @@ class IssuerReading {
 
   void read_challenge() {
     const Setting* const setting = reader_.find("challenge");
-    if (setting == nullptr || setting->words[0] == "http-01") return;
+    spec_.challenges = {ChallengeKind::http_01};
+    if (setting == nullptr || (setting->words.size() == 1 && setting->words[0] == "http-01")) return;
     const std::string& word = setting->words[0];
-    const std::string fact = word == "tls-alpn-01" || word == "dns-01"
-                                 ? "this release answers http-01 only, not " + word
-                                 : in_quotes(word) + " is no kind of challenge that is known here";
-    reader_.blame(*setting, "challenge: " + fact + "; write challenge http-01");
+    if (setting->words.size() > 1)
+      return reader_.blame(*setting, "challenge: an ACME issuer takes one kind; write one of them");
+    if (word == "dns-01") {
+      spec_.challenge = ChallengeKind::dns_01;
+      spec_.challenges = {ChallengeKind::dns_01};
+      if (spec_.dns.updates.empty() && spec_.dns.program.empty())
+        reader_.blame(*setting, "challenge: dns-01 needs to know how DNS records are written; add dns_update or dns_program");
+      return;
+    }
+    const std::string fact = word == "tls-alpn-01" ? "this release answers http-01 and dns-01 only, not " + word
+                                                   : in_quotes(word) + " is no kind of challenge that ACME issuers know";
+    reader_.blame(*setting, "challenge: " + fact + "; write challenge http-01, or dns-01");
   }
 
   void read_contacts() {
@@ -239,8 +302,8 @@ class IssuerReading {
 
 }  // namespace
 
-IssuerSpec check_issuer(const Section& section, FileSource& files, std::vector<Complaint>& complaints) {
-  return IssuerReading(section, files, complaints).read();
+IssuerSpec check_issuer(const Section& section, const DnsSettings& dns, FileSource& files, std::vector<Complaint>& complaints) {
+  return IssuerReading(section, dns, files, complaints).read();
 }
 
 }  // namespace evercert

@@ -9,4 +9,15 @@ bool environment_says_no_color() {
   return wish != nullptr && *wish != '\0';
 }
 
+std::optional<Secret> environment_secret(const std::string& variable) {
+  const char* value = std::getenv(variable.c_str());
+  if (value == nullptr || *value == '\0') return std::nullopt;
+  return Secret::from_text(value);
+}
+
+std::string credential_path(const std::string& name) {
+  const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
+  return directory == nullptr ? "" : std::string(directory) + "/" + name;
+}
+
 }  // namespace evercert

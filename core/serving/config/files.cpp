@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "evercert/plan.h"
+#include "serving/config/environment.h"
 #include "serving/config/words.h"
 
 namespace evercert {
@@ -16,6 +18,19 @@ constexpr std::size_t largest_file = std::size_t{1} << 20;
 }
 
 Result<Secret> DiskFiles::read(const std::string& path, Care care) {
+  if (path.starts_with(environment_prefix)) {
+    auto value = environment_secret(path.substr(std::strlen(environment_prefix)));
+    if (!value) return configuration_error(path + ": there is no such variable in the server's environment, or it is empty");
+    carried_.insert_or_assign(path, *value);
+    return std::move(*value);
+  }
+  if (path.starts_with(credential_prefix)) {
+    const std::string file = credential_path(path.substr(std::strlen(credential_prefix)));
+    if (file.empty()) return configuration_error(path + ": the service manager lays out no credentials; add LoadCredential=");
+    auto content = read(file, care);
+    if (content) carried_.insert_or_assign(path, *content);
+    return content;
+  }
   // O_NONBLOCK: a named pipe must not stop the server's start.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file.valid()) return system_error(ErrorKind::configuration, "cannot read " + path, errno);

@@ -25,6 +25,9 @@ constexpr Option table[] = {
      "The port at which this server's TLS is reached from outside, if it is not the usual one."},
     {"cache_size", Scope::global, ValueKind::number, 1, 1, false, "NUMBER", "10000",
      "How many parsed certificates each serving process keeps in memory."},
+    {"pem_path", Scope::global, ValueKind::path, 1, 1, false, "PATH", "/run/evercert/haproxy",
+     "Where HAProxy finds its certificates as PEM files, written at each of its starts from the store. One directory for each "
+     "HAProxy."},
     {"shared_zone", Scope::global, ValueKind::word, 1, 1, false, "zone=NAME:SIZE", "",
      "Accepted so that a configuration for nginx's own ACME module can be carried over, and ignored: memory grows as needed."},
     {"include", Scope::global, ValueKind::path, 1, 0, true, "FILE...", "",
@@ -33,18 +36,38 @@ constexpr Option table[] = {
      "The proof of every certificate that does not say it itself."},
     {"proof_address", Scope::global, ValueKind::words, 1, 0, true, "ADDRESS:PORT | unix:PATH [proxy_protocol]...", "",
      "The listeners to prove every certificate at that does not name its own."},
+    {"resolver", Scope::global, ValueKind::words, 1, 0, true, "ADDRESS[:PORT]...", "",
+     "The name servers that look-ups for validation by DNS go to, instead of the system's."},
+    {"dns_update", Scope::global, ValueKind::words, 3, 0, true, "ZONE|* SERVER[:PORT] KEYFILE...", "",
+     "A name server that takes updates of a zone and all below it (RFC 2136), and the file with its TSIG key, as tsig-keygen "
+     "writes it, unreadable for others. With * it is the server for every zone that has none of its own."},
+    {"dns_program", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
+     "A program that writes DNS records where no dns_update covers the name. It is called with add or remove, TXT or CNAME, "
+     "the "
+     "record's name and its value."},
+    {"dns_propagation", Scope::global, ValueKind::word, 1, 1, false, "SECONDS | off", "120",
+     "How long a DNS record may take to reach all name servers of its zone before the order is given up. With off they are not "
+     "asked."},
+    {"dns_port", Scope::global, ValueKind::number, 1, 1, false, "PORT", "53",
+     "The port at which the name servers of zones answer, if it is not the usual one."},
     {"server", Scope::global, ValueKind::word, 1, 1, false, "NAME/VERSION", "", "The server that this configuration is for.",
      true},
 
-    {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme", "acme", "The protocol that the issuer speaks."},
+    {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme | certinext | sectigo", "acme",
+     "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext or Sectigo Certificate Manager."},
     {"uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
-     "The issuer's ACME directory. Required; https, except on loopback."},
+     "The issuer's ACME directory, or the base of the CA's API. Required; https, except on loopback."},
     {"account_key", Scope::issuer, ValueKind::word, 1, 1, false, "ALGORITHM[:SIZE] | FILE", "ecdsa:256",
      "The kind of account key to make, or a PEM file with an account key of your own, unreadable for others. A word with a "
      "slash "
      "or a dot is a file."},
-    {"challenge", Scope::issuer, ValueKind::word, 1, 1, false, "http-01", "http-01",
-     "How control over a name is shown to the issuer."},
+    {"challenge", Scope::issuer, ValueKind::words, 1, 4, false,
+     "http-01 | dns-01 | http-file | dns-txt | dns-cname | email:ADDRESS ...", "http-01",
+     "How control over a name is shown to the issuer. ACME knows http-01 and dns-01. certinext knows http-file, dns-txt and "
+     "email, "
+     "several in the order to try them, sectigo one of http-file, dns-txt, dns-cname and email; for both http-file is the "
+     "default. "
+     "Those by DNS need dns_update or dns_program. Wildcards need one by DNS or mail."},
     {"common_name_in_csr", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
      "Puts the first name into the request's subject as well, for issuers that insist on it."},
     {"contact", Scope::issuer, ValueKind::words, 1, 0, true, "URI | ADDRESS...", "",
@@ -67,6 +90,59 @@ constexpr Option table[] = {
     {"proxy", Scope::issuer, ValueKind::words, 1, 3, false, "off | URI [USER FILE]", "off",
      "The proxy through which the issuer is reached (http, https, socks5 or socks5h), and, where it asks for them, a user and "
      "the file that holds the password, unreadable for others."},
+    {"caa_identity", Scope::issuer, ValueKind::words, 1, 0, true, "DOMAIN...", "",
+     "Under which names the CA looks for itself in CAA records, as its practice statement says. With it, nothing is ordered "
+     "that the "
+     "records forbid."},
+    {"timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "30",
+     "How long a whole request to the issuer may take."},
+    {"connect_timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "10",
+     "How long a connection to the issuer may take to be made."},
+    {"api", Scope::issuer, ValueKind::word, 1, 1, false, "v1 | v2", "v1",
+     "Which of the CA's interfaces is spoken: of CERTInext, v1 goes with an access key, v2 with an OAuth client."},
+    {"account", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
+     "Who we are at the CA: for CERTInext the account number, for Sectigo the login name."},
+    {"customer", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
+     "The last part of the address at which one logs in to Sectigo Certificate Manager."},
+    {"secret", Scope::issuer, ValueKind::word, 1, 1, false, "FILE | credential:NAME | environment:NAME", "",
+     "The access key, client secret or password of the account: in a file unreadable for others, in a credential of the "
+     "service manager, "
+     "or "
+     "in a variable of the server's environment."},
+    {"token_uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
+     "Where access tokens are fetched, if not at oauth/token below uri."},
+    {"product", Scope::issuer, ValueKind::words, 1, 2, false, "CODE [VARIANT]", "",
+     "What is ordered, by the CA's own code; for Sectigo the number of a profile. CERTInext's v2 also wants the variant: dv, "
+     "dv-wildcard, dv-ucc, ov, ev and so "
+     "on."},
+    {"group", Scope::issuer, ValueKind::word, 1, 1, false, "NUMBER", "", "The group of the account that the order belongs to."},
+    {"organization", Scope::issuer, ValueKind::word, 1, 1, false, "NUMBER", "",
+     "The organization by its number at the CA: for CERTInext one that was vetted before, where the certificate names one; "
+     "Sectigo "
+     "wants it with each order."},
+    {"term", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "",
+     "How long is ordered for: for CERTInext in years (1 by default), for Sectigo in days as the profile has them."},
+    {"requester", Scope::issuer, ValueKind::words, 2, 4, false, "NAME ADDRESS [+CC-PHONE [TITLE]]", "",
+     "Who orders. The mail address must be one that the CA knows as a user of the account."},
+    {"technical_contact", Scope::issuer, ValueKind::words, 2, 4, false, "NAME ADDRESS [+CC-PHONE [TITLE]]", "",
+     "Whom the CA may ask about technical matters. Without it, the requester."},
+    {"signer", Scope::issuer, ValueKind::words, 3, 3, false, "NAME PLACE IP-ADDRESS", "",
+     "Who accepts the subscriber agreement with each order, where, and from which public address. Without it a person accepts "
+     "it "
+     "in the CA's portal."},
+    {"comments", Scope::issuer, ValueKind::word, 1, 1, false, "TEXT", "", "A remark that goes with each order."},
+    {"tags", Scope::issuer, ValueKind::words, 1, 0, true, "TAG...", "",
+     "Tags that the order carries at the CA, beside one of ours."},
+    {"custom_field", Scope::issuer, ValueKind::words, 2, 0, true, "NAME VALUE...", "",
+     "A field of the customer's own that Sectigo wants filled in with each order."},
+    {"recipients", Scope::issuer, ValueKind::words, 1, 0, true, "ADDRESS...", "",
+     "Further mail addresses that the CA tells of the order (CERTInext v2, Sectigo)."},
+    {"www", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
+     "Whether the CA may add the name with www to a certificate by itself."},
+    {"validation_name", Scope::issuer, ValueKind::word, 1, 1, false, "TEMPLATE", "{domain}",
+     "The name of TXT records that the CA looks for, where it does not tell; {domain} stands for the name to validate."},
+    {"validation_file", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
+     "The name of the file below /.well-known/pki-validation/ that the CA asks for, where it does not tell (CERTInext v2)."},
     {"max_orders", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "16",
      "How many orders may be in flight at the issuer at once."},
 

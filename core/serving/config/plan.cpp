@@ -1,5 +1,7 @@
 #include "evercert/plan.h"
 
+#include <algorithm>
+
 #include "serving/config/words.h"
 
 namespace evercert {
@@ -37,6 +39,14 @@ const char* to_string(ChallengeKind kind) {
       return "tls-alpn-01";
     case ChallengeKind::dns_01:
       return "dns-01";
+    case ChallengeKind::http_file:
+      return "http-file";
+    case ChallengeKind::dns_txt:
+      return "dns-txt";
+    case ChallengeKind::dns_cname:
+      return "dns-cname";
+    case ChallengeKind::email:
+      return "email";
   }
   return "";
 }
@@ -45,6 +55,27 @@ std::string ProofAddress::text() const {
   if (!unix_path.empty()) return "unix:" + unix_path;
   const bool bracketed = host.find(':') != std::string::npos;
   return (bracketed ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+// A name that answers by HTTP or TLS proves nothing of the names below it.
+bool IssuerSpec::proves_wildcards() const {
+  return std::any_of(challenges.begin(), challenges.end(), [](ChallengeKind kind) {
+    return kind != ChallengeKind::http_01 && kind != ChallengeKind::tls_alpn_01 && kind != ChallengeKind::http_file;
+  });
+}
+
+std::string DnsServer::text() const {
+  const bool bracketed = address.find(':') != std::string::npos;
+  return (bracketed ? "[" + address + "]" : address) + ":" + std::to_string(port);
+}
+
+const DnsUpdate* DnsSettings::update_for(const std::string& name) const {
+  const DnsUpdate* best = nullptr;
+  for (const DnsUpdate& update : updates) {
+    const bool holds = update.zone.empty() || name == update.zone || name.ends_with("." + update.zone);
+    if (holds && (best == nullptr || update.zone.size() > best->zone.size())) best = &update;
+  }
+  return best;
 }
 
 const IssuerSpec* Plan::issuer(std::string_view name) const {

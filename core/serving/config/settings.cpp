@@ -43,10 +43,14 @@ std::vector<std::string*> file_words(Setting& setting) {
     if (index < words.size()) files.push_back(&words[index]);
   };
   if (option.kind == ValueKind::path && option.scope == Scope::issuer) add(0);
-  if (option.name == "program") add(0);
+  if (option.name == "program" || option.name == "dns_program") add(0);
+  // Zone, server and key file, as often as there are zones.
+  if (option.name == "dns_update")
+    for (std::size_t index = 2; index < words.size(); index += 3) add(index);
   if (option.name == "external_account_key" && words.size() > 1 && !words[1].starts_with("data:")) add(1);
   if (option.name == "account_key" && !words.empty() && names_file(words[0])) add(0);
   if (option.name == "proxy") add(2);
+  if (option.name == "secret" && !words.empty() && !names_environment(words[0])) add(0);
   return files;
 }
 

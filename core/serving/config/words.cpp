@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "serving/base/files.h"
+#include "serving/config/environment.h"
 
 namespace evercert {
 
@@ -220,6 +221,10 @@ bool names_file(std::string_view account_key) {
   return account_key.find_first_of("/.") != std::string_view::npos;
 }
 
+bool names_environment(std::string_view secret) {
+  return secret.starts_with(environment_prefix) || secret.starts_with(credential_prefix);
+}
+
 Result<std::vector<ProofAddress>> parse_proof_addresses(const std::vector<std::string>& words) {
   std::vector<ProofAddress> addresses;
   for (const std::string& word : words) {
@@ -234,6 +239,22 @@ Result<std::vector<ProofAddress>> parse_proof_addresses(const std::vector<std::s
     addresses.push_back(std::move(*address));
   }
   return addresses;
+}
+
+Result<DnsServer> parse_dns_server(const std::string& word) {
+  in6_addr six{};
+  if (::inet_pton(AF_INET6, word.c_str(), &six) == 1) return DnsServer{word};
+  const auto parts = split_authority(word);
+  in_addr four{};
+  const bool address =
+      parts && (::inet_pton(AF_INET, parts->host.c_str(), &four) == 1 || ::inet_pton(AF_INET6, parts->host.c_str(), &six) == 1);
+  // A name would need the very resolvers that are set up here.
+  if (!address)
+    return configuration_error(in_quotes(word) +
+                               " is no address; write the IP address of the name server, and :PORT if it is not 53");
+  DnsServer server{parts->host};
+  if (!parts->port.empty()) server.port = static_cast<std::uint16_t>(*parse_number(parts->port, 1, 65535));
+  return server;
 }
 
 }  // namespace evercert

@@ -45,7 +45,13 @@ Result<Secret> parse_hmac_key(std::string_view text);
 // An account_key word is a file when it has a slash or a dot, else a kind of key.
 bool names_file(std::string_view account_key);
 
+// "environment:NAME" and "credential:NAME": secrets that lie in no file the operator named.
+bool names_environment(std::string_view secret);
+
 // "127.0.0.1:443", "[::1]:443", "443", "unix:/path", each may be followed by "proxy_protocol".
 Result<std::vector<ProofAddress>> parse_proof_addresses(const std::vector<std::string>& words);
+
+// "192.0.2.1", "192.0.2.1:53", "[2001:db8::1]:53".
+Result<DnsServer> parse_dns_server(const std::string& word);
 
 }  // namespace evercert

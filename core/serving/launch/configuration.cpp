@@ -123,7 +123,7 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   auto keys = seal_keys(state_path_);
   if (!keys) return keys.error();
   instance_ = std::move(instance);
-  if (auto shared = share(keys->serving); !shared) return shared;
+  if (auto shared = share(); !shared) return shared;
   auto carried = Cycle::create(settings_, *keys, files_);
   if (!carried) return carried.error();
   carried_.emplace(std::move(*carried));
@@ -134,7 +134,7 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
 
 Result<Done> Configuration::serve_on(std::shared_ptr<Instance> instance, const SealKey& serving) {
   instance_ = std::move(instance);
-  auto shared = share(serving);
+  auto shared = share();
   serving_key_ = serving;
   forget_plan();
   return shared;
@@ -146,13 +146,12 @@ void Configuration::forget_plan() {
   checked_ = {};
 }
 
-// The board is right before the first worker exists, so the first handshake needs no agent.
-Result<Done> Configuration::share(const SealKey& serving) {
+// Names and slots; generations stay as they are on the board: workers look at the disk for what the agent has not put there
+// yet.
+Result<Done> Configuration::share() {
   const Plan& plan = *checked_.plan;
   auto board = Board::map(instance_->board.get(), Board::Access::write);
   if (!board) return board.error();
-  auto state = StateReader::open(state_path_);
-  if (!state) return state.error();
   std::vector<CertificateSlot> slots;
   for (const CertificateSpec& certificate : plan.certificates) {
     auto slot = board->add(certificate.name);
@@ -160,7 +159,6 @@ Result<Done> Configuration::share(const SealKey& serving) {
     slots.push_back(*slot);
     offered_[*slot] = {certificate.name, certificate.identifiers, certificate.placeholder};
   }
-  fill_board(*board, *state, serving, plan, log_);
   for (Host* const host : hosts_)
     for (const std::size_t section : host->sections)
       for (const std::size_t index : checked_.certificates_of_section[section])

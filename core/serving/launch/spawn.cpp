@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,8 +22,6 @@
 namespace evercert {
 
 namespace {
-
-constexpr int channel_number = 3;
 
 // A message to the starter, put together without any allocation, then the end.
 [[noreturn]] void fail(int channel, const char* step) {
@@ -96,20 +95,38 @@ void pause_before(int channel, int milliseconds) {
   fail(channel_number, failed_step_execute);
 }
 
-}  // namespace
+// The server that forked must never see this process end, so the one between it and us ends at once.
+[[noreturn]] void detach_and_run(const Supervisor::Program& program, int channel, int null_device, int tell,
+                                 char* const* arguments, char* const* environment) {
+  ::setsid();
+  const pid_t child = ::fork();
+  if (child == 0) run_child(program, 0, channel, null_device, arguments, environment);
+  const bool told = child > 0 && ::write(tell, &child, sizeof child) == sizeof child;
+  ::_exit(told ? 0 : 1);
+}
 
-Result<Spawned> spawn_agent(const Supervisor::Program& program, std::chrono::milliseconds pause) {
+enum class Parentage { child, nobodys };
+
+Result<Spawned> spawn(const Supervisor::Program& program, std::vector<std::string> words, Parentage parentage,
+                      std::chrono::milliseconds pause) {
   std::array<int, 2> ends{-1, -1};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return system_error(ErrorKind::internal, "cannot make the agent's channel", errno);
   Spawned spawned;
   spawned.channel = Descriptor(ends[0]);
   const Descriptor far_end(ends[1]);
+  std::array<int, 2> pipe_ends{-1, -1};
+  if (::pipe2(pipe_ends.data(), O_CLOEXEC) != 0)
+    return system_error(ErrorKind::internal, "cannot make a pipe for the agent's start", errno);
+  const Descriptor hear(pipe_ends[0]);
+  Descriptor tell(pipe_ends[1]);
   const Descriptor null_device(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null_device.valid()) return system_error(ErrorKind::internal, "cannot open /dev/null", errno);
 
-  std::array<std::string, 4> words{"evercert", "run", "--descriptor", std::to_string(channel_number)};
-  const std::array<char*, 5> arguments{words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
+  words.insert(words.begin(), "evercert");
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   // Nothing of the server's environment: it may steer OpenSSL, curl or the loader, and may hold what is nobody's business.
   // The agent starts no programs, so it needs no PATH either.
   const std::array<char*, 1> environment{nullptr};
@@ -121,12 +138,31 @@ Result<Spawned> spawn_agent(const Supervisor::Program& program, std::chrono::mil
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   spawned.pid = ::fork();
   const int fork_code = errno;
-  if (spawned.pid == 0)
+  if (spawned.pid == 0 && parentage == Parentage::child)
     run_child(program, static_cast<int>(pause.count()), far_end.get(), null_device.get(), arguments.data(), environment.data());
+  if (spawned.pid == 0)
+    detach_and_run(program, far_end.get(), null_device.get(), tell.get(), arguments.data(), environment.data());
+  if (spawned.pid > 0 && parentage == Parentage::nobodys) {
+    while (::waitpid(spawned.pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    tell.reset();
+    if (::read(hear.get(), &spawned.pid, sizeof spawned.pid) != sizeof spawned.pid) spawned.pid = -1;
+  }
   if (spawned.pid > 0) spawned.process = Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, spawned.pid, 0U)));
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (spawned.pid < 0) return system_error(ErrorKind::internal, "cannot fork for the agent", fork_code);
   return spawned;
+}
+
+}  // namespace
+
+Result<Spawned> spawn_agent(const Supervisor::Program& program, const std::vector<std::string>& words,
+                            std::chrono::milliseconds pause) {
+  return spawn(program, words, Parentage::child, pause);
+}
+
+Result<Spawned> spawn_detached(const Supervisor::Program& program, const std::vector<std::string>& words) {
+  return spawn(program, words, Parentage::nobodys, {});
 }
 
 }  // namespace evercert

@@ -4,6 +4,9 @@
 
 #include <sys/types.h>
 
+#include <string>
+#include <vector>
+
 #include "evercert/launch.h"
 
 namespace evercert {
@@ -14,8 +17,14 @@ struct Spawned {
   Descriptor process;  // pidfd: names this very process even after its pid has been given away; may be missing
 };
 
-// The child waits for `pause` before it executes the program, or ends when its starter does.
-Result<Spawned> spawn_agent(const Supervisor::Program& program, std::chrono::milliseconds pause);
+constexpr int channel_number = 3;
+
+// `words`: what follows the program's name. The child waits for `pause` before it executes the program, or ends when its
+// starter does.
+Result<Spawned> spawn_agent(const Supervisor::Program& program, const std::vector<std::string>& words,
+                            std::chrono::milliseconds pause);
+// The same as nobody's child, in a session of its own.
+Result<Spawned> spawn_detached(const Supervisor::Program& program, const std::vector<std::string>& words);
 
 // What the child sends on the channel instead of starting: {"failed":STEP,"errno":N}.
 constexpr const char* failed_step_execute = "execute";

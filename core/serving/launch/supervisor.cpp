@@ -14,49 +14,21 @@
 #include "evercert/launch.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/launch/hand_over.h"
 #include "serving/launch/inspect.h"
 #include "serving/launch/restart_pause.h"
 #include "serving/launch/spawn.h"
+#include "serving/launch/told.h"
 
 namespace evercert {
 
 namespace {
 
 constexpr std::size_t largest_message = 16384;
-constexpr std::size_t longest_line = 2000;
 constexpr unsigned messages_at_once = 4096;
 constexpr std::chrono::seconds longest_step{6};
 
 using SteadyTime = std::chrono::steady_clock::time_point;
-
-std::optional<LogLevel> level_of(std::string_view word) {
-  if (word == "error") return LogLevel::error;
-  if (word == "warn") return LogLevel::warn;
-  if (word == "notice") return LogLevel::notice;
-  if (word == "info") return LogLevel::info;
-  if (word == "debug") return LogLevel::debug;
-  return std::nullopt;
-}
-
-// One line stays one line in the server's log, and a terminal that shows it keeps its colours.
-std::string printable(std::string_view line) {
-  static constexpr std::string_view digits = "0123456789abcdef";
-  std::string safe;
-  for (const char character : line) {
-    if (safe.size() >= longest_line) {
-      // Not in the middle of a character.
-      while (!safe.empty() && (static_cast<unsigned char>(safe.back()) & 0xc0) == 0x80) safe.pop_back();
-      if (!safe.empty() && static_cast<unsigned char>(safe.back()) >= 0xc0) safe.pop_back();
-      return safe + "...";
-    }
-    const auto code = static_cast<unsigned char>(character);
-    if (code >= 0x20 && code != 0x7f)
-      safe.push_back(character);
-    else
-      safe.append("\\x").append({digits[code >> 4], digits[code & 15]});
-  }
-  return safe;
-}
 
 }  // namespace
 
@@ -69,7 +41,7 @@ class Supervisor::Content {
   Result<Done> start(std::chrono::milliseconds pause) {
     if (channel_.valid()) return Error{ErrorKind::internal, "the agent is already running"};
     reap();
-    auto spawned = spawn_agent(program_, pause);
+    auto spawned = spawn_agent(program_, {"run", "--descriptor", std::to_string(channel_number)}, pause);
     started_ = std::chrono::steady_clock::now() + pause;
     if (!spawned) {
       pause_.lost({});
@@ -137,15 +109,12 @@ class Supervisor::Content {
     const auto message = parse_json(text, "a message of the agent");
     if (!message || !message->is_object()) return true;
     if (message->contains("ready")) return delivered_ || deliver();
-    if (message->contains("log")) {
-      const auto level = json_text(*message, "log", "a message");
-      const auto line = json_text(*message, "line", "a message");
-      if (level && line && level_of(*level)) log_.write(*level_of(*level), printable(*line));
-    } else if (message->contains("failed")) {
+    if (write_told(*message, log_)) return true;
+    if (message->contains("failed")) {
       const auto step = json_text(*message, "failed", "a message");
       const auto code = json_number(*message, "errno", "a message");
       if (!delivered_ && step && code)
-        failed_ = "cannot " + printable(*step) + " " + program_.path + ": " +
+        failed_ = "cannot " + one_log_line(*step) + " " + program_.path + ": " +
                   std::generic_category().message(static_cast<int>(*code));
     }
     return true;
@@ -156,36 +125,12 @@ class Supervisor::Content {
       log_.write(LogLevel::error, "evercert: the agent gets no secrets: " + safe.error().message + process_field());
       return false;
     }
-    if (const auto sent = send_descriptors(); !sent) {
+    if (const auto sent = hand_over(channel_.get(), instance_, cycle_); !sent) {
       log_.write(LogLevel::error, "evercert: " + sent.error().message + process_field());
       return false;
     }
     delivered_ = true;
     return true;
-  }
-
-  Result<Done> send_descriptors() const {
-    const std::array<int, 5> descriptors{instance_.board.get(), instance_.report.get(), instance_.wake.get(), cycle_.plan.get(),
-                                         cycle_.secrets.get()};
-    std::string text = dump_json(Json{{"instance", instance_.id}});
-    iovec part{text.data(), text.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof descriptors)> control{};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof descriptors);
-    std::memcpy(CMSG_DATA(rights), descriptors.data(), sizeof descriptors);
-    ssize_t sent = -1;
-    do {
-      sent = ::sendmsg(channel_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0) return system_error(ErrorKind::internal, "cannot hand the agent its descriptors", errno);
-    return Done{};
   }
 
   State dismiss() {

@@ -1,8 +1,8 @@
 #include "evercert/catalog.h"
 
 #include <openssl/sha.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <list>
 #include <mutex>
@@ -42,7 +42,6 @@ class Catalog::Content {
 
   Served find(CertificateSlot slot) {
     const std::uint64_t wanted = board_.generation(slot);
-    if (wanted == 0) return nullptr;
     Served present;
     std::string name;
     std::uint64_t reported = 0;
@@ -52,7 +51,7 @@ class Catalog::Content {
       if (known == names_.end()) return nullptr;
       Entry& entry = touch(slot);
       present = entry.served;
-      if (present && present->generation() >= wanted) return present;
+      if (wanted == 0 ? entry.looked : present && present->generation() >= wanted) return present;
       const bool waits = entry.failed_generation == wanted && std::chrono::steady_clock::now() < entry.retry_at;
       // While another thread loads, what is there is good enough; only who has nothing loads beside it.
       if (waits || (entry.loading && present)) return present;
@@ -73,14 +72,7 @@ class Catalog::Content {
   const Board& board() const { return board_; }
 
   std::optional<std::string> answer(ChallengeKind kind, std::string_view token, int wake) {
-    auto found = board_.find_answer(kind, token);
-    if (!found) return std::nullopt;
-    if (report_) report_->hit(found->slot);
-    // Counted before the wake-up: the agent that it wakes must see the count. A full eventfd is awake anyway.
-    const std::uint64_t one = 1;
-    if (wake >= 0) [[maybe_unused]]
-      const ssize_t written = ::write(wake, &one, sizeof one);
-    return std::move(found->answer);
+    return answer_challenge(board_, report_.get(), wake, kind, token);
   }
 
  private:
@@ -90,6 +82,7 @@ class Catalog::Content {
     std::uint64_t reported_generation = 0;  // the failure of which is in the log already
     SteadyTime retry_at;
     bool loading = false;
+    bool looked = false;  // at the disk, while the board knew of no generation
     std::list<CertificateSlot>::iterator position;
   };
 
@@ -118,12 +111,13 @@ class Catalog::Content {
     const std::lock_guard guard(mutex_);
     Entry& entry = touch(slot);
     entry.loading = false;
+    entry.looked = true;
     // Another thread may have loaded a newer one in the meantime.
     if (loaded.served && (!entry.served || entry.served->generation() < loaded.served->generation())) {
       entry.served = std::move(loaded.served);
       if (report_) report_->loaded(slot, entry.served->generation());
     }
-    if (!loaded.is_wanted) {
+    if (!loaded.is_wanted && wanted != 0) {
       entry.failed_generation = wanted;
       entry.reported_generation = wanted;
       entry.retry_at = std::chrono::steady_clock::now() + retry_after;
@@ -133,6 +127,7 @@ class Catalog::Content {
 
   Loaded load(const std::string& name, std::uint64_t wanted, bool needs_any, bool tell) {
     const CleanErrorQueue clean;
+    if (wanted == 0) return {load_newest(name), false};
     auto served = load_generation(name, wanted);
     if (served) return {std::move(*served), true};
     if (tell)
@@ -141,6 +136,16 @@ class Catalog::Content {
                                       " certificate=\"" + name + "\"");
     if (!needs_any) return {};
     return {load_other(name, wanted, tell), false};
+  }
+
+  Served load_newest(const std::string& name) {
+    const auto generations = generations_of(state_, name);
+    if (!generations || generations->empty()) return nullptr;
+    auto served = load_generation(name, generations->front());
+    if (served) return std::move(*served);
+    log_.write(LogLevel::error, "evercert: cannot load generation " + std::to_string(generations->front()) + ": " +
+                                    served.error().message + "; trying others on disk certificate=\"" + name + "\"");
+    return load_other(name, generations->front(), true);
   }
 
   Served load_other(const std::string& name, std::uint64_t wanted, bool tell) {
@@ -194,8 +199,8 @@ void Catalog::know(CertificateSlot slot, const std::string& certificate) {
   content_->know(slot, certificate);
 }
 
-bool Catalog::has(CertificateSlot slot) const {
-  return content_->board().generation(slot) != 0;
+bool Catalog::has(CertificateSlot slot) {
+  return content_->board().generation(slot) != 0 || content_->find(slot) != nullptr;
 }
 
 std::shared_ptr<const ServedCertificate> Catalog::find(CertificateSlot slot) {
@@ -204,6 +209,21 @@ std::shared_ptr<const ServedCertificate> Catalog::find(CertificateSlot slot) {
 
 const Board& Catalog::board() const {
   return content_->board();
+}
+
+std::optional<std::string> Catalog::answer_http(std::string_view host, std::string_view path, int wake) {
+  constexpr std::string_view acme = "/.well-known/acme-challenge/";
+  constexpr std::string_view files = "/.well-known/pki-validation/";
+  if (path.starts_with(acme)) return answer(ChallengeKind::http_01, path.substr(acme.size()), wake);
+  if (!path.starts_with(files)) return std::nullopt;
+  // An IPv6 address has colons of its own, and no CA validates one by file.
+  std::string token(host.substr(0, host.find(':')));
+  std::transform(token.begin(), token.end(), token.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  while (token.ends_with('.')) token.pop_back();
+  token += "/";
+  token += path.substr(files.size());
+  return answer(ChallengeKind::http_file, token, wake);
 }
 
 std::optional<std::string> Catalog::answer(ChallengeKind kind, std::string_view token, int wake) {

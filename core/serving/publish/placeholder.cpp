@@ -1,5 +1,6 @@
+#include "serving/publish/placeholder.h"
+
 #include <arpa/inet.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "evercert/catalog.h"
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
+#include "serving/publish/pem.h"
 #include "serving/publish/served_pairs.h"
 
 namespace evercert {
@@ -72,15 +74,15 @@ bool fill(X509* certificate, EVP_PKEY* key, const std::string& name, const std::
          ::X509_sign(certificate, key, ::EVP_sha256()) > 0;
 }
 
-struct Made {
-  KeyHandle key;
+struct StandIn {
   CertificateHandle leaf;
+  KeyHandle key;
 };
 
-Result<Made> make(const std::string& certificate, const std::vector<Identifier>& names) {
-  const CleanErrorQueue clean;
-  Made made{KeyHandle(::EVP_EC_gen("P-256")), CertificateHandle(::X509_new())};
-  if (!made.key || !made.leaf || !fill(made.leaf.get(), made.key.get(), certificate, names))
+Result<StandIn> make_stand_in(const std::string& certificate, const std::vector<Identifier>& names, KeyAlgorithm algorithm) {
+  StandIn made{CertificateHandle(::X509_new()),
+               KeyHandle(algorithm == KeyAlgorithm::ecdsa ? ::EVP_EC_gen("P-256") : ::EVP_RSA_gen(2048))};
+  if (!made.leaf || !made.key || !fill(made.leaf.get(), made.key.get(), certificate, names))
     return openssl_error(ErrorKind::internal, "cannot make a stand-in certificate for " + certificate);
   return made;
 }
@@ -89,10 +91,11 @@ Result<Made> make(const std::string& certificate, const std::vector<Identifier>&
 
 Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::string& certificate,
                                                                   const std::vector<Identifier>& names) {
-  auto made = make(certificate, names);
-  if (!made) return made.error();
+  const CleanErrorQueue clean;
   CertificatesHandle chain(sk_X509_new_null());
-  if (!chain) return Error{ErrorKind::internal, "cannot make a stand-in certificate for " + certificate};
+  if (!chain) return openssl_error(ErrorKind::internal, "cannot make a stand-in certificate for " + certificate);
+  auto made = make_stand_in(certificate, names, KeyAlgorithm::ecdsa);
+  if (!made) return made.error();
   std::vector<ServedPair> pairs;
   pairs.push_back(
       {std::move(made->leaf), std::move(made->key), SharedChain(chain.release(), Releaser<release_certificates>())});
@@ -100,19 +103,37 @@ Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::str
 }
 
 Result<std::string> PlaceholderFile::write(const std::string& certificate, const std::vector<Identifier>& names) {
-  auto made = make(certificate, names);
-  if (!made) return made.error();
-  const CleanErrorQueue clean;
-  const BioHandle text(::BIO_new(::BIO_s_secmem()));
-  if (!text || ::PEM_write_bio_X509(text.get(), made->leaf.get()) != 1 ||
-      ::PEM_write_bio_PrivateKey(text.get(), made->key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
-    return openssl_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate);
-  char* bytes = nullptr;
-  const long size = BIO_get_mem_data(text.get(), &bytes);
+  const auto pair = make_placeholder_pair(certificate, names, KeyAlgorithm::ecdsa);
+  if (!pair) return pair.error();
+  const auto pem = pem_of(*pair);
+  if (!pem) return pem.error();
+  const BytesView bytes = pem->view();
   if (!file_.valid()) file_ = Descriptor(::memfd_create("evercert-stand-in", MFD_CLOEXEC));
-  if (::ftruncate(file_.get(), 0) != 0 || ::pwrite(file_.get(), bytes, static_cast<std::size_t>(size), 0) != size)
+  if (::ftruncate(file_.get(), 0) != 0 ||
+      ::pwrite(file_.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
     return system_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate, errno);
   return "/proc/self/fd/" + std::to_string(file_.get());
+}
+
+Result<BundlePair> make_placeholder_pair(const std::string& certificate, const std::vector<Identifier>& names,
+                                         KeyAlgorithm algorithm) {
+  const CleanErrorQueue clean;
+  auto made = make_stand_in(certificate, names, algorithm);
+  if (!made) return made.error();
+  const KeyInformationHandle information(::EVP_PKEY2PKCS8(made->key.get()));
+  std::uint8_t* bytes = nullptr;
+  BundlePair pair;
+  pair.key = {algorithm, algorithm == KeyAlgorithm::ecdsa ? 256U : 2048U};
+  const int leaf_size = ::i2d_X509(made->leaf.get(), &bytes);
+  const OpensslBytesHandle leaf(std::exchange(bytes, nullptr));
+  const int key_size = information ? ::i2d_PKCS8_PRIV_KEY_INFO(information.get(), &bytes) : -1;
+  const OpensslBytesHandle key(bytes);
+  if (leaf_size <= 0 || key_size <= 0)
+    return openssl_error(ErrorKind::internal, "cannot make a stand-in certificate for " + certificate);
+  pair.leaf.assign(leaf.get(), leaf.get() + leaf_size);
+  pair.private_key = Secret(Bytes(key.get(), key.get() + key_size));
+  ::OPENSSL_cleanse(key.get(), static_cast<std::size_t>(key_size));
+  return pair;
 }
 
 }  // namespace evercert

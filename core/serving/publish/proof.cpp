@@ -10,20 +10,13 @@
 #include "serving/base/files.h"
 #include "serving/key/key_provider.h"
 #include "serving/publish/bundle.h"
+#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {
 
 using TimePoint = std::chrono::system_clock::time_point;
 constexpr std::chrono::minutes clock_tolerance{5};
-
-Result<CertificateHandle> parse_certificate(BytesView der) {
-  const std::uint8_t* at = der.data();
-  CertificateHandle certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
-  if (!certificate) return openssl_error(ErrorKind::storage, "the certificate cannot be read");
-  if (at != der.data() + der.size()) return Error{ErrorKind::storage, "the certificate is followed by other bytes"};
-  return certificate;
-}
 
 Result<TimePoint> time_of(const ASN1_TIME* time) {
   std::tm parts{};
@@ -136,7 +129,7 @@ Result<Done> check_chain(const BundlePair& pair, X509* leaf) {
   X509_up_ref(leaf);
   CertificateHandle subject(leaf);
   for (std::size_t at = 0; at < pair.chain.size(); ++at) {
-    auto issuer = parse_certificate(pair.chain[at]);
+    auto issuer = read_certificate(pair.chain[at]);
     const std::string place = "certificate " + std::to_string(at + 1) + " of the chain";
     if (!issuer) return issuer.error().with_prefix(place);
     EVP_PKEY* const key = X509_get0_pubkey(issuer->get());
@@ -147,13 +140,6 @@ Result<Done> check_chain(const BundlePair& pair, X509* leaf) {
     subject = std::move(*issuer);
   }
   return Done{};
-}
-
-Bytes public_key_of(X509* certificate) {
-  unsigned char* begin = nullptr;
-  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &begin);
-  const OpensslBytesHandle owner(begin);
-  return size > 0 ? Bytes(begin, begin + size) : Bytes();
 }
 
 Result<LeafFacts> facts_of(X509* certificate, BytesView der) {
@@ -171,14 +157,14 @@ Result<LeafFacts> facts_of(X509* certificate, BytesView der) {
   facts.not_after = *not_after;
   facts.identifiers = identifiers_of(certificate);
   facts.sha256 = sha256(der);
-  facts.public_key = public_key_of(certificate);
+  const BytesView key = public_key_in_certificate(der);
+  facts.public_key.assign(key.begin(), key.end());
   const CleanErrorQueue clean;  // a leaf without, or with broken, alternative names has no identifiers
   return facts;
 }
 
 Result<Done> verify_pair(const Bundle& bundle, const BundlePair& pair, TimePoint now) {
-  // Read once: parsing is the dearest part of it.
-  const auto leaf = parse_certificate(pair.leaf);
+  const auto leaf = read_certificate(pair.leaf);
   if (!leaf) return leaf.error();
   const auto facts = facts_of(leaf->get(), pair.leaf);
   if (!facts) return facts.error();
@@ -191,7 +177,7 @@ Result<Done> verify_pair(const Bundle& bundle, const BundlePair& pair, TimePoint
 }  // namespace
 
 Result<LeafFacts> leaf_facts(BytesView leaf) {
-  const auto certificate = parse_certificate(leaf);
+  const auto certificate = read_certificate(leaf);
   if (!certificate) return certificate.error();
   return facts_of(certificate->get(), leaf);
 }

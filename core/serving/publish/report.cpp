@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <array>
 #include <utility>
 
@@ -55,6 +57,18 @@ void ReportPage::loaded(CertificateSlot slot, std::uint64_t generation) {
 
 std::uint64_t ReportPage::loaded(CertificateSlot slot) const {
   return slot < Board::certificate_capacity ? layout_->loaded[slot].load(std::memory_order_acquire) : 0;
+}
+
+std::optional<std::string> answer_challenge(const Board& board, ReportPage* report, int wake, ChallengeKind kind,
+                                            std::string_view token) {
+  auto found = board.find_answer(kind, token);
+  if (!found) return std::nullopt;
+  if (report != nullptr) report->hit(found->slot);
+  // Counted before the wake-up: the agent that it wakes must see the count. A full eventfd is awake anyway.
+  const std::uint64_t one = 1;
+  if (wake >= 0) [[maybe_unused]]
+    const ssize_t written = ::write(wake, &one, sizeof one);
+  return std::move(found->answer);
 }
 
 }  // namespace evercert

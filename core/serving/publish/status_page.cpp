@@ -20,13 +20,15 @@ const char* file_of(StatusForm form) {
       return "status.json";
     case StatusForm::metrics:
       return "status.prom";
+    case StatusForm::text:
+      return "status.txt";
     case StatusForm::html:
       break;
   }
   return "status.html";
 }
 
-// By the file's own time, which is the same for all three forms and needs no parsing.
+// By the file's own time, which is the same for all forms and needs no parsing.
 std::optional<std::chrono::system_clock::time_point> rendered_at(const StateReader& state, const char* file) {
   struct stat facts {};
   if (::fstatat(state.descriptor(), file, &facts, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
@@ -97,6 +99,8 @@ std::string first_page(StatusForm form) {
              "\n";
     case StatusForm::metrics:
       return silent_metrics({});
+    case StatusForm::text:
+      return std::string(sentence) + "\n";
     case StatusForm::html:
       break;
   }
@@ -161,6 +165,7 @@ std::optional<StatusForm> status_form(std::string_view rest) {
   if (rest.empty() || rest == "/") return StatusForm::html;
   if (rest == "/json") return StatusForm::json;
   if (rest == "/metrics") return StatusForm::metrics;
+  if (rest == "/text") return StatusForm::text;
   return std::nullopt;
 }
 
@@ -170,6 +175,8 @@ std::string_view content_type(StatusForm form) {
       return "application/json";
     case StatusForm::metrics:
       return "text/plain; version=0.0.4; charset=utf-8";
+    case StatusForm::text:
+      return "text/plain; charset=utf-8";
     case StatusForm::html:
       break;
   }
@@ -189,6 +196,8 @@ Result<std::string> status_page(const StateReader& state, StatusForm form, std::
       return silent_json(page, silence(*at));
     case StatusForm::metrics:
       return silent_metrics(page);
+    case StatusForm::text:
+      return silence(*at) + "\n" + page;
     case StatusForm::html:
       break;
   }

@@ -41,16 +41,13 @@ class Apache(Server):
     def __init__(self, folder, install, hosts, pebble=None, directory=None, state=None, issuer_extra="", global_extra="", main="",
                  mpm="event", modules=(), user="www-data", terms="EvercertAcceptTermsOfService on", label="apache",
                  port=ports.TLS, status_port=ports.STATUS, evercert=True):
-        self.folder, self.install, self.user, self.port, self.mpm = folder, install, user, port, mpm
-        self.pebble = pebble
-        self.state = state or os.path.join(folder, "evercert")
-        self.error_log = os.path.join(folder, label + ".log")
+        self.begin(folder, install, state, port, label)
+        self.user, self.mpm, self.pebble = user, mpm, pebble
+        self.log_path = self.error_log = os.path.join(folder, label + ".log")
         self.access_log = os.path.join(folder, label + ".access")
         self.configuration = os.path.join(folder, label + ".conf")
         self.pid_file = os.path.join(folder, label + ".pid")
-        self.label, self.status_port = label, status_port
-        self.process = None
-        self.known = set()
+        self.status_port = status_port
         self.parts = dict(hosts=hosts, directory=directory or (pebble.uri if pebble else None), issuer_extra=issuer_extra,
                           global_extra=global_extra, main=main, terms=terms, modules=tuple(modules), evercert=evercert)
         self.write()

@@ -37,6 +37,20 @@ class Dns:
     def heal(self, name):
         self._post("clear-servfail", {"host": name})
 
+    def text(self, name, value):
+        # The server keeps values as a zone file spells them.
+        self._post("set-txt", {"host": name + ".", "value": value.replace("\\", "\\\\").replace('"', '\\"')})
+
+    def alias(self, name, target):
+        self._post("set-cname", {"host": name + ".", "target": target + "."})
+
+    def permit(self, name, *issuers):
+        """CAA of this name: only these may issue."""
+        self._post("add-caa", {"host": name + ".", "policies": [{"tag": "issue", "value": issuer} for issuer in issuers]})
+
+    def permit_all(self, name):
+        self._post("clear-caa", {"host": name + "."})
+
     def close(self):
         processes.stop(self.process)
         self.log.close()

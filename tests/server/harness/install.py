@@ -8,6 +8,7 @@ BUILD = os.path.realpath(os.environ.get("EVERCERT_BUILD", os.path.join(PROJECT, 
 
 APACHE_MODULE = "mod_evercert.so"
 MODULES = ("ngx_http_evercert_module.so", "ngx_stream_evercert_module.so")
+BRIDGE = ("evercert.so", "evercert.lua")
 STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
@@ -21,6 +22,13 @@ class Install:
         for module in MODULES:
             shutil.copy(os.path.join(BUILD, "nginx_module", module), os.path.join(folder, module))
             os.chmod(os.path.join(folder, module), 0o644)
+        # Apart, so that HAProxy finds one by its lua-prepend-path and not beside the other.
+        self.lua = os.path.join(folder, "share", BRIDGE[1])
+        os.makedirs(os.path.dirname(self.lua), exist_ok=True)
+        for part, place in zip(BRIDGE, (os.path.join(folder, BRIDGE[0]), self.lua)):
+            if os.path.exists(os.path.join(BUILD, "haproxy_lua_bridge", part)):
+                shutil.copy(os.path.join(BUILD, "haproxy_lua_bridge", part), place)
+                os.chmod(place, 0o644)
         self.apache_module = os.path.join(folder, APACHE_MODULE)
         shutil.copy(os.path.join(BUILD, "apache_module", APACHE_MODULE), self.apache_module)
         os.chmod(self.apache_module, 0o644)

@@ -34,15 +34,13 @@ class Nginx(Server):
     def __init__(self, folder, install, http, pebble=None, directory=None, state=None, issuer_extra="", global_extra="", main="",
                  stream="", workers=2, user="www-data", terms="accept_terms_of_service;", modules=True, label="nginx",
                  processes_off=False, daemon=False, port=ports.TLS, status_port=ports.STATUS):
-        self.folder, self.install, self.user, self.port = folder, install, user, port
-        self.pebble = pebble
-        self.state = state or os.path.join(folder, "evercert")
+        self.begin(folder, install, state, port, label)
+        self.pebble, self.user = pebble, user
         self.error_log = os.path.join(folder, label + ".log")
         self.configuration = os.path.join(folder, label + ".conf")
         self.pid_file = os.path.join(folder, label + ".pid")
-        self.label, self.workers, self.status_port = label, workers, status_port
-        self.process = None
-        self.known = set()
+        self.log_path = self.error_log
+        self.workers, self.status_port = workers, status_port
         self.parts = dict(http=http, directory=directory or (pebble.uri if pebble else None), issuer_extra=issuer_extra,
                           global_extra=global_extra, main=main, stream=stream, terms=terms, modules=modules,
                           processes_off=processes_off, daemon=daemon)
@@ -120,14 +118,14 @@ class Nginx(Server):
 
     def worker_pids(self):
         """Those that take connections; an old worker that drains after a reload says so in its title."""
-        return sorted(pid for pid in self._by_title(r"nginx: worker process$"))
+        return sorted(pid for pid in self.by_title(r"nginx: worker process$"))
 
     def wait_workers(self, other_than=()):
         return wait_for(lambda: (lambda now: now if len(now) == self.workers and not set(now) & set(other_than) else None)
                         (self.worker_pids()), "%d workers" % self.workers, seen=self.tree)
 
     def manager(self):
-        found = self._by_title(r"nginx: cache manager process$")
+        found = self.by_title(r"nginx: cache manager process$")
         return max(found) if found else None
 
     def reload(self):

@@ -21,12 +21,12 @@ REQUEST = re.compile(r"(GET|HEAD|POST) (/[^/\s]*)\S* -> calling handler")
 class Pebble:
     def __init__(self, folder, authority, acme=ports.ACME, management=ports.ACME_MANAGEMENT, nonce_reject=0, authz_reuse=0,
                  alternate_roots=0, chain_length=1, eab=False, strict=False, validity=0, nosleep=True, blocked=(), extra=None,
-                 program=PROGRAM):
+                 program=PROGRAM, dns_port=ports.DNS):
         os.makedirs(folder, exist_ok=True)
         self.folder = folder
         self.authority = authority
         self.acme, self.management = acme, management
-        self.strict, self.program = strict, program
+        self.strict, self.program, self.dns_port = strict, program, dns_port
         self.environment = dict(os.environ, PEBBLE_WFE_NONCEREJECT=str(nonce_reject), PEBBLE_AUTHZREUSE=str(authz_reuse),
                                 PEBBLE_ALTERNATE_ROOTS=str(alternate_roots), PEBBLE_CHAIN_LENGTH=str(chain_length))
         if nosleep:
@@ -58,7 +58,7 @@ class Pebble:
         return self.authority.root_path
 
     def start(self):
-        arguments = [self.program, "-config", self.settings_path, "-dnsserver", "127.0.0.1:%d" % ports.DNS]
+        arguments = [self.program, "-config", self.settings_path, "-dnsserver", "127.0.0.1:%d" % self.dns_port]
         if self.strict:
             arguments.append("-strict")
         with open(self.log_path, "ab") as log:

@@ -14,5 +14,9 @@ STREAM = BASE + 13
 TLS_STATIC, TLS_CLIENT, TLS_HTTP2, TLS_TWELVE = (BASE + i for i in range(14, 18))
 # A second server on the same machine.
 OTHER_HTTP, OTHER_TLS = BASE + 20, BASE + 21
+# Name servers, each at an address of its own.
+BIND = BASE + 22
 # Six kinds of server block and whatever a test needs once.
 FREE = BASE + 30
+# Each simulated commercial CA, with its management port above it.
+SIMULATORS = {"certinext": BASE + 180, "sectigo": BASE + 182, "ssl_store": BASE + 184, "digicert": BASE + 186}

@@ -1,4 +1,4 @@
-"""What tests need of any real server: its processes by id, its log, its end."""
+"""What every web server under test has: one main process, the processes it starts, a log, a state directory, and an end."""
 import os
 import re
 import signal
@@ -9,7 +9,13 @@ from .waiting import port_open, wait_for, wait_port
 
 
 class Server:
-    """Subclasses set folder, state, user, port, error_log, process and known, and begin the process in start()."""
+    """`process`: the main one. Subclasses call begin(), set user and log_path, and start it."""
+
+    def begin(self, folder, install, state, port, label):
+        self.folder, self.install, self.port, self.label = folder, install, port, label
+        self.state = state or os.path.join(folder, "evercert")
+        self.process = None
+        self.known = set()
 
     @property
     def audit(self):
@@ -33,11 +39,11 @@ class Server:
         self.known.update(found)
         return found
 
-    def _by_title(self, pattern):
+    def by_title(self, pattern):
         return [pid for pid in self.remember() if processes.alive(pid) and re.search(pattern, processes.title_of(pid))]
 
     def agents(self):
-        return self._by_title(r"^\S*evercert\S* run\b")
+        return self.by_title(r"^\S*evercert\S* run\b")
 
     def agent(self):
         found = self.agents()
@@ -54,20 +60,19 @@ class Server:
             return
         self.remember()
         processes.stop(self.process, number, timeout)
-        if self.process.stderr and not self.process.stderr.closed:
-            self.process.stderr.close()
-        wait_for(lambda: not any(processes.alive(pid) for pid in self.known), "everything it started to end", timeout,
+        self._close_stderr()
+        wait_for(lambda: not any(processes.alive(pid) for pid in self.known), "everything the server started to end", timeout,
                  seen=lambda: [processes.title_of(p) for p in self.known if processes.alive(p)])
         for pid in self.known:
             processes.reap(pid)
         self.known.clear()
 
     def crash(self):
-        """kill -9 of the master, then of what it leaves behind, as a service manager would do."""
+        """kill -9 of the main process, then of what it leaves behind, as a service manager would do."""
         self.remember()
         self.process.kill()
         self.process.wait()
-        self.process.stderr.close()
+        self._close_stderr()
         processes.end_all(self.known)
         self.known.clear()
         wait_port(self.port, False)
@@ -79,14 +84,16 @@ class Server:
         self.remember()
         if self.process.poll() is None:
             processes.stop(self.process, signal.SIGTERM, 5)
-        if self.process.stderr and not self.process.stderr.closed:
-            self.process.stderr.close()
+        self._close_stderr()
         processes.end_all(self.known)
 
-    # --- what it says ---
+    def _close_stderr(self):
+        if self.process.stderr and not self.process.stderr.closed:
+            self.process.stderr.close()
+
     def log(self):
         try:
-            with open(self.error_log, errors="replace") as file:
+            with open(self.log_path, errors="replace") as file:
                 return file.read()
         except FileNotFoundError:
             return ""

@@ -1,0 +1,432 @@
+// emSign CERTInext by its first interface ("emSignHub-API"): every call is a POST of an operation, signed with the access key,
+// which itself never travels. Business errors come with HTTP status 200.
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+#include "agent/issuer/commercial_issuer.h"
+#include "agent/issuer/rest.h"
+#include "serving/base/files.h"
+
+namespace evercert {
+namespace {
+
+constexpr const char* order_not_found = "EMS-913";
+constexpr const char* order_not_found_either = "EMS-943";
+constexpr const char* not_for_this_state = "EMS-956";
+constexpr const char* domain_verified = "EMS-1080";
+constexpr const char* duplicate_request = "EMS-1099";
+// What is wrong with our settings: nothing changes before somebody corrects them.
+constexpr std::array<const char*, 5> of_settings{"EMS-918", "EMS-1073", "EMS-1091", "EMS-1162", "EMS-1269"};
+constexpr std::array<int, 4> downloadable{9, 15, 20, 23};
+constexpr std::array<int, 7> dead_certificates{5, 8, 13, 14, 18, 19, 21};
+constexpr std::array<int, 5> v1_reasons{1, 3, 4, 5, 9};
+constexpr unsigned rows_per_page = 500;
+constexpr unsigned v1_page_limit = 200;
+// An order that was interrupted is looked for among those of the last days.
+constexpr std::chrono::hours looked_back{72};
+// The CA uses these words both for a limit on bursts and for a user who is not active.
+constexpr std::string_view ambiguous_limit = "Inactive Account User";
+constexpr unsigned patient_tries = 5;
+
+template <typename Values>
+bool holds(const Values& values, int value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+int number_of(const Json& object, std::string_view member) {
+  const std::string text = loose_text(object, member);
+  return text.empty() || text.size() > 6 || text.find_first_not_of("0123456789") != std::string::npos ? 0 : std::stoi(text);
+}
+
+std::string method_number(ChallengeKind kind) {
+  return kind == ChallengeKind::dns_txt ? "1" : kind == ChallengeKind::http_file ? "2" : "3";
+}
+
+// "+91-8012345678" in its two parts.
+std::pair<std::string, std::string> phone_parts(const std::string& phone) {
+  const auto dash = phone.find('-');
+  if (dash == std::string::npos) return {"", ""};
+  return {phone.substr(1, dash - 1), phone.substr(dash + 1)};
+}
+
+class CertinextV1 : public CommercialApi {
+ public:
+  CertinextV1(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock)
+      : spec_(spec), http_(std::move(http)), rest_(spec_, *http_, clock, {&spec_.purchase.secret}) {}
+
+  [[nodiscard]] std::string title() const override { return "CERTInext"; }
+  Result<std::string> test_login() override;
+  Result<std::string> place(const Wanted& wanted) override;
+  Result<std::optional<std::string>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
+  Result<Progress> track(const std::string& order) override;
+  Result<Task> task(const std::string& order, const std::string& name, ChallengeKind kind) override;
+  Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,
+                      const std::string& address) override;
+  Result<std::string> download(const std::string& order) override;
+  Result<Done> cancel(const std::string& order, const std::string& why) override;
+  Result<Done> revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) override;
+
+ private:
+  // The answer of an operation that succeeded. An error's problem carries the CA's own code as its type.
+  Result<Json> call(const char* operation, Json body, const std::string& what);
+  Json meta() const;
+  Error failed(const Json& meta, const std::string& what);
+  Result<std::vector<Json>> report(Json criteria, const std::string& what, const std::function<bool(const Json&)>& wanted);
+  Json order_body(const Wanted& wanted) const;
+  [[nodiscard]] Progress progress_of(const Json& details) const;
+
+  const IssuerSpec spec_;
+  const std::unique_ptr<HttpClient> http_;
+  RestClient rest_;
+  std::atomic<unsigned> limited_in_a_row_{0};
+};
+
+std::string code_of(const Error& error) {
+  return error.problem ? error.problem->type : "";
+}
+
+Json CertinextV1::meta() const {
+  const std::string time = zoned_time_of(rest_.clock().now());
+  const std::string transaction = to_hex(random_bytes(16));
+  std::string signed_text = std::string(spec_.purchase.secret.text()) + time + transaction;
+  const std::string digest = to_hex(sha256(bytes_of(signed_text)));
+  wipe(signed_text);
+  return {{"ver", "1.0"}, {"ts", time}, {"txn", transaction}, {"accountNumber", spec_.purchase.account}, {"authKey", digest}};
+}
+
+Error CertinextV1::failed(const Json& meta, const std::string& what) {
+  const std::string code = loose_text(meta, "errorCode");
+  const std::string message = loose_text(meta, "errorMessage");
+  Error error = rest_.refused(ErrorKind::issuer_refused, what, code + (code.empty() ? "" : " ") + message);
+  error.problem = std::make_shared<const Problem>(Problem{code, rest_.quoted(message), "", {}});
+  if (contains_word(message, ambiguous_limit)) {
+    const unsigned tries = ++limited_in_a_row_;
+    error.kind = tries <= patient_tries ? ErrorKind::rate_limited : ErrorKind::action_required;
+    if (tries <= patient_tries) error.retry_after = std::chrono::seconds(1U << (tries - 1));
+    error.message += tries <= patient_tries ? " (the CA says so, too, when it is asked too often)"
+                                            : "; check in the portal whether the API user is active";
+  } else if (std::find(of_settings.begin(), of_settings.end(), code) != of_settings.end()) {
+    error.kind = ErrorKind::action_required;
+    error.message += "; correct the issuer's options product, group, organization, signer";
+  } else if (contains_word(message, "balance") || contains_word(message, "insufficient") || contains_word(message, "credit")) {
+    error.kind = ErrorKind::action_required;
+    error.message += "; fill up the account at the CA";
+  } else if (contains_word(message, "auth") || contains_word(message, "access key") ||
+             contains_word(message, "account number")) {
+    error.kind = ErrorKind::action_required;
+    error.message += "; check account and secret";
+  } else if (code == duplicate_request) {
+    // Each order has a key of its own: the CA knows this one already.
+    error.kind = ErrorKind::connection;
+  }
+  return error;
+}
+
+Result<Json> CertinextV1::call(const char* operation, Json body, const std::string& what) {
+  body["meta"] = meta();
+  RestRequest request;
+  request.path = operation;
+  request.body = dump_json(body);
+  request.what = what;
+  auto answer = rest_.send(request);
+  if (!answer) return answer.error();
+  const Json& meta = member_of(answer->json, "meta");
+  const std::string status = "HTTP status " + std::to_string(answer->status);
+  if (answer->status == 401 || answer->status == 403) {
+    const std::string said = loose_text(meta, "errorMessage");
+    return rest_.refused(
+        ErrorKind::action_required, what,
+        status + (said.empty() ? "" : " " + said) + "; check account and secret, and the rights of its API user");
+  }
+  const std::string succeeded = loose_text(meta, "status");
+  if (succeeded == "1") {
+    limited_in_a_row_ = 0;
+    return std::move(answer->json);
+  }
+  if (succeeded == "0") return failed(meta, what);
+  if (answer->status == 404) {
+    return rest_.refused(ErrorKind::action_required, what,
+                         status + ": there is no such interface at this address; uri must end in /emSignHub-API/");
+  }
+  return rest_.refused(ErrorKind::connection, what, status + " with an answer that does not say whether it succeeded");
+}
+
+Result<std::string> CertinextV1::test_login() {
+  auto answer = call("ValidateCredentials", Json::object(), "take our credentials");
+  if (!answer) return answer.error();
+  return "account " + spec_.purchase.account + " at CERTInext";
+}
+
+Json CertinextV1::order_body(const Wanted& wanted) const {
+  const Purchase& purchase = spec_.purchase;
+  const Person& technical = purchase.technical_contact.email.empty() ? purchase.requester : purchase.technical_contact;
+  const auto [country, mobile] = phone_parts(purchase.requester.phone);
+  const auto [technical_country, technical_mobile] =
+      phone_parts(technical.phone.empty() ? purchase.requester.phone : technical.phone);
+  Json tags = Json::array({mark_of(wanted)});
+  for (const auto& tag : purchase.tags) tags.push_back(tag);
+  Json certificate{{"domainName", wanted.identifiers.front().value}, {"autoSecureWWW", purchase.www ? "1" : "0"}};
+  for (std::size_t i = 1; i < wanted.identifiers.size(); ++i) {
+    certificate["additionalDomains"].push_back(wanted.identifiers[i].value);
+  }
+  Json details{
+      {"productCode", purchase.product},
+      {"saveAndHold", "0"},
+      {"requestorInformation",
+       {{"requestorName", purchase.requester.name},
+        {"requestorEmail", purchase.requester.email},
+        {"requestorIsdCode", country},
+        {"requestorMobileNumber", mobile}}},
+      {"subscriptionDetails", {{"validity", std::to_string(purchase.term)}, {"autoRenew", "0"}, {"renewCriteria", "30"}}},
+      {"certificateInformation", std::move(certificate)},
+      {"csr", pem_of_request(wanted.request)},
+      {"technicalPointOfContact",
+       {{"tpcName", technical.name},
+        {"tpcEmail", technical.email},
+        {"tpcIsdCode", technical_country},
+        {"tpcMobileNumber", technical_mobile}}},
+      {"additionalInformation",
+       {{"remarks", purchase.comments.empty() ? "ordered by evercert" : purchase.comments}, {"tags", std::move(tags)}}}};
+  if (!purchase.requester.title.empty()) details["requestorInformation"]["requestorDesignation"] = purchase.requester.title;
+  if (!purchase.group.empty()) details["delegationInformation"] = {{"groupNumber", purchase.group}};
+  if (!purchase.organization.empty()) {
+    details["organizationDetails"] = {{"preVetting", "1"}, {"organizationNumber", purchase.organization}};
+  }
+  if (!purchase.signer.name.empty()) {
+    details["agreementDetails"] = {{"acceptAgreement", "1"},
+                                   {"signerName", purchase.signer.name},
+                                   {"signerPlace", purchase.signer.place},
+                                   {"signerIP", purchase.signer.address}};
+  }
+  return {{"orderDetails", std::move(details)}};
+}
+
+Result<std::string> CertinextV1::place(const Wanted& wanted) {
+  const std::string what = "accept an order for " + wanted.identifiers.front().value;
+  auto answer = call("GenerateOrderSSL", order_body(wanted), what);
+  if (!answer) return answer.error();
+  std::string number = loose_text(member_of(*answer, "orderDetails"), "orderNumber");
+  if (number.empty()) {
+    return rest_.refused(ErrorKind::connection, what, "it names no order number, so it is not known whether there is an order");
+  }
+  return number;
+}
+
+// Reads pages until `wanted` says that a row is enough.
+Result<std::vector<Json>> CertinextV1::report(Json criteria, const std::string& what,
+                                              const std::function<bool(const Json&)>& wanted) {
+  std::vector<Json> rows;
+  criteria["pageSize"] = std::to_string(rows_per_page);
+  for (unsigned page = 1; page <= v1_page_limit; ++page) {
+    criteria["pageNumber"] = std::to_string(page);
+    auto answer = call("GetOrderReport", {{"searchCriteria", criteria}}, what);
+    if (!answer) return answer.error();
+    const Json& details = member_of(*answer, "orderDetails");
+    const Json& list = member_of(details, "ordersArray");
+    if (!list.is_array()) break;
+    for (const auto& row : list) {
+      if (wanted(row)) rows.push_back(row);
+    }
+    if (list.empty() || static_cast<int>(page) >= number_of(details, "noOfPages")) break;
+  }
+  return rows;
+}
+
+Result<std::optional<std::string>> CertinextV1::find(const Wanted& wanted, const std::vector<std::string>& known) {
+  const std::string mark = mark_of(wanted);
+  const Json criteria{{"domainName", wanted.identifiers.front().value},
+                      {"orderDateFrom", date_of(rest_.clock().now() - looked_back)}};
+  auto rows = report(criteria, "list our orders", [&](const Json& row) {
+    const Json& tags = member_of(row, "tags");
+    return tags.is_array() && std::find(tags.begin(), tags.end(), Json(mark)) != tags.end();
+  });
+  if (!rows) return rows.error();
+  for (const auto& row : *rows) {
+    std::string number = loose_text(row, "orderNumber");
+    const bool other = std::find(known.begin(), known.end(), number) != known.end();
+    if (!number.empty() && !other) return std::optional<std::string>(std::move(number));
+  }
+  return std::optional<std::string>();
+}
+
+Progress CertinextV1::progress_of(const Json& details) const {
+  Progress progress;
+  const int order = number_of(details, "orderStatusId");
+  const int certificate = number_of(details, "certificateStatusId");
+  const std::string words = rest_.quoted(loose_text(details, "certificateStatus"));
+  const std::string place = rest_.quoted(loose_text(details, "trackingUrl"));
+  const std::string where = place.empty() ? " in the portal" : " at " + place;
+  const auto people = [&](const std::string& said, bool may_pass) {
+    progress.stage = Stage::people;
+    progress.said = said;
+    progress.may_pass = may_pass;
+  };
+  if (order == 4 || order == 5 || holds(dead_certificates, certificate)) {
+    progress.stage = Stage::dead;
+    progress.said = "was " + std::string(order == 5 ? "cancelled" : "rejected") + " by the CA: " + words;
+  } else if (certificate == 12 || certificate == 22) {
+    progress.stage = Stage::dead;
+    progress.said = std::string("is over: the certificate ") + (certificate == 12 ? "has expired" : "was revoked");
+  } else if (holds(downloadable, certificate)) {
+    progress.stage = Stage::issued;
+  } else if (order == 7) {
+    people("is on hold; ask the CA what it waits for" + where, false);
+  } else if (certificate == 3) {
+    people("has a discrepancy (" + words + "): answer the CA's question" + where, false);
+  } else if (loose_text(member_of(details, "subscriberAgreement"), "status") == "0" && spec_.purchase.signer.name.empty()) {
+    people("waits for the subscriber agreement: accept it" + where + ", or set signer", false);
+  } else if (order == 8 || order == 9 || certificate == 2 || certificate == 6 || certificate == 16 || certificate == 24) {
+    people("waits for an approval by the CA (" + words + "); ask there if it takes long" + where, true);
+  }
+  const Json& verification = member_of(details, "domainVerification");
+  for (const auto& [name, state] : verification.items()) {
+    if (!state.is_object()) continue;
+    progress.domains_known = true;
+    const std::string status = loose_text(state, "dcvStatus");
+    progress.domains.push_back({name, status == "1", status == "2"});
+    const std::string caa = loose_text(state, "caaStatus");
+    if (caa == "2" || caa == "3") {
+      people("is stopped by the CAA records of " + name + ": add one that permits the CA", false);
+    }
+  }
+  return progress;
+}
+
+Result<Progress> CertinextV1::track(const std::string& order) {
+  auto answer = call("TrackOrder", {{"orderDetails", {{"orderNumber", order}}}}, "track the order " + order);
+  if (!answer) {
+    Error error = answer.error();
+    const std::string code = code_of(error);
+    if (code == order_not_found || code == order_not_found_either) {
+      auto forgotten = std::make_shared<Problem>(*error.problem);
+      forgotten->type = order_forgotten;
+      error.problem = std::move(forgotten);
+      return error;
+    }
+    if (error.kind == ErrorKind::issuer_refused) error.kind = ErrorKind::action_required;
+    return error;
+  }
+  return progress_of(member_of(*answer, "orderDetails"));
+}
+
+Result<Task> CertinextV1::task(const std::string& order, const std::string& name, ChallengeKind kind) {
+  const Json block{{"requestorEmail", spec_.purchase.requester.email},
+                   {"orderNumber", order},
+                   {"domainName", name},
+                   {"dcvMethod", method_number(kind)}};
+  auto answer = call("GetDcv", {{"dcvDetails", block}}, "tell how " + name + " is to be validated");
+  Task task;
+  if (!answer) {
+    const std::string code = code_of(answer.error());
+    if (code == domain_verified) {
+      task.readiness = Task::Readiness::verified;
+    } else if (code == not_for_this_state) {
+      task.readiness = Task::Readiness::not_yet;
+    } else if (answer.error().kind == ErrorKind::issuer_refused) {
+      task.readiness = Task::Readiness::refused;
+      task.said = answer.error().message;
+    } else {
+      return answer.error();
+    }
+    return task;
+  }
+  const Json& details = member_of(*answer, "dcvDetails");
+  task.file = loose_text(details, "fileName");
+  task.content = loose_text(details, "fileContent");
+  task.value = loose_text(details, "token");
+  const Json& addresses = member_of(details, "dcvEmails");
+  for (const auto& address : addresses) {
+    if (address.is_string()) task.addresses.push_back(address.get<std::string>());
+  }
+  const bool complete = kind == ChallengeKind::http_file ? !task.file.empty() && !task.content.empty()
+                        : kind == ChallengeKind::dns_txt ? !task.value.empty()
+                                                         : true;
+  if (!complete) {
+    task.readiness = Task::Readiness::refused;
+    task.said = "the CA does not say what " + std::string(to_string(kind)) + " must show for " + name;
+  }
+  return task;
+}
+
+Result<Done> CertinextV1::verify(const std::string& order, const std::string& name, ChallengeKind kind,
+                                 const std::string& address) {
+  Json block{{"requestorEmail", spec_.purchase.requester.email},
+             {"orderNumber", order},
+             {"domainName", name},
+             {"dcvMethod", method_number(kind)}};
+  if (!address.empty()) block["dcvEmail"] = address;
+  auto answer = call("VerifyDcv", {{"dcvDetails", block}}, "validate " + name);
+  if (!answer && code_of(answer.error()) != domain_verified) return answer.error();
+  return Done{};
+}
+
+Result<std::string> CertinextV1::download(const std::string& order) {
+  constexpr std::chrono::seconds soon{15};
+  const std::string what = "hand out the certificate of the order " + order;
+  const Json details{{"orderNumber", order}, {"requestorEmail", spec_.purchase.requester.email}};
+  auto answer = call("GetCertificate", {{"orderDetails", details}}, what);
+  if (!answer) {
+    Error error = answer.error();
+    // Some of the states that promise a certificate come before it.
+    if (error.kind == ErrorKind::issuer_refused) {
+      error.kind = ErrorKind::rate_limited;
+      error.retry_after = soon;
+    }
+    return error;
+  }
+  const Json& certificates = member_of(*answer, "certificateDetails");
+  std::string pem;
+  for (const char* member : {"endEntityCertificate", "caCertificate", "rootCertificate"}) {
+    pem += loose_text(certificates, member) + "\n";
+  }
+  return pem;
+}
+
+Result<Done> CertinextV1::cancel(const std::string& order, const std::string& why) {
+  auto answer =
+      call("RejectOrder", {{"orderDetails", {{"orderNumber", order}, {"rejectRemarks", why}}}}, "cancel the order " + order);
+  if (!answer) return answer.error();
+  return Done{};
+}
+
+Result<Done> CertinextV1::revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) {
+  if (!holds(v1_reasons, reason)) {
+    return Error{ErrorKind::configuration,
+                 rest_.who() +
+                     " takes only the reasons keyCompromise (1), affiliationChanged (3), superseded (4), "
+                     "cessationOfOperation (5) and privilegeWithdrawn (9); say one of them"};
+  }
+  auto serial = serial_number_of(leaf);
+  if (!serial) return serial.error();
+  std::vector<Json> rows;
+  for (const auto& name : names) {
+    auto found = report({{"domainName", name.value}}, "find the order of this certificate",
+                        [&](const Json& row) { return serial->is(loose_text(row, "certificateSerialNumber")); });
+    if (!found) return found.error();
+    rows = std::move(*found);
+    if (!rows.empty()) break;
+  }
+  if (rows.empty()) {
+    return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + serial->hex +
+                                                "; revoke the certificate in the portal"};
+  }
+  const std::string order = loose_text(rows.front(), "orderNumber");
+  auto answer = call("RevokeOrder",
+                     {{"revocationDetails",
+                       {{"orderNumber", order},
+                        {"requestorEmail", spec_.purchase.requester.email},
+                        {"revokeReasonId", std::to_string(reason)},
+                        {"revokeRemarks", "revoked by evercert"}}}},
+                     "revoke the certificate of the order " + order);
+  if (!answer) return answer.error();
+  return Done{};
+}
+
+}  // namespace
+
+std::unique_ptr<CommercialApi> make_certinext_v1(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock) {
+  return std::make_unique<CertinextV1>(spec, std::move(http), clock);
+}
+
+}  // namespace evercert

@@ -1,0 +1,67 @@
+// CommercialApi: what one commercial CA's interface can do, in the words that all of them share. One file per CA; driven by
+// CommercialIssuer only, which knows orders, ways of proving and people.
+// Rule: each function is a few requests and no waiting; errors after an order was placed never say issuer_refused, because an
+// order that is paid for is given up only when the CA says that it is dead.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/issuer/issuer.h"
+
+namespace evercert {
+
+enum class Stage { working, people, issued, dead };
+
+struct DomainProgress {
+  std::string name;  // as the CA writes it
+  bool verified = false;
+  bool rejected = false;
+};
+
+struct Progress {
+  Stage stage = Stage::working;
+  std::string said;            // people: who must do what and where; dead: why
+  bool may_pass = false;       // people: what often passes by itself within minutes
+  bool domains_known = false;  // the CA says by now what it has validated
+  std::vector<DomainProgress> domains;
+};
+
+// How one name is to be proved.
+struct Task {
+  enum class Readiness { open, verified, not_yet, refused };
+  Readiness readiness = Readiness::open;
+  std::string said;  // refused: why
+  std::string file;  // http-file: its name and content
+  std::string content;
+  std::string record;  // dns: its name; empty: as validation_name says
+  std::string value;
+  std::vector<std::string> addresses;  // email: those the CA would write to
+};
+
+class CommercialApi {
+ public:
+  virtual ~CommercialApi() = default;
+  // The name of the CA for sentences: "CERTInext".
+  [[nodiscard]] virtual std::string title() const = 0;
+  // A login that cannot succeed by accident; says who we are there.
+  virtual Result<std::string> test_login() = 0;
+
+  // The CA's number of the new order. Errors: connection, when the outcome is unknown; all others mean that there is none.
+  virtual Result<std::string> place(const Wanted& wanted) = 0;
+  // By our mark in it.
+  virtual Result<std::optional<std::string>> find(const Wanted& wanted, const std::vector<std::string>& known) = 0;
+  virtual Result<Progress> track(const std::string& order) = 0;
+  virtual Result<Task> task(const std::string& order, const std::string& name, ChallengeKind kind) = 0;
+  // The CA shall look now; `address` with email, to which it then writes.
+  virtual Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,
+                              const std::string& address) = 0;
+  // All certificates that belong to the order as PEM, in any order.
+  virtual Result<std::string> download(const std::string& order) = 0;
+  virtual Result<Done> cancel(const std::string& order, const std::string& why) = 0;
+  virtual Result<Done> revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) = 0;
+};
+
+}  // namespace evercert

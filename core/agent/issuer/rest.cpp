@@ -1,0 +1,193 @@
+#include "agent/issuer/rest.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <ctime>
+
+#include "serving/base/files.h"
+#include "serving/base/openssl_handles.h"
+
+namespace evercert {
+namespace {
+
+constexpr std::size_t longest_quote = 300;
+constexpr int too_many_requests = 429;
+
+bool is_web_page(std::string_view body) {
+  const auto first = body.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && body[first] == '<';
+}
+
+std::string title_of(std::string_view page) {
+  const auto begin = page.find("<title>");
+  const auto end = page.find("</title>");
+  if (begin == std::string_view::npos || end == std::string_view::npos || end < begin) return "";
+  return std::string(page.substr(begin + 7, end - begin - 7));
+}
+
+std::string lower_digits(std::string text) {
+  std::string digits;
+  for (const char c : text) {
+    if (c >= 'A' && c <= 'F') digits += static_cast<char>(c - 'A' + 'a');
+    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')) digits += c;
+  }
+  const auto first = digits.find_first_not_of('0');
+  return first == std::string::npos ? "" : digits.substr(first);
+}
+
+std::string time_text(std::chrono::system_clock::time_point time, const char* format) {
+  const std::time_t whole = std::chrono::system_clock::to_time_t(time);
+  std::tm parts{};
+  gmtime_r(&whole, &parts);
+  std::array<char, 64> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), format, &parts)};
+}
+
+}  // namespace
+
+RestClient::RestClient(const IssuerSpec& spec, HttpClient& http, const Clock& clock, std::vector<const Secret*> secrets)
+    : name_(spec.name),
+      base_(spec.uri.ends_with('/') ? spec.uri : spec.uri + "/"),
+      http_(http),
+      clock_(clock),
+      secrets_(std::move(secrets)) {}
+
+std::string RestClient::quoted(std::string_view said) const {
+  std::string text(said);
+  for (const Secret* secret : secrets_) {
+    if (secret->empty()) continue;
+    for (auto at = text.find(secret->text()); at != std::string::npos; at = text.find(secret->text())) {
+      text.replace(at, secret->text().size(), "...");
+    }
+  }
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return text.substr(0, longest_quote);
+}
+
+Error RestClient::refused(ErrorKind kind, const std::string& what, std::string_view said) const {
+  return {kind, who() + " did not " + what + ": " + quoted(said)};
+}
+
+Result<RestAnswer> RestClient::send(const RestRequest& request) {
+  HttpRequest http;
+  http.method = request.method;
+  http.uri = request.path.find("://") == std::string::npos ? base_ + request.path : request.path;
+  http.body = request.body;
+  if (!request.body.empty()) http.content_type = request.content_type;
+  http.headers = request.headers;
+  http.headers.emplace_back("Accept", "application/json");
+  auto response = http_.send(http);
+  wipe(http.body);
+  if (!response) return response.error().with_prefix(who() + " did not " + request.what);
+  if (response->status == too_many_requests) {
+    Error limited = refused(ErrorKind::rate_limited, request.what, "too many requests (429)");
+    limited.retry_after = retry_after_of(*response, clock_.now());
+    return limited;
+  }
+  RestAnswer answer{response->status, nullptr, {}};
+  const std::string status = "HTTP status " + std::to_string(response->status);
+  if (is_web_page(response->body)) {
+    const std::string title = title_of(response->body);
+    return refused(ErrorKind::connection, request.what,
+                   status + " with a web page instead of JSON" + (title.empty() ? "" : ": " + title) +
+                       "; is the address right, or is the CA under maintenance?");
+  }
+  constexpr int ok = 200;
+  if (request.text && response->status == ok) {
+    answer.text = std::move(response->body);
+    return answer;
+  }
+  if (!response->body.empty()) {
+    auto json = parse_json(response->body, "its answer");
+    if (!json) {
+      return refused(ErrorKind::connection, request.what, status + ", but its answer is incomplete or no JSON");
+    }
+    answer.json = std::move(*json);
+  }
+  if (response->status >= 500) {
+    const std::string said = answer.json.is_null() ? "" : ": " + dump_json(answer.json);
+    Error failed = refused(ErrorKind::connection, request.what, status + said);
+    failed.retry_after = retry_after_of(*response, clock_.now());
+    return failed;
+  }
+  return answer;
+}
+
+std::string loose_text(const Json& object, std::string_view member) {
+  if (!object.is_object()) return "";
+  const auto found = object.find(std::string(member));
+  if (found == object.end()) return "";
+  if (found->is_string()) return found->get<std::string>();
+  if (found->is_boolean()) return found->get<bool>() ? "1" : "0";
+  return found->is_number() ? found->dump() : "";
+}
+
+const Json& member_of(const Json& object, std::string_view member) {
+  static const Json nothing = Json::object();
+  if (!object.is_object()) return nothing;
+  const auto found = object.find(std::string(member));
+  return found == object.end() || found->is_null() ? nothing : *found;
+}
+
+std::string pem_of_request(BytesView der) {
+  constexpr std::size_t line = 64;
+  const std::string text = to_base64(der);
+  std::string pem = "-----BEGIN CERTIFICATE REQUEST-----\n";
+  for (std::size_t at = 0; at < text.size(); at += line) pem += text.substr(at, line) + "\n";
+  return pem + "-----END CERTIFICATE REQUEST-----\n";
+}
+
+std::string date_of(std::chrono::system_clock::time_point time) {
+  return time_text(time, "%Y-%m-%d");
+}
+
+std::string zoned_time_of(std::chrono::system_clock::time_point time) {
+  return time_text(time, "%Y-%m-%dT%H:%M:%S+00:00");
+}
+
+std::string form_field(std::string_view text) {
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+  std::string field;
+  for (const char c : text) {
+    if (plain.find(c) != std::string_view::npos) {
+      field += c;
+    } else {
+      const auto byte = static_cast<std::uint8_t>(c);
+      field += "%" + to_hex({&byte, 1});
+    }
+  }
+  return field;
+}
+
+bool SerialNumber::is(std::string text) const {
+  const std::string digits = lower_digits(std::move(text));
+  return !digits.empty() && (digits == hex || digits == decimal);
+}
+
+Result<SerialNumber> serial_number_of(BytesView leaf) {
+  const std::uint8_t* position = leaf.data();
+  const CertificateHandle certificate(d2i_X509(nullptr, &position, static_cast<long>(leaf.size())));
+  if (!certificate) return openssl_error(ErrorKind::storage, "the certificate cannot be read");
+  const BigNumberHandle number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate.get()), nullptr));
+  if (!number) return openssl_error(ErrorKind::storage, "the certificate's serial number cannot be read");
+  const std::unique_ptr<char, Releaser<release_text>> hex(BN_bn2hex(number.get()));
+  const std::unique_ptr<char, Releaser<release_text>> decimal(BN_bn2dec(number.get()));
+  if (!hex || !decimal) return openssl_error(ErrorKind::internal, "there is no memory for a serial number");
+  return SerialNumber{lower_digits(hex.get()), decimal.get()};
+}
+
+std::string mark_of(const Wanted& wanted) {
+  return "evercert-" + wanted.reference;
+}
+
+bool contains_word(std::string_view text, std::string_view word) {
+  const auto same = [](char left, char right) {
+    return std::tolower(static_cast<unsigned char>(left)) == std::tolower(static_cast<unsigned char>(right));
+  };
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
+}
+
+}  // namespace evercert

@@ -1,0 +1,86 @@
+// What the APIs of commercial CAs share: one JSON request, one JSON answer, and errors that say what to do. Each issuer file
+// holds only what differs.
+// Rule: a request that may cost money is never repeated here; who placed it looks for it first.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/issuer/issuer.h"
+#include "agent/net/http_client.h"
+#include "evercert/secret.h"
+#include "serving/base/clock.h"
+#include "serving/base/json.h"
+
+namespace evercert {
+
+struct RestRequest {
+  std::string method = "POST";
+  std::string path;  // below the base, or a whole address
+  std::string body;
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string what;   // "track the order 123"
+  bool text = false;  // a good answer is no JSON
+};
+
+struct RestAnswer {
+  int status = 0;
+  Json json;         // null where there was no body
+  std::string text;  // of a good answer that is no JSON
+};
+
+class RestClient {
+ public:
+  // `secrets` are blotted out of everything that is said about the CA's answers. All must outlive the client.
+  RestClient(const IssuerSpec& spec, HttpClient& http, const Clock& clock, std::vector<const Secret*> secrets);
+
+  // Any status that came with JSON, or without a body, is an answer. Errors: connection (no answer, 5xx, a web page instead of
+  // JSON, half an answer: what was asked for may have happened), rate_limited (429).
+  Result<RestAnswer> send(const RestRequest& request);
+
+  // "issuer NAME".
+  [[nodiscard]] std::string who() const { return "issuer " + name_; }
+  // What the CA said, as it may stand in a sentence: one line, cut, without secrets.
+  [[nodiscard]] std::string quoted(std::string_view said) const;
+  [[nodiscard]] Error refused(ErrorKind kind, const std::string& what, std::string_view said) const;
+  [[nodiscard]] const Clock& clock() const { return clock_; }
+
+ private:
+  const std::string name_;
+  const std::string base_;
+  HttpClient& http_;
+  const Clock& clock_;
+  const std::vector<const Secret*> secrets_;
+};
+
+// The member as text whatever scalar it is; empty when absent, null or no scalar. CAs write numbers as texts and the reverse.
+std::string loose_text(const Json& object, std::string_view member);
+// The object below a member, an empty one when there is none.
+const Json& member_of(const Json& object, std::string_view member);
+
+std::string pem_of_request(BytesView der);
+// "2026-11-22".
+std::string date_of(std::chrono::system_clock::time_point time);
+// "2026-11-22T05:30:00+00:00".
+std::string zoned_time_of(std::chrono::system_clock::time_point time);
+std::string form_field(std::string_view text);  // application/x-www-form-urlencoded
+
+// The serial number of a certificate, in hexadecimal and decimal digits; a CA's own notation is compared with both.
+struct SerialNumber {
+  std::string hex;
+  std::string decimal;
+  [[nodiscard]] bool is(std::string text) const;
+};
+Result<SerialNumber> serial_number_of(BytesView leaf);
+
+// Our mark in an order, to find it again: "evercert-" and the order's own reference.
+std::string mark_of(const Wanted& wanted);
+
+bool contains_word(std::string_view text, std::string_view word);  // whatever the case
+
+}  // namespace evercert

@@ -1,0 +1,66 @@
+// The status as a table for terminals: one line per certificate, times in UTC. What HAProxy's CLI shows.
+#include <algorithm>
+
+#include "agent/observe/status_report.h"
+#include "agent/observe/utf8.h"
+
+namespace evercert {
+namespace {
+
+using Row = std::vector<std::string>;
+
+// "89d23h", "3h20m", "45m": to the minute, as often as the page is rendered.
+std::string distance(Time from, Time to) {
+  if (to <= from) return "over";
+  const auto count = std::chrono::duration_cast<std::chrono::minutes>(to - from).count();
+  if (count >= 24 * 60) return std::to_string(count / (24 * 60)) + "d" + std::to_string(count / 60 % 24) + "h";
+  if (count >= 60) return std::to_string(count / 60) + "h" + std::to_string(count % 60) + "m";
+  return std::to_string(count) + "m";
+}
+
+Row row_of(const CertificateStatus& certificate, Time now) {
+  const auto& next = certificate.next;
+  return {certificate.name,
+          certificate.issuer,
+          to_string(certificate.state),
+          certificate.generation == 0 ? "-" : std::to_string(certificate.generation),
+          certificate.not_after ? to_rfc3339(*certificate.not_after) : "-",
+          certificate.not_after ? distance(now, *certificate.not_after) : "-",
+          next ? to_rfc3339(next->at) : "-",
+          next ? distance(now, next->at) : "-",
+          certificate.problem ? certificate.problem->message : "-"};
+}
+
+// A control character would move a terminal's cursor.
+std::string printable(const std::string& text) {
+  std::string safe = valid_utf8(text);
+  std::replace_if(
+      safe.begin(), safe.end(), [](char letter) { return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f; }, ' ');
+  return safe;
+}
+
+}  // namespace
+
+std::string render_text(const StatusReport& report) {
+  std::vector<Row> rows{{"# certificate", "issuer", "state", "generation", "expiration date (UTC)", "expires in",
+                         "scheduled date (UTC)", "scheduled in", "problem"}};
+  for (const auto& certificate : report.certificates) rows.push_back(row_of(certificate, report.generated_at));
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (Row& row : rows) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      row[column] = printable(row[column]);
+      widths[column] = std::max(widths[column], row[column].size());
+    }
+  }
+  std::string page;
+  for (const Row& row : rows) {
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      page += row[column];
+      if (column + 1 < row.size()) page.append(widths[column] - row[column].size() + 2, ' ');
+    }
+    page += "\n";
+  }
+  return page;
+}
+
+}  // namespace evercert

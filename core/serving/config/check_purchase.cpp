@@ -1,0 +1,236 @@
+// The options of issuers that are no ACME servers: who we are there, what is bought, and how names are shown to be ours.
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+
+#include "serving/config/check.h"
+#include "serving/config/words.h"
+
+namespace evercert {
+
+namespace {
+
+struct Method {
+  std::string_view word;
+  ChallengeKind kind;
+};
+constexpr std::array<Method, 3> methods{
+    {{"http-file", ChallengeKind::http_file}, {"dns-txt", ChallengeKind::dns_txt}, {"dns-cname", ChallengeKind::dns_cname}}};
+constexpr std::string_view mail_prefix = "email:";
+
+bool is_number(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+bool is_mail_address(std::string_view text) {
+  const auto at = text.find('@');
+  return at != std::string_view::npos && at > 0 && at + 1 < text.size() && text.find(' ') == std::string_view::npos &&
+         text.find('@', at + 1) == std::string_view::npos;
+}
+
+// "+1-5551234567": the country's code must be told apart, some CAs want it by itself.
+bool is_phone(std::string_view text) {
+  const auto dash = text.find('-');
+  return text.starts_with('+') && dash != std::string_view::npos && is_number(text.substr(1, dash - 1)) &&
+         is_number(text.substr(dash + 1)) && dash <= 4;
+}
+
+// What CAs refuse as the place from where an agreement was accepted.
+bool is_public_address(const std::string& text) {
+  in6_addr six{};
+  if (::inet_pton(AF_INET6, text.c_str(), &six) == 1) return (six.s6_addr[0] & 0xe0) == 0x20;
+  in_addr four{};
+  if (::inet_pton(AF_INET, text.c_str(), &four) != 1) return false;
+  const std::uint32_t address = ntohl(four.s_addr);
+  const std::uint32_t first = address >> 24;
+  const bool closed = first == 10 || first == 127 || first == 0 || first >= 224 || (address >> 20) == 0xac1 ||
+                      (address >> 16) == 0xc0a8 || (address >> 16) == 0xa9fe || (address >> 22) == (0x64400000U >> 22);
+  return !closed;
+}
+
+class PurchaseReading {
+ public:
+  PurchaseReading(const SectionReader& reader, FileSource& files, IssuerSpec& spec)
+      : reader_(reader), files_(files), spec_(spec), purchase_(spec.purchase) {}
+
+  void read() {
+    read_methods();
+    require("account", purchase_.account);
+    read_secret();
+    read_product();
+    reader_.read_word("organization", purchase_.organization);
+    reader_.read_word("comments", purchase_.comments);
+    purchase_.recipients = reader_.words("recipients");
+    if (spec_.type == "sectigo")
+      read_sectigo();
+    else
+      read_certinext();
+  }
+
+ private:
+  void read_sectigo() {
+    constexpr unsigned days = 3650;
+    require("customer", purchase_.customer);
+    reader_.read_number("term", 1, days, purchase_.term);
+    for (const std::string_view needed : {"organization", "term"})
+      if (reader_.find(needed) == nullptr)
+        reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type sectigo and has no " + std::string(needed) +
+                              "; the CA wants it with each order");
+    for (const std::string_view number : {"organization", "product"})
+      if (const Setting* const setting = reader_.find(number); setting != nullptr && !is_number(setting->words[0]))
+        reader_.blame(*setting, std::string(number) + ": " + in_quotes(setting->words[0]) +
+                                    " is no number; Certificate Manager " + "shows it beside the name");
+    const std::vector<std::string> fields = reader_.words("custom_field");
+    if (fields.size() % 2 != 0)
+      reader_.error("custom_field", "custom_field takes a name and a value, as often as there are fields");
+    else
+      for (std::size_t i = 0; i < fields.size(); i += 2) purchase_.custom_fields.emplace_back(fields[i], fields[i + 1]);
+  }
+
+  void read_certinext() {
+    purchase_.api = "v1";
+    purchase_.term = 1;
+    purchase_.validation_name = "{domain}";
+    reader_.read_word("api", purchase_.api);
+    if (purchase_.api != "v1" && purchase_.api != "v2")
+      reader_.error("api", "api: " + in_quotes(purchase_.api) + " is not known; write api v1 or api v2");
+    reader_.read_word("token_uri", purchase_.token_uri);
+    if (!purchase_.token_uri.empty())
+      if (const auto good = check_issuer_uri(purchase_.token_uri); !good)
+        reader_.error("token_uri", "token_uri: " + good.error().message);
+    reader_.read_word("group", purchase_.group);
+    reader_.read_number("term", 1, 3, purchase_.term);
+    read_people();
+    check_variant();
+    purchase_.tags = reader_.words("tags");
+    reader_.read_switch("www", purchase_.www);
+    reader_.read_word("validation_name", purchase_.validation_name);
+    if (purchase_.validation_name.find("{domain}") == std::string::npos)
+      reader_.error("validation_name", "validation_name has no {domain} in it; write for example _validation.{domain}");
+    reader_.read_word("validation_file", purchase_.validation_file);
+    if (purchase_.validation_file.find('/') != std::string::npos)
+      reader_.error("validation_file", "validation_file is the name of a file, without a path");
+  }
+
+  void require(std::string_view option, std::string& value) {
+    reader_.read_word(option, value);
+    if (reader_.find(option) == nullptr)
+      reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type " + spec_.type + " and has no " + std::string(option) +
+                            "; add one");
+  }
+
+  void read_methods() {
+    const Setting* const setting = reader_.find("challenge");
+    if (setting == nullptr) {
+      spec_.challenges = {ChallengeKind::http_file};
+    } else {
+      for (const std::string& word : setting->words) read_method(*setting, word);
+      if (spec_.type == "sectigo" && setting->words.size() > 1)
+        reader_.blame(*setting, "challenge: Sectigo takes one way of proving for an order; write one of them");
+    }
+    if (spec_.challenges.empty()) return;
+    spec_.challenge = spec_.challenges.front();
+  }
+
+  void read_method(const Setting& setting, const std::string& word) {
+    ChallengeKind kind = ChallengeKind::email;
+    if (word.starts_with(mail_prefix)) {
+      purchase_.email = word.substr(mail_prefix.size());
+      if (!is_mail_address(purchase_.email))
+        return reader_.blame(setting, "challenge: " + in_quotes(word) + " has no mail address; write email:NAME@DOMAIN");
+    } else {
+      const auto known = std::find_if(methods.begin(), methods.end(), [&](const Method& one) { return one.word == word; });
+      // CERTInext has no CNAME method.
+      const bool certinext = spec_.type == "certinext";
+      if (known == methods.end() || (certinext && known->kind == ChallengeKind::dns_cname))
+        return reader_.blame(setting, "challenge: " + in_quotes(word) + " is not what " + spec_.type +
+                                          " knows; write http-file, " +
+                                          (certinext ? "dns-txt or email:ADDRESS, several in the order to try them"
+                                                     : "dns-txt, dns-cname or email:ADDRESS"));
+      kind = known->kind;
+      if (kind != ChallengeKind::http_file && spec_.dns.updates.empty() && spec_.dns.program.empty())
+        return reader_.blame(
+            setting, "challenge: " + word + " needs to know how DNS records are written; add dns_update or dns_program");
+    }
+    if (std::find(spec_.challenges.begin(), spec_.challenges.end(), kind) != spec_.challenges.end())
+      return reader_.blame(setting, "challenge: " + in_quotes(word) + " is given twice; remove one");
+    spec_.challenges.push_back(kind);
+  }
+
+  void read_secret() {
+    const Setting* const setting = reader_.find("secret");
+    if (setting == nullptr)
+      return reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type " + spec_.type +
+                                   " and has no secret; write secret FILE with the file that holds the account's key");
+    auto content = files_.read(setting->words[0], FileSource::Care::secret);
+    if (!content) return reader_.blame(*setting, "secret: " + content.error().message);
+    // A file written by hand ends in a line feed that is no part of the secret.
+    std::string_view text = content->text();
+    while (text.ends_with('\n') || text.ends_with('\r') || text.ends_with(' ')) text.remove_suffix(1);
+    if (text.empty()) return reader_.blame(*setting, "secret: " + setting->words[0] + " is empty");
+    purchase_.secret = Secret::from_text(text);
+  }
+
+  void read_product() {
+    const Setting* const setting = reader_.find("product");
+    if (setting == nullptr)
+      return reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type " + spec_.type +
+                                   " and has no product; write product CODE with a code from the CA's price list");
+    purchase_.product = setting->words[0];
+    if (setting->words.size() > 1) purchase_.variant = setting->words[1];
+  }
+
+  void check_variant() {
+    const Setting* const setting = reader_.find("product");
+    if (setting != nullptr && purchase_.api == "v2" && purchase_.variant.empty())
+      reader_.blame(*setting, "product: api v2 wants the variant too; write product " + purchase_.product +
+                                  " dv, or dv-wildcard, " +
+                                  "dv-ucc, dv-wildcard-ucc, ov, ov-wildcard, ov-ucc, ov-wildcard-ucc, ev or ev-ucc");
+  }
+
+  Person read_person(std::string_view option) {
+    Person person;
+    const Setting* const setting = reader_.find(option);
+    if (setting == nullptr) return person;
+    const auto& words = setting->words;
+    person = {words[0], words[1], words.size() > 2 ? words[2] : "", words.size() > 3 ? words[3] : ""};
+    const std::string name(option);
+    if (person.name.empty() || !is_mail_address(person.email))
+      reader_.blame(*setting, name + ": " + in_quotes(person.email) + " is no mail address; write " + name +
+                                  " NAME ADDRESS [+CC-PHONE [TITLE]], the name in quotes");
+    else if (!person.phone.empty() && !is_phone(person.phone))
+      reader_.blame(*setting, name + ": " + in_quotes(person.phone) +
+                                  " is no phone number with its country; write +CC-NUMBER, " + "for example +91-8012345678");
+    return person;
+  }
+
+  void read_people() {
+    purchase_.requester = read_person("requester");
+    purchase_.technical_contact = read_person("technical_contact");
+    if (reader_.find("requester") == nullptr)
+      reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type " + spec_.type +
+                            " and has no requester; write requester NAME ADDRESS +CC-PHONE");
+    else if (purchase_.requester.phone.empty())
+      reader_.error("requester", "requester: " + spec_.type + " wants a phone number too; add +CC-NUMBER");
+    if (const Setting* const setting = reader_.find("signer")) {
+      purchase_.signer = {setting->words[0], setting->words[1], setting->words[2]};
+      if (!is_public_address(purchase_.signer.address))
+        reader_.blame(*setting, "signer: " + in_quotes(purchase_.signer.address) +
+                                    " is no public IP address, which the CA wants; write the one this site is seen with");
+    }
+  }
+
+  const SectionReader& reader_;
+  FileSource& files_;
+  IssuerSpec& spec_;
+  Purchase& purchase_;
+};
+
+}  // namespace
+
+void check_purchase(const SectionReader& reader, FileSource& files, IssuerSpec& spec) {
+  PurchaseReading(reader, files, spec).read();
+}
+
+}  // namespace evercert

@@ -1,0 +1,21 @@
+// Bundles as PEM. Used by write_pem_files() and by whatever of the agent hands certificates to software that reads PEM.
+// Rule: text that holds a private key lives in a Secret.
+#pragma once
+
+#include <vector>
+
+#include "evercert/pem.h"
+#include "serving/publish/bundle.h"
+
+namespace evercert {
+
+// The name of the file for one kind of key of a certificate.
+std::string pem_file_name(const CertificateSpec& certificate, KeyAlgorithm algorithm);
+
+// Leaf, chain, key. Errors: key_provider (the key is a reference, not bytes), internal.
+Result<Secret> pem_of(const BundlePair& pair);
+
+// One file for each pair that the certificate wants.
+Result<std::vector<PemFile>> pem_files_of(const CertificateSpec& certificate, const Bundle& bundle);
+
+}  // namespace evercert

@@ -1,0 +1,216 @@
+-- All that evercert does the way HAProxy wants it done. Loaded by `lua-load /usr/share/evercert/evercert.lua [FILE]`, before the
+-- first `bind ... crt`; FILE, or else the environment variable EVERCERT_CONFIG, names the evercert.json.
+--
+-- When what runs: this body as root, also under `haproxy -c`; register_init as root, in a real start only, in the master (up to
+-- 3.0) or the worker (since 3.1); tasks, actions and services in the worker, in its chroot, without privileges.
+
+local configuration = ... or os.getenv("EVERCERT_CONFIG") or "/etc/evercert/evercert.json"
+
+-- Not by require(): a file evercert.lua in the working directory would be found first, and that is this one.
+local function load_bridge()
+  local own = (debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$") or ".") .. "/evercert.so"
+  local file = io.open(own, "rb")
+  if file then
+    file:close()
+  else
+    local found, tried = package.searchpath("evercert", package.cpath)
+    if not found then
+      error("evercert.so is not found; write `lua-prepend-path /usr/lib/haproxy/?.so cpath` before lua-load:" .. tried, 0)
+    end
+    own = found
+  end
+  local open, why = package.loadlib(own, "luaopen_evercert")
+  if not open then
+    error(own .. " cannot be loaded: " .. why, 0)
+  end
+  return open()
+end
+
+local bridge = load_bridge()
+
+-- The levels of the core, in its order.
+local levels = { [0] = core.err, [1] = core.warning, [2] = core.notice, [3] = core.info, [4] = core.debug }
+
+local function server_version()
+  local known, information = pcall(core.get_info)
+  local version = known and (information["Version"] or "") or ""
+  return "HAProxy/" .. (version:match("^[%d.]+") or "unknown")
+end
+
+local directory
+do
+  local done, said = bridge.prepare(configuration, server_version())
+  if not done then
+    error("evercert: " .. said, 0)
+  end
+  directory = said
+end
+
+-- Where the proof and the answers of one renewal wait for whoever asked on the CLI.
+local renewals = {}
+
+-- HAProxy 3.4 dropped the documented name of the field, 2.6 knows both.
+local fields = { "", "crt" }
+
+local function swap_file(name, content)
+  local path = directory .. "/" .. name
+  local why
+  for attempt = 1, 200 do
+    local done
+    done, why = pcall(CertCache.set, { filename = path, [fields[1]] = content })
+    if done then
+      return nil
+    end
+    why = tostring(why)
+    if why:find("nsupported field", 1, true) and #fields > 1 then
+      table.remove(fields, 1)
+    elseif why:find("under lock", 1, true) then
+      core.msleep(10) -- somebody changes a certificate by the stats socket
+    else
+      break
+    end
+  end
+  return why
+end
+
+-- Each exchange holds up the thread for a moment; a pause of some times that moment keeps handshakes from queueing behind a
+-- thousand of them.
+local rest_factor, shortest_rest, longest_rest = 4, 2, 50
+
+local function milliseconds()
+  local now = core.now()
+  return now.sec * 1000 + now.usec / 1000
+end
+
+local function swap(name, generation, files)
+  local begun = milliseconds()
+  local why
+  for _, file in ipairs(files) do
+    why = why or swap_file(file.name, file.content)
+  end
+  bridge.report(name, generation, why)
+  local took = milliseconds() - begun
+  core.msleep(math.floor(math.min(longest_rest, math.max(shortest_rest, took * rest_factor))))
+end
+
+local owner = false
+
+local function start()
+  local started, why = bridge.start()
+  owner = started ~= nil
+  if started == false then
+    -- Traffic first: what the store holds is served, and HAProxy starts.
+    core.log(core.err, "evercert: no certificate is ordered or renewed: " .. why)
+  end
+end
+
+-- One writer: HAProxy keeps one transaction for all that change certificates.
+local idle_rest = 10
+
+local function work()
+  if not owner then
+    return
+  end
+  bridge.begin()
+  while true do
+    local kind, first, second, third = bridge.receive()
+    if kind == "log" then
+      core.log(levels[first] or core.info, second)
+    elseif kind == "certificate" then
+      swap(first, second, third)
+    elseif kind == "renewal" then
+      renewals[first] = second
+    else
+      core.msleep(idle_rest)
+    end
+  end
+end
+
+core.register_init(start)
+core.register_task(work)
+
+-- HTTP-01 (RFC 8555 section 8.3).
+local challenge_folder = "/.well-known/acme-challenge/"
+
+local function answer_to(path)
+  if path and path:sub(1, #challenge_folder) == challenge_folder then
+    return bridge.answer(path:sub(#challenge_folder + 1))
+  end
+end
+
+-- `http-request lua.evercert`: answers open challenges and lets everything else through, so that another ACME client's answers
+-- may lie behind the same frontend.
+core.register_action("evercert", { "http-req" }, function(txn)
+  local method = txn.sf:method()
+  if method ~= "GET" and method ~= "HEAD" then
+    return
+  end
+  local answer = answer_to(txn.sf:path())
+  if not answer then
+    return
+  end
+  local reply = txn:reply({ status = 200, reason = "OK" })
+  reply:add_header("content-type", "application/octet-stream")
+  reply:add_header("cache-control", "no-store")
+  if method == "GET" then
+    reply:set_body(answer)
+  end
+  txn:done(reply)
+end)
+
+local function send(applet, status, type, body)
+  applet:set_status(status)
+  applet:add_header("content-type", type)
+  applet:add_header("content-length", tostring(#body))
+  applet:add_header("cache-control", "no-store")
+  applet:start_response()
+  if applet.method ~= "HEAD" then
+    applet:send(body)
+  end
+end
+
+-- `http-request use-service lua.evercert_challenge`: the same for frontends that serve nothing else.
+core.register_service("evercert_challenge", "http", function(applet)
+  local answer = answer_to(applet.path)
+  if answer then
+    send(applet, 200, "application/octet-stream", answer)
+  else
+    send(applet, 404, "text/plain", "no such challenge is open\n")
+  end
+end)
+
+-- `http-request use-service lua.evercert_status if { path_beg /evercert }`: HTML, and /json, /metrics, /text below.
+core.register_service("evercert_status", "http", function(applet)
+  local page, type = bridge.status(applet.path:match("^/[^/]*(.*)$") or "")
+  if page == nil then
+    send(applet, 404, "text/plain", "there is no such page\n")
+  elseif page == false then
+    send(applet, 500, "text/plain", type .. "\n")
+  else
+    send(applet, 200, type, page)
+  end
+end)
+
+core.register_cli({ "evercert", "status" }, "evercert status             : show the certificates that evercert renews", function(applet)
+  local page, why = bridge.status("/text")
+  applet:send(page or (why or "there is no status") .. "\n")
+end)
+
+core.register_cli({ "evercert", "renew" }, "evercert renew <name>       : renew a certificate now if it is due or failed", function(applet, _, _, name)
+  if not name or name == "" then
+    return applet:send("Write the name of a certificate behind it; `evercert status` lists them.\n")
+  end
+  renewals[name] = nil
+  if not bridge.renew(name) then
+    return applet:send("The agent does not run.\n")
+  end
+  for _ = 1, 500 do
+    local said = renewals[name]
+    if said then
+      renewals[name] = nil
+      return applet:send(name .. ": " .. said .. "\n")
+    end
+    core.msleep(10)
+  end
+  applet:send(name .. ": the agent has not answered within five seconds\n")
+end)

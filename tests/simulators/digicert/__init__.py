@@ -1,0 +1,1 @@
+"""DigiCert CertCentral: one account, its keys, products, organisations, domains and orders."""

@@ -1,0 +1,1 @@
+"""Sectigo Certificate Manager: one customer, its administrators, organisations, domains and certificates."""

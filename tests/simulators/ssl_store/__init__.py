@@ -1,0 +1,1 @@
+"""The SSL Store: one partner, who orders certificates of several CAs through one interface."""
