@@ -89,10 +89,10 @@ class Configuration {
   [[nodiscard]] int wake() const { return instance_ ? instance_->wake.get() : -1; }
   // Something of ours can be served for this name: a generation, or a stand-in where the plan wants one.
   [[nodiscard]] bool servable(const Host& host, std::string_view server_name) const;
-  // What the certificate for this name is called; null when there is none. Lives as long as this.
-  [[nodiscard]] const std::string* name_for(const Host& host, std::string_view server_name) const;
-  // What would be served; null when nothing of ours. Thread-safe.
-  std::shared_ptr<const ServedCertificate> certificate_for(const Host& host, std::string_view server_name);
+  // What would be served; null when nothing of ours. Thread-safe. `name`, if asked for: what it is called, as long as this
+  // lives.
+  std::shared_ptr<const ServedCertificate> certificate_for(const Host& host, std::string_view server_name,
+                                                           const std::string** name = nullptr);
 
  private:
   // A certificate of the plan, as a serving process needs it.

@@ -199,15 +199,11 @@ bool Configuration::servable(const Host& host, std::string_view server_name) con
   return slot && catalog_ && (catalog_->has(*slot) || wants_placeholder(*slot));
 }
 
-const std::string* Configuration::name_for(const Host& host, std::string_view server_name) const {
-  const auto slot = host.names.find(server_name);
-  const auto found = slot ? offered_.find(*slot) : offered_.end();
-  return found == offered_.end() ? nullptr : &found->second.name;
-}
-
-std::shared_ptr<const ServedCertificate> Configuration::certificate_for(const Host& host, std::string_view server_name) {
+std::shared_ptr<const ServedCertificate> Configuration::certificate_for(const Host& host, std::string_view server_name,
+                                                                        const std::string** name) {
   const auto slot = host.names.find(server_name);
   if (!slot || !catalog_) return nullptr;
+  if (name != nullptr) *name = &offered_.at(*slot).name;
   if (auto certificate = catalog_->find(*slot)) return certificate;
   return host.has_own || !wants_placeholder(*slot) ? nullptr : placeholder(*slot);
 }

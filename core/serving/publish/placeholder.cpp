@@ -102,6 +102,19 @@ Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::str
   return make_served(0, std::move(pairs));
 }
 
+Result<std::string> PlaceholderFile::write(const std::string& certificate, const std::vector<Identifier>& names) {
+  const auto pair = make_placeholder_pair(certificate, names, KeyAlgorithm::ecdsa);
+  if (!pair) return pair.error();
+  const auto pem = pem_of(*pair);
+  if (!pem) return pem.error();
+  const BytesView bytes = pem->view();
+  if (!file_.valid()) file_ = Descriptor(::memfd_create("evercert-stand-in", MFD_CLOEXEC));
+  if (::ftruncate(file_.get(), 0) != 0 ||
+      ::pwrite(file_.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    return system_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate, errno);
+  return "/proc/self/fd/" + std::to_string(file_.get());
+}
+
 Result<BundlePair> make_placeholder_pair(const std::string& certificate, const std::vector<Identifier>& names,
                                          KeyAlgorithm algorithm) {
   const CleanErrorQueue clean;
@@ -121,19 +134,6 @@ Result<BundlePair> make_placeholder_pair(const std::string& certificate, const s
   pair.private_key = Secret(Bytes(key.get(), key.get() + key_size));
   ::OPENSSL_cleanse(key.get(), static_cast<std::size_t>(key_size));
   return pair;
-}
-
-Result<std::string> PlaceholderFile::write(const std::string& certificate, const std::vector<Identifier>& names) {
-  const auto pair = make_placeholder_pair(certificate, names, KeyAlgorithm::ecdsa);
-  if (!pair) return pair.error();
-  const auto text = pem_of(*pair);
-  if (!text) return text.error();
-  const BytesView bytes = text->view();
-  if (!file_.valid()) file_ = Descriptor(::memfd_create("evercert-stand-in", MFD_CLOEXEC));
-  if (::ftruncate(file_.get(), 0) != 0 ||
-      ::pwrite(file_.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-    return system_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate, errno);
-  return "/proc/self/fd/" + std::to_string(file_.get());
 }
 
 }  // namespace evercert
