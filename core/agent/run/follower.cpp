@@ -28,6 +28,7 @@ Follower::Follower(Ground& ground, std::function<void()> alone)
                         if (!alive.expired() && leader_) static_cast<void>(leader_->send(message).has_value());
                       });
                     },
+                    {},
                     ground.outlet}) {}
 
 Follower::~Follower() {

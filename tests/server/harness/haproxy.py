@@ -97,7 +97,7 @@ class Haproxy(Server):
 
     def arguments(self):
         words = [self.program, *self.mode, "-f", self.configuration, "-p", self.pid_file]
-        if "-W" in self.mode or "-Ws" in self.mode:
+        if self._has_master():
             words += ["-S", self.master_socket + ",mode,600,level,admin"]
         return words
 
@@ -125,7 +125,11 @@ class Haproxy(Server):
         if wait:
             wait_for(lambda: self.process.poll() is not None or self._listens(), "haproxy to listen", timeout, seen=self.log)
             assert self.process.poll() is None, "haproxy did not start:\n" + self.log()
+            self.wait_ready()
         return self
+
+    def _has_master(self):
+        return "-W" in self.mode or "-Ws" in self.mode
 
     def _pid_in_file(self):
         try:
@@ -158,7 +162,7 @@ class Haproxy(Server):
 
     def worker_pids(self):
         """Of master and worker modes the workers; the process itself without them."""
-        if "-W" not in self.mode and "-Ws" not in self.mode:
+        if not self._has_master():
             return [self.process.pid]
         return sorted(pid for pid in processes.children_of(self.process.pid) if processes.alive(pid) and "haproxy" in processes.title_of(pid))
 
@@ -185,14 +189,16 @@ class Haproxy(Server):
         return before
 
     def wait_ready(self, other_than=()):
+        """Until a worker answers, and its master, which executes itself anew after each fork and misses signals meanwhile."""
         def ready():
             try:
-                text = self.cli("show info")
+                found = re.search(r"^Pid: (\d+)", self.cli("show info"), re.M)
+                if not found or int(found.group(1)) in other_than:
+                    return False
+                return not self._has_master() or re.search(r"^%s\s+worker\b" % found.group(1), self.cli("show proc", self.master_socket), re.M)
             except OSError:
-                return None
-            found = re.search(r"^Pid: (\d+)", text, re.M)
-            return found and int(found.group(1)) not in other_than
-        wait_for(ready, "the new worker to answer", seen=self.tree)
+                return False
+        wait_for(ready, "worker and master to answer", seen=self.tree)
 
     def complaints(self):
         """Lines that no healthy run has."""
