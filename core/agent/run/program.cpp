@@ -14,6 +14,7 @@
 #include <cstdlib>
 
 #include "agent/challenge/http_responder.h"
+#include "agent/deliver/exports.h"
 #include "agent/run/agent.h"
 #include "agent/run/inheritance.h"
 #include "agent/run/worker_link.h"
@@ -24,7 +25,7 @@
 namespace evercert {
 namespace {
 
-enum Exit { exit_done = 0, exit_failed = 1, exit_configuration = 3 };
+enum ProgramExit { program_done = 0, program_failed = 1, program_refused = 3 };
 
 class ErrorStreamLogger : public Logger {
  public:
@@ -40,7 +41,7 @@ class ErrorStreamLogger : public Logger {
 
 int fail(Logger& log, const Error& error) {
   log.write(LogLevel::error, error.message);
-  return error.kind == ErrorKind::configuration ? exit_configuration : exit_failed;
+  return error.kind == ErrorKind::configuration ? program_refused : program_failed;
 }
 
 struct Configured {
@@ -103,20 +104,26 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
     link.emplace(loop, gathered.link, ground.plan, board, report, log);
     ground.outlet = &*link;
   }
+  std::optional<Exports> exports;
+  if (!link && !ground.plan->exports.path.empty()) {
+    exports.emplace(
+        ground.plan->exports, clock, [&loop](std::function<void()> action) { loop.post(std::move(action)); }, log);
+    ground.outlet = &*exports;
+  }
   Agent agent(ground, descriptors);
   if (link) link->on_renew([&agent](const std::string& certificate) { return agent.renew(certificate); });
   auto ended = agent.run();
   if (!ended) return fail(log, ended.error());
   // A request to a CA is still under way: its record is on disk, and nobody waits for us.
-  if (!*ended) std::_Exit(exit_done);
-  return exit_done;
+  if (!*ended) std::_Exit(program_done);
+  return program_done;
 }
 
 int run_under_server(int channel) {
   auto inherited = receive_inheritance(channel);
   if (!inherited) {
     ErrorStreamLogger log;
-    return inherited.error().kind == ErrorKind::connection ? exit_done : fail(log, inherited.error());
+    return inherited.error().kind == ErrorKind::connection ? program_done : fail(log, inherited.error());
   }
   ChannelLogger log(inherited->channel.get());
   auto secrets = read_secrets(inherited->secrets.get());
@@ -167,6 +174,14 @@ Result<Done> become(const User& user) {
   return Done{};
 }
 
+std::pair<std::vector<std::string>, std::uint16_t> responder_addresses(const Plan& plan) {
+  if (plan.http_listen.empty()) return {{"0.0.0.0", "::"}, plan.http_port};
+  const auto colon = plan.http_listen.rfind(':');
+  std::string address = plan.http_listen.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  return {{address}, static_cast<std::uint16_t>(std::stoul(plan.http_listen.substr(colon + 1)))};
+}
+
 int run_alone(const RunOptions& options) {
   ErrorStreamLogger log;
   Settings settings;
@@ -199,11 +214,11 @@ int run_alone(const RunOptions& options) {
   sigprocmask(SIG_BLOCK, &ends, nullptr);
   const Descriptor signals(signalfd(-1, &ends, SFD_CLOEXEC));
 
+  const auto listen = responder_addresses(plan);
   // Before becoming the user: low ports are root's. Its thread begins here, so the user changes for all threads (setuid(2)).
-  auto responder =
-      HttpResponder::start({"0.0.0.0", "::"}, plan.http_port, [&](std::string_view token) -> std::optional<std::string> {
-        return answer_challenge(*board, &*report, wake.get(), ChallengeKind::http_01, token);
-      });
+  auto responder = HttpResponder::start(listen.first, listen.second, [&](std::string_view token) -> std::optional<std::string> {
+    return answer_challenge(*board, &*report, wake.get(), ChallengeKind::http_01, token);
+  });
   if (!responder) return fail(log, responder.error());
   if (auto became = become(*user); !became) return fail(log, became.error());
   if (auto protected_now = make_undumpable(); !protected_now) return fail(log, protected_now.error());
@@ -220,7 +235,7 @@ int run_alone(const RunOptions& options) {
 int run_program(const RunOptions& options) {
   signal(SIGPIPE, SIG_IGN);
   return at_boundary(
-      static_cast<int>(exit_failed),
+      static_cast<int>(program_failed),
       [&] { return options.descriptor >= 0 ? run_under_server(options.descriptor) : run_alone(options); },
       [](const std::string& reason) {
         const std::string line = "the agent failed: " + reason + "\n";

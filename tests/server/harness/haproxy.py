@@ -38,7 +38,7 @@ def program_of(version):
 class Haproxy(Server):
     def __init__(self, folder, install, certificates, pebble=None, directory=None, state=None, mode=("-W",), threads=None, user="haproxy",
                  chroot=True, label="haproxy", port=ports.TLS, settings=None, issuer=None, extra_global="", web="", binds="",
-                 frontends="", challenges=CHALLENGES, crt=None, lua_per_thread=False, program=PROGRAM, bridge=True):
+                 frontends="", challenges=CHALLENGES, crt=None, except_for="", lua_per_thread=False, program=PROGRAM, bridge=True):
         self.begin(folder, install, state, port, label)
         self.pebble, self.mode, self.user, self.program = pebble, tuple(mode), user, program
         self.configuration = os.path.join(folder, label + ".cfg")
@@ -53,7 +53,7 @@ class Haproxy(Server):
         os.makedirs(self.jail, exist_ok=True)
         self.parts = dict(certificates=certificates, directory=directory or (pebble.uri if pebble else None), threads=threads, chroot=chroot,
                           settings=settings or {}, issuer=issuer or {}, extra_global=extra_global, web=web, binds=binds,
-                          frontends=frontends, challenges=challenges, crt=crt, lua_per_thread=lua_per_thread, bridge=bridge)
+                          frontends=frontends, challenges=challenges, crt=crt, except_for=except_for, lua_per_thread=lua_per_thread, bridge=bridge)
         self.write()
 
     # --- configuration ---
@@ -87,7 +87,8 @@ class Haproxy(Server):
         lines += ["defaults", "mode http", "timeout client 60s", "timeout server 60s", "timeout connect 5s"]
         lines += ["frontend web", "bind 127.0.0.1:%d" % ports.HTTP,
                   "bind 127.0.0.1:%d ssl crt %s%s" % (self.port, part["crt"] or self.pem_path + "/", " alpn h2,http/1.1"),
-                  part["binds"], part["challenges"], part["web"], 'http-request return status 200 content-type text/plain string "ok\\n"']
+                  part["binds"], part["challenges"], part["web"],
+                  'http-request return status 200 content-type text/plain string "ok\\n"' + part["except_for"]]
         if part["bridge"]:
             lines += ["frontend status", "bind 127.0.0.1:%d" % ports.STATUS,
                       "http-request use-service lua.evercert_status if { path_beg /evercert }"]
