@@ -75,7 +75,7 @@ end
 
 -- Each exchange holds up the thread for a moment; a pause of some times that moment keeps handshakes from queueing behind a
 -- thousand of them.
-local rest_factor, shortest_rest, longest_rest = 4, 2, 50
+local rest_factor, shortest_rest, longest_rest = 2, 2, 10
 
 local function milliseconds()
   local now = core.now()

@@ -2,7 +2,7 @@
 taken in turn, so that whatever else the machine does falls on both alike."""
 import os
 
-import lineages
+from harness import lineages
 from harness import ports, processes, tls
 from harness.nginx import host
 from report import median

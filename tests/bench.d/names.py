@@ -3,7 +3,7 @@ tests' own CA and adopted by `evercert import` before the start, so that no CA i
 import os
 import time
 
-import lineages
+from harness import lineages
 from harness import ports, tls
 from harness.nginx import host
 from harness.waiting import wait_for

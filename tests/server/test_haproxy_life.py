@@ -65,13 +65,15 @@ def test_a_reload_in_mid_order_under_load_loses_nothing_and_orders_once(haproxy,
 def test_while_an_old_worker_drains_the_new_one_leads_and_renews(haproxy, evercert):
     site = haproxy([certificate("drain.test")]).start()
     site.audit.wait("served", "drain.test", seen=site.log)
+    # An idle connection would be closed; half a request is work that a worker waits for.
     held = tls.connect(ports.TLS, "drain.test")
-    assert tls.get(ports.TLS, "drain.test", connection=held)[0] == 200
+    held.sendall(b"GET / HTTP/1.1\r\n")
     (old,) = site.worker_pids()
     site.reload()
     evercert.renew("drain.test")
     assert processes.alive(old)
-    assert tls.get(ports.TLS, "drain.test", connection=held)[0] == 200
+    held.sendall(b"Host: drain.test\r\nConnection: close\r\n\r\n")
+    assert b" 200 " in held.recv(4096)
     held.close()
     wait_for(lambda: not processes.alive(old), "the old worker to end", seen=site.tree)
     wait_for(lambda: len(site.agents()) == 1, "its agent to end", seen=site.tree)
@@ -91,15 +93,18 @@ def test_a_reload_that_fails_leaves_the_agent_as_it_is(haproxy, evercert):
     before = site.agent()
     site.write(frontends="frontend broken\nbind 127.0.0.1:%d\nuse_backend nowhere" % ports.FREE)
     os.kill(site.master, signal.SIGUSR2)
-    site.wait_log("(?i)nowhere")
+    site.wait_log("Loading failure")
+    site.wait_ready()
     # A port that somebody else holds is seen later, when an agent stands ready already.
     taken = socket.create_server(("127.0.0.1", ports.FREE + 1))
     site.write(frontends="frontend late\nbind 127.0.0.1:%d\nhttp-request return status 200" % (ports.FREE + 1))
     os.kill(site.master, signal.SIGUSR2)
     site.wait_log("(?i)cannot bind socket|Some protocols failed")
     taken.close()
+    wait_for(lambda: site.log().count("Loading failure") == 2, "HAProxy to give up", seen=site.log)
+    site.wait_ready()
     evercert.renew("failed.test")
-    assert site.agents() == [before]
+    wait_for(lambda: site.agents() == [before] and len(site.keepers()) == 1, "the agent in waiting to leave", seen=site.tree)
     site.write(frontends="")
     os.kill(site.master, signal.SIGUSR2)
     site.wait_agent(other_than=before)

@@ -16,7 +16,12 @@ Follower::Follower(Ground& ground, std::function<void()> alone)
       stored_answers_(ground.store, ground.keys.agent),
       board_answers_(ground.board),
       workers_(ground.clock, follower_threads),
-      publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
+      publication_({ground.store,
+                    ground.keys.serving,
+                    ground.board,
+                    ground.clock,
+                    ground.events,
+                    workers_,
                     [](const std::string&) {},
                     [this, alive = std::weak_ptr<bool>(alive_)](const Event& event) {
                       Json message{{event.name, event.certificate}};
@@ -28,6 +33,7 @@ Follower::Follower(Ground& ground, std::function<void()> alone)
                         if (!alive.expired() && leader_) static_cast<void>(leader_->send(message).has_value());
                       });
                     },
+                    {},
                     ground.outlet}) {}
 
 Follower::~Follower() {

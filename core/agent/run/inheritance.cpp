@@ -23,7 +23,7 @@ namespace evercert {
 namespace {
 
 constexpr std::size_t descriptor_count = 5;
-constexpr std::size_t longest_first_line = 2000;
+constexpr std::size_t longest_log_line = 2000;
 
 const char* word_of(LogLevel level) {
   switch (level) {
@@ -187,8 +187,7 @@ void ChannelLogger::write(LogLevel level, std::string_view line) {
 }
 
 bool ChannelLogger::send(LogLevel level, std::string_view line) const {
-  const std::string message =
-      dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_first_line))}});
+  const std::string message = dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_log_line))}});
   return ::send(channel_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 

@@ -54,7 +54,9 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       workers_(ground.clock, worker_threads),
       publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
                     [this](const std::string& certificate) { refresh(certificate); },
-                    {}, ground.outlet}) {}
+                    {},
+                    [this] { ground_.loop.post(changed_); },
+                    ground.outlet}) {}
 
 Leader::~Leader() {
   abort_requests();

@@ -14,6 +14,7 @@
 #include <cstdlib>
 
 #include "agent/challenge/http_responder.h"
+#include "agent/deliver/exports.h"
 #include "agent/run/agent.h"
 #include "agent/run/inheritance.h"
 #include "agent/run/worker_link.h"
@@ -114,6 +115,12 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
     link.emplace(loop, gathered.link, ground.plan, board, report, log);
     ground.outlet = &*link;
   }
+  std::optional<Exports> exports;
+  if (!link && !ground.plan->exports.path.empty()) {
+    exports.emplace(
+        ground.plan->exports, clock, [&loop](std::function<void()> action) { loop.post(std::move(action)); }, log);
+    ground.outlet = &*exports;
+  }
   Agent agent(ground, descriptors);
   if (link) link->on_renew([&agent](const std::string& certificate) { return agent.renew(certificate); });
   auto ended = agent.run();
@@ -179,6 +186,14 @@ Result<Done> become(const User& user) {
   return Done{};
 }
 
+std::pair<std::vector<std::string>, std::uint16_t> responder_addresses(const Plan& plan) {
+  if (plan.http_listen.empty()) return {{"0.0.0.0", "::"}, plan.http_port};
+  const auto colon = plan.http_listen.rfind(':');
+  std::string address = plan.http_listen.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  return {{address}, static_cast<std::uint16_t>(std::stoul(plan.http_listen.substr(colon + 1)))};
+}
+
 int run_alone(const RunOptions& options) {
   ErrorStreamLogger log;
   Settings settings;
@@ -211,11 +226,11 @@ int run_alone(const RunOptions& options) {
   sigprocmask(SIG_BLOCK, &ends, nullptr);
   const Descriptor signals(signalfd(-1, &ends, SFD_CLOEXEC));
 
+  const auto listen = responder_addresses(plan);
   // Before becoming the user: low ports are root's. Its thread begins here, so the user changes for all threads (setuid(2)).
-  auto responder =
-      HttpResponder::start({"0.0.0.0", "::"}, plan.http_port, [&](std::string_view token) -> std::optional<std::string> {
-        return answer_challenge(*board, &*report, wake.get(), ChallengeKind::http_01, token);
-      });
+  auto responder = HttpResponder::start(listen.first, listen.second, [&](std::string_view token) -> std::optional<std::string> {
+    return answer_challenge(*board, &*report, wake.get(), ChallengeKind::http_01, token);
+  });
   if (!responder) return fail(log, responder.error());
   if (auto became = become(*user); !became) return fail(log, became.error());
   if (auto protected_now = make_undumpable(); !protected_now) return fail(log, protected_now.error());

@@ -260,6 +260,8 @@ Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::
            {{"generation", std::to_string(generation)},
             {"listener", listener},
             {"milliseconds", std::to_string(std::max<std::int64_t>(passed.count(), 0))}});
+    } else if (parts_.changed) {
+      parts_.changed();
     }
     return {std::nullopt, true};
   }

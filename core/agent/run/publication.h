@@ -33,7 +33,8 @@ class Publication {
     std::function<void(const std::string& certificate)> installed;  // a new generation is current
     // A follower tells its leader; unset on the leader.
     std::function<void(const Event& outcome)> proved;
-    Outlet* outlet = nullptr;  // where generations must be handed over before they can be served
+    std::function<void()> changed;  // the status differs though no event tells why; from any thread; may be unset
+    Outlet* outlet = nullptr;       // where generations must be handed over before they can be served
   };
   explicit Publication(Parts parts) : parts_(std::move(parts)) {}
 

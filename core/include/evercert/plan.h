@@ -106,12 +106,22 @@ struct CertificateSpec {
   Place place;
 };
 
+// For software that reads PEM files.
+struct ExportSpec {
+  std::string path;               // empty: nothing is exported
+  std::string runtime_api;        // HAProxy's stats socket, or empty
+  std::string master_cli;         // HAProxy's master socket, or empty
+  std::vector<std::string> hook;  // a command and its arguments, or empty
+};
+
 struct Plan {
   std::string state_path;
-  std::string server;      // "nginx/1.22.1", or empty without a server
-  std::string agent_user;  // empty: the server's
-  std::string program;     // absolute path of the agent's program
-  std::string pem_path;    // where HAProxy reads its certificates
+  std::string server;       // "nginx/1.22.1", or empty without a server
+  std::string agent_user;   // empty: the server's
+  std::string program;      // absolute path of the agent's program
+  std::string pem_path;     // where HAProxy reads its certificates
+  std::string http_listen;  // address at which an agent without a server answers http-01; empty: all
+  ExportSpec exports;
   std::uint16_t http_port = 80;
   std::uint16_t tls_port = 443;
   unsigned cache_size = 10000;  // parsed certificates a worker keeps

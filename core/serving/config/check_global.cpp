@@ -24,6 +24,27 @@ void check_state_path(const SectionReader& reader, const FileSystemProbe& probe,
                      "write state_path " + plan.state_path + " force if you trust its locks");
 }
 
+void read_exports(const SectionReader& reader, Plan& plan) {
+  ExportSpec& wanted = plan.exports;
+  reader.read_absolute_path("export_path", wanted.path);
+  reader.read_absolute_path("runtime_api", wanted.runtime_api);
+  reader.read_absolute_path("master_cli", wanted.master_cli);
+  if (reader.find("hook") != nullptr) wanted.hook = reader.words("hook");
+  while (wanted.path.size() > 1 && wanted.path.ends_with('/')) wanted.path.pop_back();
+  if (!wanted.hook.empty() && !wanted.hook.front().starts_with('/'))
+    reader.error("hook", "hook: " + wanted.hook.front() + " is no absolute path; write the whole path of the command");
+  for (const char* const option : {"runtime_api", "master_cli", "hook"})
+    if (wanted.path.empty() && reader.find(option) != nullptr)
+      reader.error(option, std::string(option) + " does something after certificates were exported; write export_path, too");
+  const Setting* const listen = reader.find("http_listen");
+  if (listen == nullptr) return;
+  auto address = parse_proof_addresses({listen->words.front()});
+  if (address && address->size() == 1 && address->front().unix_path.empty())
+    plan.http_listen = listen->words.front();
+  else
+    reader.blame(*listen, "http_listen: " + listen->words.front() + " is no address and port; write one like 127.0.0.1:8402");
+}
+
 }  // namespace
 
 ProofDefaults check_global(const Section& section, const FileSystemProbe& probe, Plan& plan,
@@ -35,6 +56,7 @@ ProofDefaults check_global(const Section& section, const FileSystemProbe& probe,
   plan.pem_path = "/run/evercert/haproxy";
   reader.read_absolute_path("pem_path", plan.pem_path);
   while (plan.pem_path.size() > 1 && plan.pem_path.ends_with('/')) plan.pem_path.pop_back();
+  read_exports(reader, plan);
   reader.read_word("agent_user", plan.agent_user);
   reader.read_word("server", plan.server);
   reader.read_port("http_port", plan.http_port);

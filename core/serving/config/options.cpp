@@ -28,6 +28,19 @@ constexpr Option table[] = {
     {"pem_path", Scope::global, ValueKind::path, 1, 1, false, "PATH", "/run/evercert/haproxy",
      "Where HAProxy finds its certificates as PEM files, written at each of its starts from the store. One directory for each "
      "HAProxy."},
+    {"http_listen", Scope::global, ValueKind::word, 1, 1, false, "ADDRESS:PORT", "",
+     "Where an agent without a server of its own answers http-01 challenges, for a proxy in front of it that passes "
+     "them on: an address and a port. Without it, every address at http_port."},
+    {"export_path", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
+     "The directory into which an agent without a server of its own writes each certificate as one PEM file (leaf, "
+     "chain, key), for software that reads files. It must be the agent's to write."},
+    {"runtime_api", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
+     "HAProxy's stats socket (level admin), at which exported certificates are exchanged without a reload. HAProxy "
+     "must have loaded them from export_path."},
+    {"master_cli", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
+     "HAProxy's master socket (haproxy -S), told to reload after certificates were exported."},
+    {"hook", Scope::global, ValueKind::words, 1, 0, false, "COMMAND [ARGUMENT...]", "",
+     "The command that is run, without a shell, after certificates were exported; EVERCERT_CERTIFICATES names them."},
     {"shared_zone", Scope::global, ValueKind::word, 1, 1, false, "zone=NAME:SIZE", "",
      "Accepted so that a configuration for nginx's own ACME module can be carried over, and ignored: memory grows as needed."},
     {"include", Scope::global, ValueKind::path, 1, 0, true, "FILE...", "",

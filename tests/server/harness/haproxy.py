@@ -38,7 +38,7 @@ def program_of(version):
 class Haproxy(Server):
     def __init__(self, folder, install, certificates, pebble=None, directory=None, state=None, mode=("-W",), threads=None, user="haproxy",
                  chroot=True, label="haproxy", port=ports.TLS, settings=None, issuer=None, extra_global="", web="", binds="",
-                 frontends="", challenges=CHALLENGES, crt=None, lua_per_thread=False, program=PROGRAM, bridge=True):
+                 frontends="", challenges=CHALLENGES, crt=None, except_for="", lua_per_thread=False, program=PROGRAM, bridge=True):
         self.begin(folder, install, state, port, label)
         self.pebble, self.mode, self.user, self.program = pebble, tuple(mode), user, program
         self.configuration = os.path.join(folder, label + ".cfg")
@@ -53,7 +53,7 @@ class Haproxy(Server):
         os.makedirs(self.jail, exist_ok=True)
         self.parts = dict(certificates=certificates, directory=directory or (pebble.uri if pebble else None), threads=threads, chroot=chroot,
                           settings=settings or {}, issuer=issuer or {}, extra_global=extra_global, web=web, binds=binds,
-                          frontends=frontends, challenges=challenges, crt=crt, lua_per_thread=lua_per_thread, bridge=bridge)
+                          frontends=frontends, challenges=challenges, crt=crt, except_for=except_for, lua_per_thread=lua_per_thread, bridge=bridge)
         self.write()
 
     # --- configuration ---
@@ -87,7 +87,8 @@ class Haproxy(Server):
         lines += ["defaults", "mode http", "timeout client 60s", "timeout server 60s", "timeout connect 5s"]
         lines += ["frontend web", "bind 127.0.0.1:%d" % ports.HTTP,
                   "bind 127.0.0.1:%d ssl crt %s%s" % (self.port, part["crt"] or self.pem_path + "/", " alpn h2,http/1.1"),
-                  part["binds"], part["challenges"], part["web"], 'http-request return status 200 content-type text/plain string "ok\\n"']
+                  part["binds"], part["challenges"], part["web"],
+                  'http-request return status 200 content-type text/plain string "ok\\n"' + part["except_for"]]
         if part["bridge"]:
             lines += ["frontend status", "bind 127.0.0.1:%d" % ports.STATUS,
                       "http-request use-service lua.evercert_status if { path_beg /evercert }"]
@@ -97,7 +98,7 @@ class Haproxy(Server):
 
     def arguments(self):
         words = [self.program, *self.mode, "-f", self.configuration, "-p", self.pid_file]
-        if "-W" in self.mode or "-Ws" in self.mode:
+        if self._has_master():
             words += ["-S", self.master_socket + ",mode,600,level,admin"]
         return words
 
@@ -119,7 +120,11 @@ class Haproxy(Server):
         if wait:
             wait_for(lambda: self.process.poll() is not None or self._listens(), "haproxy to listen", timeout, seen=self.log)
             assert self.process.poll() is None, "haproxy did not start:\n" + self.log()
+            self.wait_ready()
         return self
+
+    def _has_master(self):
+        return "-W" in self.mode or "-Ws" in self.mode
 
     def _pid_in_file(self):
         try:
@@ -148,7 +153,7 @@ class Haproxy(Server):
 
     def worker_pids(self):
         """Of master and worker modes the workers; the process itself without them."""
-        if "-W" not in self.mode and "-Ws" not in self.mode:
+        if not self._has_master():
             return [self.process.pid]
         return sorted(pid for pid in processes.children_of(self.process.pid) if processes.alive(pid) and "haproxy" in processes.title_of(pid))
 
@@ -175,14 +180,16 @@ class Haproxy(Server):
         return before
 
     def wait_ready(self, other_than=()):
+        """Until a worker answers, and its master, which executes itself anew after each fork and misses signals meanwhile."""
         def ready():
             try:
-                text = self.cli("show info")
+                found = re.search(r"^Pid: (\d+)", self.cli("show info"), re.M)
+                if not found or int(found.group(1)) in other_than:
+                    return False
+                return not self._has_master() or re.search(r"^%s\s+worker\b" % found.group(1), self.cli("show proc", self.master_socket), re.M)
             except OSError:
-                return None
-            found = re.search(r"^Pid: (\d+)", text, re.M)
-            return found and int(found.group(1)) not in other_than
-        wait_for(ready, "the new worker to answer", seen=self.tree)
+                return False
+        wait_for(ready, "worker and master to answer", seen=self.tree)
 
     def complaints(self):
         """Lines that no healthy run has."""

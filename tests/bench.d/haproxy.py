@@ -1,0 +1,177 @@
+"""HAProxy: start to served, requests, and what a thousand swaps do to handshakes; beside HAProxy's own ACME (3.2) where it can be had."""
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+from harness import lineages, ports, processes, tls
+from harness.authority import private_key_pem
+from harness.evercert import Evercert
+from harness.haproxy import Haproxy, certificate, program_of
+from harness.waiting import wait_for, wait_port
+from cryptography.hazmat.primitives.asymmetric import ec
+from report import median
+
+ROUNDS, SWAPS = 5, 1000
+
+
+class Native:
+    """HAProxy 3.2's own ACME, as its documentation shows it."""
+
+    def __init__(self, folder, pebble, names):
+        self.folder, self.process = folder, None
+        key = os.path.join(folder, "account.key")
+        with open(key, "wb") as file:
+            file.write(private_key_pem(ec.generate_private_key(ec.SECP256R1())))
+        lines = ["global", "expose-experimental-directives", "httpclient.ssl.verify none", "httpclient.resolvers.prefer ipv4", "defaults",
+                 "mode http", "timeout client 10s", "timeout server 10s", "timeout connect 5s", "crt-store s", "crt-base " + folder, "key-base " + folder]
+        from harness.authority import Authority
+        own = Authority(os.path.join(folder, "own"))
+        for index, name in enumerate(names):
+            chain, secret = own.issue(name)
+            with open(os.path.join(folder, "d%d.pem" % index), "wb") as file:
+                file.write(chain + secret)
+            lines.append("load crt d%d.pem alias d%d acme P domains %s" % (index, index, name))
+        lines += ["frontend f", "bind 127.0.0.1:%d" % ports.HTTP, "bind 127.0.0.1:%d ssl" % ports.TLS,
+                  'http-request return status 200 content-type text/plain lf-string "%[path,field(-1,/)].%[path,field(-1,/),map(virt@acme)]\\n" '
+                  "if { path_beg /.well-known/acme-challenge/ }", "http-request return status 200"]
+        lines += ["ssl-f-use crt @s/d%d" % index for index in range(len(names))]
+        lines += ["acme P", "directory " + pebble.uri, "account-key " + key, "contact a@bench.test", "challenge HTTP-01", "keytype ECDSA",
+                  "curves P-256", "map virt@acme"]
+        self.configuration = os.path.join(folder, "native.cfg")
+        with open(self.configuration, "w") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def start(self):
+        with open(os.path.join(self.folder, "native.log"), "wb") as log:
+            self.process = subprocess.Popen([program_of("3.2"), "-db", "-f", self.configuration], stdout=log, stderr=log)
+
+    def stop(self):
+        processes.stop(self.process)
+
+
+def until_served(start, names):
+    begin = time.monotonic()
+    start()
+    for name in names:
+        tls.wait_leaf(ports.TLS, name, lambda leaf: "Pebble" in leaf.issuer, 60, pause=0.005)
+    return time.monotonic() - begin
+
+
+def start_to_served(stack, report, count, target, rounds):
+    ours, requests, peer, peer_requests = [], [], None, None
+    for index in range(rounds):
+        names = ["h%d-%d-%d.test" % (count, index, number) for number in range(count)]
+        site = Haproxy(stack.place(), stack.install, [certificate(name) for name in names], pebble=stack.pebble)
+        mark = stack.pebble.mark()
+        try:
+            ours.append(until_served(lambda: site.start(wait=False), names))
+            requests.append(stack.pebble.request_count(mark) / count)
+        finally:
+            site.close()
+        wait_port(ports.TLS, False)
+    if program_of("3.2"):
+        names = ["n%d-%d.test" % (count, number) for number in range(count)]
+        native = Native(stack.place(), stack.pebble, names)
+        mark = stack.pebble.mark()
+        try:
+            peer = until_served(native.start, names)
+            peer_requests = stack.pebble.request_count(mark) / count
+        finally:
+            native.stop()
+        wait_port(ports.TLS, False)
+    title = "HAProxy: start to served, %d name%s" % (count, "" if count == 1 else "s")
+    report.figure(title, median(ours), "s", target, peer, "native ACME" if peer else "3.2 cannot be had")
+    if count > 1:
+        report.figure("HAProxy: requests per certificate", median(requests), "", 7.3, peer_requests, "native ACME")
+
+
+class Handshakes:
+    """The longest handshake of each period; two threads, full handshakes."""
+
+    def __init__(self, name):
+        self.name, self.longest, self.count, self.failures = name, 0.0, 0, []
+        self.stopped = threading.Event()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(2)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        context = tls.client()
+        while not self.stopped.is_set():
+            begin = time.monotonic()
+            try:
+                tls.connect(ports.TLS, self.name, context).close()
+            except OSError as failure:
+                self.failures.append(repr(failure))
+            self.longest = max(self.longest, time.monotonic() - begin)
+            self.count += 1
+
+    def take(self):
+        longest, self.longest = self.longest, 0.0
+        return longest
+
+    def stop(self):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join(5)
+
+
+def swaps(stack, report):
+    names = ["s%d.test" % index for index in range(SWAPS)]
+    folder = stack.place()
+    place = lineages.write(folder, stack.authority, names)
+    stack.pebble.kill()
+    site = Haproxy(folder, stack.install, [certificate(name) for name in names], pebble=stack.pebble, threads=2)
+    try:
+        site.start()
+        site.wait_agent()
+        (keeper,) = site.keepers()
+        os.kill(keeper, signal.SIGSTOP)
+        processes.kill(site.agent())
+        done = Evercert(stack.install, site.state).run("import", "certbot", place, timeout=200)
+        assert done.returncode == 0, done.stderr[-500:]
+        load = Handshakes(names[0])
+        time.sleep(10)
+        baseline = load.take()
+        os.kill(keeper, signal.SIGCONT)
+        begin = time.monotonic()
+        last = names[-1]
+        wait_for(lambda: sum("evercert tests" in tls.leaf_at(ports.TLS, name).issuer for name in (*names[::100], last)) == 11, "all swapped", 120, 0.5)
+        seconds, during = time.monotonic() - begin, load.take()
+        load.stop()
+        report.figure("HAProxy: longest handshake while 1,000 are swapped", 1000 * during, "ms", None, 1000 * baseline, "without swaps", 2.0, digits=1)
+        report.note("%d handshakes, %d failed; all swapped after %.1f s" % (load.count, len(load.failures), seconds))
+    finally:
+        site.close()
+        stack.pebble.start()
+
+
+def rate(port, path):
+    done = subprocess.run(["ab", "-q", "-n", "20000", "-c", "32", "http://127.0.0.1:%d%s" % (port, path)], capture_output=True, text=True, check=True)
+    return float(re.search(r"Requests per second:\s+([\d.]+)", done.stdout).group(1))
+
+
+def challenges(stack, report):
+    """A token that nobody knows takes the whole way through the action; the static answer is behind it in the other frontend."""
+    static = 'frontend static\nbind 127.0.0.1:%d\nhttp-request return status 200 content-type text/plain string "ok\\n"' % ports.FREE
+    site = Haproxy(stack.place(), stack.install, [certificate("rate.test")], pebble=stack.pebble, frontends=static, threads=2)
+    try:
+        site.start()
+        ours, theirs = [], []
+        for _ in range(3):
+            ours.append(rate(ports.HTTP, "/.well-known/acme-challenge/unknown"))
+            theirs.append(rate(ports.FREE, "/"))
+        report.figure("HAProxy: time of a static answer over a challenge's", median(theirs) / median(ours), "", 1 / 0.6)
+        report.note("challenges %.0f/s, static %.0f/s" % (median(ours), median(theirs)))
+    finally:
+        site.close()
+
+
+def measure(stack, report):
+    start_to_served(stack, report, 1, 0.3, ROUNDS)
+    start_to_served(stack, report, 20, 1.0, 3)
+    swaps(stack, report)
+    challenges(stack, report)

@@ -1,0 +1,41 @@
+"""The samples in conf/haproxy, as they are but for ports and paths."""
+import os
+
+from harness import ports, tls
+from harness.evercert import status_page
+from harness.haproxy import certificate
+from harness.install import PROJECT
+
+SAMPLES = os.path.join(PROJECT, "conf", "haproxy")
+
+
+def sample(name, site):
+    with open(os.path.join(SAMPLES, name)) as file:
+        text = file.read()
+    for there, here in (("/etc/evercert/evercert.json", site.settings_path), ("/usr/lib/haproxy", site.install.folder),
+                        ("/usr/share/evercert/evercert.lua", site.install.lua), ("/run/evercert/haproxy", site.pem_path),
+                        ("/run/haproxy/admin.sock", site.stats_socket), ("/var/lib/haproxy", site.jail),
+                        ("/etc/evercert/pem", site.pem_path), ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP),
+                        ("bind :443", "bind 127.0.0.1:%d" % ports.TLS), ("127.0.0.1:8404", "127.0.0.1:%d" % ports.STATUS)):
+        text = text.replace(there, here)
+    return text
+
+
+def test_the_minimal_sample_and_the_status_sample_work_together(haproxy):
+    site = haproxy([certificate("sample.test")])
+    with open(site.configuration, "w") as file:
+        file.write(sample("minimal.cfg", site) + "\n" + sample("status.cfg", site))
+    site.start()
+    site.audit.wait("served", "sample.test", seen=site.log)
+    assert tls.get(ports.TLS, "sample.test") == (200, b"hello\n")
+    assert status_page(ports.STATUS, "/json")[0] == 200
+    assert site.cli("evercert status").startswith("# certificate")
+
+
+def test_the_sample_without_lua_is_accepted(haproxy):
+    site = haproxy([certificate("plain.test")])
+    assert site.test()[0] == 0  # writes a stand-in that the sample reads
+    with open(site.configuration, "w") as file:
+        file.write(sample("without-lua.cfg", site))
+    code, said = site.test()
+    assert code == 0, said

@@ -1,0 +1,132 @@
+"""Certificates are exchanged inside the running HAProxy: many, large ones, under load; and what is wrong never reaches it."""
+import contextlib
+import os
+import signal
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from harness import lineages, ports, processes, tls
+from harness.authority import private_key_pem, write_private
+from harness.evercert import DONE
+from harness.haproxy import certificate, program_of
+from harness.load import Load
+from harness.waiting import wait_for
+
+
+def served_count(evercert):
+    return sum(bool(certificate.get("served")) for certificate in evercert.status()["certificates"])
+
+
+@contextlib.contextmanager
+def without_agent(site):
+    """What others write to the store meanwhile comes all at once when the agent is back."""
+    site.wait_agent()
+    (keeper,) = site.keepers()
+    os.kill(keeper, signal.SIGSTOP)
+    processes.kill(site.agent())
+    try:
+        yield
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["2.6", "3.2"])
+def test_a_thousand_certificates_are_swapped_under_load_without_one_failed_handshake(haproxy, evercert, pebble, authority, folder, version):
+    program = program_of(version)
+    if program is None:
+        pytest.skip("HAProxy %s cannot be had here" % version)
+    names = ["swap%d.test" % index for index in range(1000)]
+    place = lineages.write(folder, authority, names)
+    pebble.kill()  # what is swapped in comes from elsewhere
+    site = haproxy([certificate(name) for name in names], program=program, threads=2).start()
+    workers = site.worker_pids()
+    with without_agent(site):
+        done = evercert.run("import", "certbot", place, timeout=120)
+        assert done.returncode == DONE, done.stderr[-2000:]
+        load = Load(ports.TLS, names[500], threads=1, held=2)
+        load.wait_more(20)
+    try:
+        wait_for(lambda: served_count(evercert) == len(names), "all to be served", 40, 0.5, lambda: [c for c in evercert.status()["certificates"] if not c.get("served")][:3])
+        load.wait_more(20)
+        alive = load.held_alive()
+    finally:
+        load.stop()
+    assert not load.failures, (len(load.failures), load.failures[:5])
+    assert load.handshakes > 200 and alive == 2
+    assert site.worker_pids() == workers
+    for name in names[::97]:
+        assert tls.leaf_at(ports.TLS, name).names == [name] and "evercert tests" in tls.leaf_at(ports.TLS, name).issuer
+    assert not site.complaints()
+
+
+def test_twenty_renewals_under_load_fail_no_handshake_and_move_no_worker(haproxy, evercert):
+    site = haproxy([certificate("swap.test")]).start()
+    site.audit.wait("served", "swap.test", seen=site.log)
+    workers = site.worker_pids()
+    load = Load(ports.TLS, "swap.test", threads=3, held=4)
+    try:
+        load.wait_more(20)
+        serials = []
+        for _ in range(20):
+            evercert.renew("swap.test")
+            serials.append(tls.leaf_at(ports.TLS, "swap.test").serial)
+            load.wait_serial(serials[-1])
+        alive = load.held_alive()
+    finally:
+        load.stop()
+    assert len(set(serials)) == 20 and not load.failures and alive == 4
+    assert site.worker_pids() == workers
+
+
+def test_chains_longer_than_haproxys_buffers_are_swapped(haproxy, other_pebble, evercert):
+    ca = other_pebble(chain_length=30)
+    site = haproxy([certificate("long.test", key=["rsa:4096"])], pebble=ca).start()
+    site.audit.wait("served", "long.test", timeout=40, seen=site.log)
+    # More than tune.bufsize, which bounds what the stats socket takes.
+    with open(os.path.join(site.state, "state", "certificates", "long.test", "1.bundle"), "rb") as file:
+        assert len(file.read()) * 4 / 3 > 16384
+    before = tls.leaf_at(ports.TLS, "long.test").serial
+    evercert.renew("long.test")
+    assert tls.leaf_at(ports.TLS, "long.test").serial != before
+
+
+@pytest.mark.parametrize("fault", ["wrong key", "wrong host", "expired"])
+def test_what_is_wrong_is_refused_before_haproxy_sees_it(haproxy, evercert, authority, folder, fault):
+    site = haproxy([certificate("good.test")]).start()
+    site.audit.wait("served", "good.test", seen=site.log)
+    serial = tls.leaf_at(ports.TLS, "good.test").serial
+    name = "bad.test" if fault == "wrong host" else "good.test"
+    place = lineages.write(folder, authority, [name], days=(-90, -1) if fault == "expired" else (-1, 90))
+    live = os.path.join(place, "live")
+    if fault == "wrong host":
+        os.rename(os.path.join(live, "bad.test"), os.path.join(live, "good.test"))
+    if fault == "wrong key":
+        os.unlink(os.path.join(live, name, "privkey.pem"))
+        write_private(os.path.join(live, name, "privkey.pem"), private_key_pem(ec.generate_private_key(ec.SECP256R1())))
+    done = evercert.run("import", "certbot", place)
+    assert done.returncode != DONE or "good.test" in done.stdout + done.stderr
+    assert tls.leaf_at(ports.TLS, "good.test").serial == serial
+    assert evercert.wait_state("good.test", "served")["generation"] == 1
+    assert not site.complaints()
+
+
+def test_a_rollback_serves_the_previous_generation_again(haproxy, evercert):
+    site = haproxy([certificate("back.test")]).start()
+    site.audit.wait("served", "back.test", seen=site.log)
+    first = tls.leaf_at(ports.TLS, "back.test").serial
+    evercert.renew("back.test")
+    assert evercert.run("rollback", "back.test").returncode == DONE
+    tls.wait_leaf(ports.TLS, "back.test", lambda leaf: leaf.serial == first, 5)
+
+
+def test_somebody_elses_change_by_the_stats_socket_does_not_stop_ours(haproxy, evercert, authority):
+    site = haproxy([certificate("shared.test")]).start()
+    site.audit.wait("served", "shared.test", seen=site.log)
+    chain, key = authority.issue("shared.test")
+    path = os.path.join(site.pem_path, "shared.test.pem")
+    said = site.cli("set ssl cert %s <<\n%s%s\n" % (path, chain.decode(), key.decode()))
+    assert "created" in said or "Transaction" in said, said
+    evercert.renew("shared.test")  # beside an open transaction
+    assert "Pebble" in tls.leaf_at(ports.TLS, "shared.test").issuer
