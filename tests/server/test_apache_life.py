@@ -1,5 +1,6 @@
 """The agent and its relay beside Apache's parent: over graceful restarts, after kills of any process, and at the end."""
 import os
+import re
 import signal
 import threading
 
@@ -67,14 +68,43 @@ def test_thirty_graceful_restarts_leave_no_memory_and_no_descriptor_behind(apach
     for name in names:
         site.audit.wait("served", name, timeout=40, pause=0.02, seen=site.log)
     agent, descriptors, memory = site.agent(), processes.descriptors_of(site.master), resident(site.master)
+    of_agent = processes.descriptors_of(agent)
     for _ in range(30):
         site.reload()
     assert processes.descriptors_of(site.master) <= descriptors
     assert resident(site.master) < memory + 1500, "from %d to %d KiB" % (memory, resident(site.master))
     assert site.agents() == [agent]
+    wait_for(lambda: processes.descriptors_of(agent) <= of_agent, "the agent to have no more descriptors than before")
     assert (pebble.orders(mark), pebble.issued(mark)) == (10, 10), site.audit.sentences()
     assert {tls.leaf_at(ports.TLS, name).names[0] for name in names} == set(names)
     assert not site.complaints()
+
+
+def memory_files_of(pid):
+    links = []
+    for number in os.listdir("/proc/%d/fd" % pid):
+        try:
+            links.append(os.readlink("/proc/%d/fd/%s" % (pid, number)))
+        except FileNotFoundError:
+            pass
+    return [link for link in links if "memfd:" in link]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="looking into others' descriptors needs root")
+@pytest.mark.parametrize("mpm", MPMS)
+def test_children_hold_no_plan_and_no_secrets_and_nobody_of_their_user_looks_into_them(apache, mpm):
+    site = apache(host("secret.test"), mpm=mpm).start()
+    site.audit.wait("served", "secret.test")
+    for _ in range(2):
+        # One that was forked just now has still to become what it will be.
+        for pid in site.worker_pids():
+            wait_for(lambda: not [name for name in memory_files_of(pid) if re.search("plan|secret|stand-in", name)],
+                     "a child to close what is not for it", 5, seen=lambda: memory_files_of(pid))
+        for pid in [*site.worker_pids(), site.agent(), site.relay()]:
+            # Its files in /proc belong to root unless it may be looked into.
+            wait_for(lambda: os.stat("/proc/%d/fd" % pid).st_uid == 0 != processes.user_of(pid), "%s to protect itself" % processes.name_of(pid), 5)
+        site.reload()
+        site.wait_agent()
 
 
 def test_a_killed_agent_comes_back_and_traffic_never_notices(apache, evercert):

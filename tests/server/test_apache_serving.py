@@ -26,8 +26,8 @@ def test_twenty_swaps_under_load_fail_no_request_and_close_no_connection(apache,
         serials = []
         for _ in range(20):
             evercert.renew("swap.test")
-            # renew returns after the proof, so any handshake that begins now gets the new leaf, from whichever child.
-            serials.append(tls.leaf_at(ports.TLS, "swap.test").serial)
+            # renew returns after the proof. A child that parses the new one in one thread serves the old in others meanwhile.
+            serials.append(tls.wait_leaf(ports.TLS, "swap.test", lambda leaf: leaf.serial not in serials, 5, site.log).serial)
             load.wait_serial(serials[-1])
         load.wait_more(10)
         alive = load.held_alive()

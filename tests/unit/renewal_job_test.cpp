@@ -25,6 +25,7 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_held_certificate_places_no_order);
   CPPUNIT_TEST(other_names_give_the_open_order_up_and_place_a_new_one);
   CPPUNIT_TEST(the_next_issuer_is_asked_after_three_failed_orders);
+  CPPUNIT_TEST(a_request_that_comes_while_one_is_published_is_not_forgotten);
   CPPUNIT_TEST(what_a_ca_issues_wrongly_is_not_published_and_not_asked_for_at_once);
   CPPUNIT_TEST(people_are_waited_for_over_days_and_told_once_a_day);
   CPPUNIT_TEST(an_issuer_that_needs_a_person_is_left_at_once_until_the_next_renewal);
@@ -141,6 +142,12 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!renewal_->request(false).has_value());
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{3}, published_.size());
+  }
+
+  void a_request_that_comes_while_one_is_published_is_not_forgotten() {
+    asks_when_published_ = true;
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
   }
 
   void a_certificate_that_was_lost_is_ordered_again_at_once_but_three_times_a_day() {
@@ -320,6 +327,7 @@ class RenewalTest : public CppUnit::TestFixture {
                          current_ = Installed{{facts->not_before, facts->not_after}, published_.size(), true};
                          if (die_after_publishing_) throw std::runtime_error("killed");
                          renewal_->installed(current_);
+                         if (std::exchange(asks_when_published_, false)) CPPUNIT_ASSERT(!renewal_->request(true));
                          return Done{};
                        },
                        [this](const OrderRecord& record) {
@@ -365,6 +373,7 @@ class RenewalTest : public CppUnit::TestFixture {
   std::optional<Installed> current_;
   std::optional<Error> publication_fails_;
   bool die_after_publishing_ = false;
+  bool asks_when_published_ = false;
 };
 
 CPPUNIT_TEST_SUITE_REGISTRATION(RenewalTest);

@@ -282,6 +282,11 @@ Workers::Again Renewal::publish(Time now) {
   pair.chain = issued_->chain;
   pair.private_key = record.private_key;
   pair.reference = record.key_reference;
+  unsigned answered = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    answered = requests_;
+  }
   auto facts = leaf_facts(issued_->leaf);
   auto published = facts ? parts_.publish(certificate_, std::move(pair), record.issuer) : Result<Done>(facts.error());
   if (!published && published.error().kind == ErrorKind::issuer_refused && seat_->issuer->spec().type != "acme") {
@@ -311,7 +316,8 @@ Workers::Again Renewal::publish(Time now) {
   known_ = machine_->record().known;
   {
     const std::lock_guard lock(mutex_);
-    requested_ = forced_ = false;
+    // Who has seen this one served may have asked for the next already.
+    if (requests_ == answered) requested_ = forced_ = false;
     announce_ = true;
     view_.failure.reset();
   }

@@ -144,6 +144,7 @@ class Renewal {
   bool announce_ = true;  // the next due time is worth an event
   std::optional<Error> held_;
   bool requested_ = false;
+  unsigned requests_ = 0;  // counted, so that one that comes during a publication is not taken for answered by it
   bool forced_ = false;
   bool cancelled_ = false;
   bool ask_now_ = false;  // an order that waits is to be asked for at once

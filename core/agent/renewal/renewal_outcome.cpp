@@ -289,6 +289,7 @@ std::optional<std::string> Renewal::request(bool force) {
     }
   }
   requested_ = ask_now_ = true;
+  ++requests_;
   forced_ = force;
   return std::nullopt;
 }
