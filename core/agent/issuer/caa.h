@@ -1,5 +1,5 @@
-// The look at CAA records (RFC 8659) before an order: a CA that they do not permit would refuse, after the order was paid for or
-// counted. Used by the issuers that know under which names their CA looks for itself.
+// The look at CAA records (RFC 8659) before an order: a CA that they do not permit would refuse, after the order was paid for
+// or counted. Used by the issuers that know under which names their CA looks for itself.
 #pragma once
 
 #include <stop_token>
