@@ -195,7 +195,7 @@ def test_other_names_cancel_the_order_and_place_another(shop, ca, customer):
     site.reload()
     site.audit.wait("served", "grown.test", timeout=40)
     assert sorted(tls.leaf_at(ports.TLS, "grown.test").names) == ["grown.test", "www.grown.test"]
-    assert sorted(order["state"] for order in ca.orders()) == ["cancelled", "issued"]
+    assert sorted(order["state"] for order in ca.orders()) == ["cancelled", "downloaded"]
 
 
 @pytest.mark.parametrize("api, who", [("v1", "8412009917"), ("v2", "8412009917")])
