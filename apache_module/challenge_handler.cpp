@@ -10,7 +10,6 @@ namespace evercert {
 namespace {
 
 constexpr std::string_view folder = "/.well-known/acme-challenge/";
-constexpr const char* soon = "10";
 
 bool send_answer(request_rec* request, std::string_view token) {
   Configuration& configuration = cycle().configuration();
@@ -40,7 +39,7 @@ int answer_challenge(request_rec* request) {
     const bool is_challenge = path.starts_with(folder);
     if (is_challenge && request->method_number == M_GET && send_answer(request, path.substr(folder.size()))) return DONE;
     if (is_challenge || !has_nothing_to_show(request)) return DECLINED;
-    apr_table_setn(request->err_headers_out, "Retry-After", soon);
+    apr_table_setn(request->err_headers_out, "Retry-After", "10");
     return static_cast<int>(HTTP_SERVICE_UNAVAILABLE);
   });
 }

@@ -20,9 +20,10 @@ class ApacheCycle;
 struct ApacheHost : Host {
   ApacheCycle* cycle = nullptr;
   const server_rec* server = nullptr;
+  std::vector<std::string> server_names;
 };
 
-// What this module keeps with each of Apache's servers.
+// With each of Apache's servers.
 struct VirtualHost {
   HostWish wish;
   ApacheHost* host = nullptr;
@@ -48,17 +49,17 @@ class ApacheCycle {
   // The path of a file with a stand-in for a host that mod_ssl would refuse without any certificate; empty after a complaint.
   // Valid until the next call: mod_ssl reads it at once.
   std::string stand_in_for(const ApacheHost& host);
-  void close_stand_in() { stand_in_.reset(); }
+  void close_stand_in() { stand_in_.close(); }
 
  private:
-  bool add_hosts(server_rec* main, apr_pool_t* pool);
+  std::vector<Complaint> add_hosts(server_rec* main, apr_pool_t* pool);
   bool report(const std::vector<Complaint>& complaints, const server_rec* main);
   Result<Done> prepare();
 
   ApacheLogger log_;
   Configuration configuration_{log_};
   std::deque<ApacheHost> hosts_;
-  Descriptor stand_in_;
+  PlaceholderFile stand_in_;
 };
 
 // The configuration that is being read, or that this process runs. Never null after pre_config.
@@ -69,8 +70,7 @@ VirtualHost& virtual_host_of(const server_rec* server);
 // Of the server itself, or of nobody: a virtual host without our directives shares the conf of the main server.
 ApacheHost* host_of(const server_rec* server);
 
-// --- what other modules were told (http_servers.cpp) ---
-// Wishes, facts and what mod_ssl and mod_md were told of each server.
+// What mod_ssl and mod_md were told of each server (http_servers.cpp).
 struct FoundServer {
   server_rec* server = nullptr;
   HostFacts facts;

@@ -28,14 +28,12 @@ bool is_challenge(const SSL* connection) {
   return std::string_view(reinterpret_cast<const char*>(protocol), length) == challenge_protocol;
 }
 
-void note(SSL* connection, const ServedCertificate& certificate, const ApacheHost& host) {
+// For whoever logs requests of this connection.
+void note(const SSL* connection, const std::string& name, const ServedCertificate& certificate) {
   auto* const link = static_cast<conn_rec*>(SSL_get_app_data(connection));
   if (link == nullptr) return;
   auto* const given = static_cast<Given*>(apr_palloc(link->pool, sizeof(Given)));
-  const std::string* const name = host.cycle->configuration().name_for(host, server_name_of(connection));
-  // The names live as long as the configuration, and so longer than a connection of this process.
-  given->certificate = name == nullptr ? "-" : name->c_str();
-  given->generation = apr_psprintf(link->pool, "%" APR_UINT64_T_FMT, static_cast<apr_uint64_t>(certificate.generation()));
+  *given = {&name, certificate.generation()};
   ap_set_module_config(link->conn_config, &evercert_module, given);
 }
 
@@ -44,8 +42,9 @@ int install_certificate(SSL* connection, void* argument) {
   auto& host = *static_cast<ApacheHost*>(argument);
   return guarded(1, [&] {
     if (is_challenge(connection)) return 1;
-    const auto certificate = host.cycle->configuration().certificate_for(host, server_name_of(connection));
-    if (certificate != nullptr && certificate->apply(connection)) note(connection, *certificate, host);
+    const std::string* name = nullptr;
+    const auto certificate = host.cycle->configuration().certificate_for(host, server_name_of(connection), &name);
+    if (certificate != nullptr && certificate->apply(connection)) note(connection, *name, *certificate);
     return 1;
   });
 }

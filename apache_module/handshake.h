@@ -11,8 +11,8 @@ void register_handshake();
 
 // Which certificate a connection was given by us; null: none, or its session was resumed.
 struct Given {
-  const char* certificate;
-  const char* generation;
+  const std::string* certificate;  // lives as long as the configuration, and so longer than a connection of this process
+  std::uint64_t generation;
 };
 const Given* given_to(const conn_rec* connection);
 

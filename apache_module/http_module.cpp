@@ -47,7 +47,7 @@ void begin_child(apr_pool_t*, server_rec*) {
 
 int look_after_agent(apr_pool_t*, server_rec*) {
   return guarded(OK, [] {
-    tend_agent();
+    if (kept_agent() != nullptr) kept_agent()->tend();
     return OK;
   });
 }

@@ -12,7 +12,6 @@ int show_status(request_rec* request);
 void register_server_status();
 // Notes for log formats, once a request is over.
 int note_certificate(request_rec* request);
-void tend_agent();
 // Status 200 with a whole body, or its headers for HEAD.
 void send_page(request_rec* request, std::string_view type, std::string_view body);
 

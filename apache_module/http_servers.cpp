@@ -13,8 +13,6 @@ namespace evercert {
 
 namespace {
 
-using ListenerWords = std::vector<std::string>;
-
 bool is_line(const ap_directive_t& line, const char* name) {
   return ::strcasecmp(line.directive, name) == 0;
 }
@@ -70,7 +68,6 @@ class Reading {
     if (is_line(line, "SSLCertificateFile")) said.certificate = true;
     if (is_line(line, "ServerName")) said.name = true;
     if (is_line(line, "RemoteIPProxyProtocol")) said.proxy_protocol = first_word(line) == "on";
-    // Outside of virtual hosts the last of several counts, as with mod_ssl.
     if (is_line(line, "SSLEngine")) said.engine = first_word(line);
   }
 
@@ -103,27 +100,16 @@ std::string spelled(const apr_sockaddr_t& address, unsigned port) {
   return (is_version_6 ? "[" + std::string(host) + "]" : std::string(host)) + ":" + std::to_string(port);
 }
 
-bool is_any(const apr_sockaddr_t& address) {
-  return apr_sockaddr_is_wildcard(&address) != 0;
-}
-
-bool has_port(const server_rec& server, unsigned port) {
-  if (server.is_virtual == 0) return true;
-  for (const server_addr_rec* address = server.addrs; address != nullptr; address = address->next)
-    if (address->host_port == 0 || address->host_port == port) return true;
-  return false;
-}
-
-// Where a server is reached, as words of proof_address: its own addresses where it names them, else those of the listeners.
+// Where a server is reached at a listener: its own address where it names one, else the listener's.
 std::vector<std::string> addresses_of(const server_rec& server, const ap_listen_rec& listener) {
   std::vector<std::string> found;
   const apr_sockaddr_t* const bound = listener.bind_addr;
   if (server.is_virtual == 0) return {spelled(*bound, bound->port)};
   for (const server_addr_rec* address = server.addrs; address != nullptr; address = address->next) {
     if (address->host_port != 0 && address->host_port != bound->port) continue;
-    if (is_any(*address->host_addr) || apr_sockaddr_equal(address->host_addr, bound) != 0)
+    if (apr_sockaddr_is_wildcard(address->host_addr) != 0 || apr_sockaddr_equal(address->host_addr, bound) != 0)
       found.push_back(spelled(*bound, bound->port));
-    else if (is_any(*bound))
+    else if (apr_sockaddr_is_wildcard(bound) != 0)
       found.push_back(spelled(*address->host_addr, bound->port));
   }
   return found;
@@ -163,11 +149,10 @@ std::vector<FoundServer> find_servers(server_rec* main, unsigned tls_port) {
     found.has_certificate = said.certificate;
     for (const ap_listen_rec* listener = ap_listeners; listener != nullptr; listener = listener->next) {
       const unsigned port = listener->bind_addr->port;
-      if (!has_port(*server, port)) continue;
-      if (text(listener->protocol) == "https" || port == tls_port) found.expects_tls = true;
-      if (found.tls) tls_ports.insert(port);
-      if (!found.tls) continue;
       for (const std::string& address : addresses_of(*server, *listener)) {
+        found.expects_tls = found.expects_tls || text(listener->protocol) == "https" || port == tls_port;
+        if (!found.tls) continue;
+        tls_ports.insert(port);
         found.facts.listeners.push_back({address});
         if (said.proxy_protocol) found.facts.listeners.back().emplace_back("proxy_protocol");
       }

@@ -4,19 +4,12 @@
 #include <http_protocol.h>
 #include <mod_status.h>
 
-#include <map>
-
 #include "evercert/status.h"
 #include "http_module.h"
 
 namespace evercert {
 
 namespace {
-
-int refuse_page(request_rec* request, const std::string& why) {
-  ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, request, "evercert: %s", why.c_str());
-  return HTTP_INTERNAL_SERVER_ERROR;
-}
 
 // The path below <Location>, which the core keeps with the directory's conf.
 std::string below_location(const request_rec* request) {
@@ -29,43 +22,15 @@ std::string below_location(const request_rec* request) {
   return status_form(last) ? std::string(last) : "";
 }
 
-std::string escaped(request_rec* request, const std::string& words) {
-  return ap_escape_html(request->pool, words.c_str());
-}
-
 // For people who look at mod_status's page, or let a program look at "?auto".
-void add_lines(request_rec* request, const StatusSummary& summary) {
-  std::map<std::string, unsigned> states;
-  for (const auto& line : summary.lines) ++states[line.state];
-  ap_rprintf(request, "EvercertAgent: %s\nEvercertCertificates: %u\n", summary.agent.c_str(),
-             static_cast<unsigned>(summary.lines.size()));
-  for (const auto& [state, count] : states) ap_rprintf(request, "EvercertState%s: %u\n", camel_case(state).c_str(), count);
-}
-
-void add_table(request_rec* request, const StatusSummary& summary) {
-  ap_rprintf(request,
-             "<hr />\n<h2>evercert (agent: %s)</h2>\n<table border=\"0\"><tr><th>Certificate</th><th>State</th><th>Until</th>"
-             "<th>Served generation</th><th>Next</th><th>Problem</th></tr>\n",
-             escaped(request, summary.agent).c_str());
-  for (const auto& line : summary.lines) {
-    ap_rputs("<tr>", request);
-    for (const auto& words : {line.certificate, line.state, line.not_after, line.served_generation, line.next, line.problem})
-      ap_rprintf(request, "<td>%s</td>", escaped(request, words).c_str());
-    ap_rputs("</tr>\n", request);
-  }
-  ap_rputs("</table>\n", request);
-}
-
 int add_section(request_rec* request, int flags) {
   return guarded(DECLINED, [&] {
     const StateReader* const state = cycle().configuration().state();
     if (state == nullptr) return DECLINED;
-    const auto summary = status_summary(*state, std::chrono::system_clock::now());
-    if (!summary) return DECLINED;
-    if ((flags & AP_STATUS_SHORT) != 0)
-      add_lines(request, *summary);
-    else
-      add_table(request, *summary);
+    const auto form = (flags & AP_STATUS_SHORT) != 0 ? SectionForm::lines : SectionForm::html;
+    const auto section = status_section(*state, form, std::chrono::system_clock::now());
+    if (!section) return DECLINED;
+    ap_rputs(section->c_str(), request);
     return OK;
   });
 }
@@ -79,9 +44,10 @@ int show_status(request_rec* request) {
     const auto form = status_form(below_location(request));
     if (!form) return HTTP_NOT_FOUND;
     const StateReader* const state = cycle().configuration().state();
-    if (state == nullptr) return refuse_page(request, "there is no status: no virtual host has \"Evercert on\"");
+    if (state == nullptr) return HTTP_NOT_FOUND;  // no virtual host has `Evercert on`
     const auto page = status_page(*state, *form, std::chrono::system_clock::now());
-    if (!page) return refuse_page(request, page.error().message);
+    if (!page) log_line(APLOG_ERR, request->server, page.error().message);
+    if (!page) return HTTP_INTERNAL_SERVER_ERROR;
     apr_table_setn(request->headers_out, "Cache-Control", "no-store");
     send_page(request, content_type(*form), *page);
     return OK;

@@ -6,8 +6,8 @@ namespace evercert {
 
 int note_certificate(request_rec* request) {
   if (const Given* const given = given_to(request->connection)) {
-    apr_table_setn(request->notes, "evercert-certificate", given->certificate);
-    apr_table_setn(request->notes, "evercert-generation", given->generation);
+    apr_table_setn(request->notes, "evercert-certificate", given->certificate->c_str());
+    apr_table_set(request->notes, "evercert-generation", std::to_string(given->generation).c_str());
   }
   return DECLINED;
 }

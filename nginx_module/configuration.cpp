@@ -148,12 +148,9 @@ void NginxCycle::begin_agent() {
 }
 
 void NginxCycle::start_agent() {
-  Supervisor::Program program{.path = configuration_.program()};
-  if (::geteuid() == 0) {
-    program.become = core_of(nginx_).user;
-    program.become_group = core_of(nginx_).group;
-  }
-  agent_ = std::make_unique<AgentProcess>(std::move(program), *configuration_.instance(), *configuration_.carried(), log_);
+  auto program = configuration_.agent_program(core_of(nginx_).user, core_of(nginx_).group);
+  if (!program) return log_.write(LogLevel::error, program.error().message);
+  agent_ = std::make_unique<AgentProcess>(std::move(*program), *configuration_.instance(), *configuration_.carried(), log_);
   agent_->start();
 }
 

@@ -94,12 +94,15 @@ void add_changing_verbs(CLI::App& app, Request& request) {
   test->add_option("name", request.name, "The issuer")->type_name("NAME")->required();
   test->footer("Examples:\n  evercert test issuer default");
 
-  CLI::App* import = app.add_subcommand("import", "Adopts certificates that certbot or nginx's own ACME module obtained");
-  import->add_option("kind", request.source_kind, "certbot or nginx-acme")
+  CLI::App* import =
+      app.add_subcommand("import", "Adopts certificates that certbot, Apache's mod_md or nginx's own ACME module obtained");
+  import->add_option("kind", request.source_kind, "certbot, mod-md or nginx-acme")
       ->type_name("KIND")
       ->required()
-      ->check(CLI::IsMember({"certbot", "nginx-acme"}));
-  import->add_option("path", request.source_path, "certbot's folder (/etc/letsencrypt), or the issuer's state_path")
+      ->check(CLI::IsMember({"certbot", "mod-md", "nginx-acme"}));
+  import
+      ->add_option("path", request.source_path,
+                   "certbot's folder (/etc/letsencrypt), mod_md's MDStoreDir, or the issuer's state_path")
       ->type_name("PATH")
       ->required();
   import->add_option("names", request.names, "Only these")->type_name("NAME");
@@ -108,6 +111,7 @@ void add_changing_verbs(CLI::App& app, Request& request) {
       ->type_name("USER");
   import->footer(
       "Examples:\n  evercert import certbot /etc/letsencrypt\n"
+      "  evercert import mod-md /etc/apache2/md\n"
       "  evercert import nginx-acme /var/cache/nginx/acme_example www.example.com");
   for (CLI::App* command : {renew, rollback, revoke, cancel, test, import}) {
     add_place(*command, request);

@@ -232,8 +232,9 @@ int import_certificates(const Request& request, Surroundings& surroundings) {
     return fail(state_path.error(), surroundings);
   }
   // Before anything that gives up privileges: the keys of others are readable for root only.
-  Result<std::vector<Found>> all =
-      request.source_kind == "certbot" ? read_certbot(request.source_path) : read_nginx_acme(request.source_path);
+  Result<std::vector<Found>> all = request.source_kind == "certbot"  ? read_certbot(request.source_path)
+                                   : request.source_kind == "mod-md" ? read_mod_md(request.source_path)
+                                                                     : read_nginx_acme(request.source_path);
   if (!all) {
     surroundings.err << printable(all.error().message) << "\n";
     return exit_failed;

@@ -140,6 +140,12 @@ std::string without_slashes(std::string path) {
   return path;
 }
 
+bool covers(const Bytes& leaf, const std::string& name) {
+  const Result<LeafFacts> facts = leaf_facts(leaf);
+  return facts && std::any_of(facts->identifiers.begin(), facts->identifiers.end(),
+                              [&](const Identifier& identifier) { return identifier.value == name; });
+}
+
 }  // namespace
 
 Result<std::vector<Found>> read_certbot(const std::string& path) {
@@ -193,6 +199,50 @@ Result<std::vector<Found>> read_nginx_acme(const std::string& path) {
     return Error{ErrorKind::configuration, path +
                                                " holds no certificates of nginx's ACME module: name the state_path of "
                                                "its acme_issuer, for example /var/cache/nginx/acme_NAME"};
+  }
+  return all;
+}
+
+Result<std::vector<Found>> read_mod_md(const std::string& path) {
+  std::string folder = without_slashes(path);
+  Result<std::vector<std::string>> names = names_in(folder);
+  if (!names) {
+    return names.error();
+  }
+  if (contains(*names, "domains")) {
+    folder += "/domains";
+    names = names_in(folder);
+    if (!names) {
+      return names.error();
+    }
+  }
+  constexpr std::string_view start = "pubcert";
+  std::vector<Found> all;
+  for (const std::string& name : *names) {
+    Result<std::vector<std::string>> files = names_in(folder + "/" + name);
+    if (!files) {
+      continue;
+    }
+    std::string ending;  // of the pair to take, with ".pem": RSA's has nothing before it
+    for (const std::string& file : *files) {
+      if (file.starts_with(start) && file.ends_with(".pem") && file.size() - start.size() > ending.size()) {
+        ending = file.substr(start.size());
+      }
+    }
+    if (ending.empty()) {
+      continue;
+    }
+    const std::string place = folder + "/" + name;
+    Found one = found(name, read_pair({place + "/pubcert" + ending}, place + "/privkey" + ending));
+    // mod_md calls its certificates after their first name, whatever order the CA wrote them in.
+    if (one.pair && covers(one.pair->leaf, name)) {
+      one.name = name;
+    }
+    all.push_back(std::move(one));
+  }
+  if (all.empty()) {
+    return Error{ErrorKind::configuration,
+                 path + " holds no certificates of mod_md: name its MDStoreDir, often /etc/apache2/md"};
   }
   return all;
 }

@@ -24,4 +24,8 @@ Result<std::vector<Found>> read_certbot(const std::string& path);
 // <name>-<hash>.key. The account key in it is left alone: an account costs nothing.
 Result<std::vector<Found>> read_nginx_acme(const std::string& path);
 
+// `path`: mod_md's MDStoreDir, or its domains/ folder: domains/<name>/ with pubcert.pem and privkey.pem, or
+// pubcert.<curve>.pem and privkey.<curve>.pem. Of several kinds of key in one folder the elliptic one is taken.
+Result<std::vector<Found>> read_mod_md(const std::string& path);
+
 }  // namespace evercert

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 
 from harness import install as installation, processes
+from harness.apache import Apache
 from harness.authority import Authority
 from harness.dns import Dns
 from harness.evercert import Evercert
@@ -39,6 +40,10 @@ class Stack:
     def nginx(self, http, **options):
         options.setdefault("pebble", self.pebble)
         return Nginx(self.place(), self.install, http, **options)
+
+    def apache(self, hosts, **options):
+        options.setdefault("pebble", self.pebble)
+        return Apache(self.place(), self.install, hosts, **options)
 
     def evercert(self, site):
         return Evercert(self.install, site.state)

@@ -16,6 +16,7 @@ class ImportTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(ImportTest);
   CPPUNIT_TEST(certbots_lineages_become_first_generations);
   CPPUNIT_TEST(nginx_acmes_state_becomes_first_generations);
+  CPPUNIT_TEST(mod_mds_store_becomes_first_generations);
   CPPUNIT_TEST(what_is_there_already_is_skipped_and_what_lasts_longer_is_adopted);
   CPPUNIT_TEST(an_expired_certificate_is_skipped);
   CPPUNIT_TEST(a_key_that_does_not_match_is_refused);
@@ -61,6 +62,25 @@ class ImportTest : public CppUnit::TestFixture {
     const Outcome outcome = import({"nginx-acme", other()});
     CPPUNIT_ASSERT_EQUAL_MESSAGE(outcome.out + outcome.err, int{exit_done}, outcome.exit);
     CPPUNIT_ASSERT(stored("www.example.com", 1));
+  }
+  void mod_mds_store_becomes_first_generations() {
+    // The CA put another name first; the store, and so the server, calls it after its own.
+    for (const char* name : {"www", "plain", "waiting"})
+      std::filesystem::create_directories(other() + "/domains/" + name + ".example.com");
+    const MadeCertificate curve = make_certificate("DNS:a.example.com,DNS:www.example.com", 86400);
+    write_text(other() + "/domains/www.example.com/pubcert.secp256r1.pem", curve.pem);
+    write_text(other() + "/domains/www.example.com/privkey.secp256r1.pem", curve.key_pem);
+    write_text(other() + "/domains/www.example.com/pubcert.pem", "of another key, which is left alone");
+    const MadeCertificate plain = make_certificate("DNS:plain.example.com", 86400);
+    write_text(other() + "/domains/plain.example.com/pubcert.pem", plain.pem);
+    write_text(other() + "/domains/plain.example.com/privkey.pem", plain.key_pem);
+    write_text(other() + "/domains/waiting.example.com/md.json", "{}");
+    const Outcome outcome = import({"mod-md", other()});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(outcome.out + outcome.err, int{exit_done}, outcome.exit);
+    CPPUNIT_ASSERT(stored("www.example.com", 1));
+    CPPUNIT_ASSERT(stored("plain.example.com", 1));
+    CPPUNIT_ASSERT(!stored("waiting.example.com", 1));
+    CPPUNIT_ASSERT(holds(import({"mod-md", other() + "/domains"}).out, "skipped"));
   }
   void what_is_there_already_is_skipped_and_what_lasts_longer_is_adopted() {
     add_lineage("www.example.com", make_certificate("DNS:www.example.com", 86400));

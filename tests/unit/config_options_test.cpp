@@ -63,9 +63,24 @@ class OptionsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_reference_page_is_the_one_committed);
   CPPUNIT_TEST(the_schema_knows_exactly_the_options);
   CPPUNIT_TEST(options_are_spelled_as_each_server_spells_them);
+  CPPUNIT_TEST(a_certificate_is_written_in_one_line);
   CPPUNIT_TEST_SUITE_END();
 
  public:
+  void a_certificate_is_written_in_one_line() {
+    Section section;
+    const std::vector<std::string> words{"one,two", "a.example", "key=rsa:2048", "b.example", "name=both"};
+    CPPUNIT_ASSERT(set_certificate_line(section, words));
+    CPPUNIT_ASSERT_EQUAL(std::string("both"), section.name);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, section.settings.size());
+    CPPUNIT_ASSERT_EQUAL(std::string("one,two"), section.settings.front().words.front());
+    CPPUNIT_ASSERT_EQUAL(std::string("b.example"), section.settings.back().words.back());
+    Section other;
+    CPPUNIT_ASSERT(!set_certificate_line(other, {}));
+    CPPUNIT_ASSERT(!set_certificate_line(other, std::vector<std::string>{"one", "colour=green"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("AcceptTermsOfService"), camel_case("accept_terms_of_service"));
+  }
+
   void every_option_is_found_in_its_own_scope_only() {
     for (const Option& option : options()) {
       CPPUNIT_ASSERT_EQUAL(&option, find_option(option.scope, option.name));

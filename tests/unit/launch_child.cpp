@@ -33,7 +33,10 @@ int wait_for_the_end() {
   for (;;) {
     pollfd readable{channel, POLLIN, 0};
     ::poll(&readable, 1, -1);
-    if (evercert::hear_server(channel).gone) return 0;
+    const evercert::ServerWord word = evercert::hear_server(channel);
+    if (!word.again.empty()) say("{\"log\":\"info\",\"line\":\"again=" + word.again + "\"}");
+    if (!word.again.empty()) say("{\"ready\":1}");
+    if (word.gone) return 0;
   }
 }
 

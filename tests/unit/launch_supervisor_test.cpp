@@ -31,6 +31,11 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(descriptors_are_sent_once);
   CPPUNIT_TEST(a_second_start_while_one_runs_is_refused);
   CPPUNIT_TEST(pauses_double_to_a_minute_and_begin_anew_after_a_long_life);
+  CPPUNIT_TEST(a_running_agent_is_told_to_begin_again_and_gets_its_descriptors_anew);
+  CPPUNIT_TEST(an_agent_that_waits_for_its_descriptors_says_ready_once_more);
+  CPPUNIT_TEST(an_agent_that_is_gone_cannot_be_told);
+  CPPUNIT_TEST(a_start_with_a_pause_begins_after_it_or_ends_with_its_starter);
+  CPPUNIT_TEST(an_end_that_the_server_saw_is_logged_and_makes_the_next_start_wait);
   CPPUNIT_TEST(no_process_and_no_descriptor_is_left_behind);
   CPPUNIT_TEST_SUITE_END();
 
@@ -202,6 +207,56 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     }
     pause.lost(std::chrono::seconds(60));
     CPPUNIT_ASSERT_EQUAL(std::int64_t{50}, std::int64_t{pause.value().count()});
+  }
+
+  void a_running_agent_is_told_to_begin_again_and_gets_its_descriptors_anew() {
+    auto supervisor = started("obedient");
+    CPPUNIT_ASSERT(serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
+    const pid_t agent = supervisor->pid();
+    CPPUNIT_ASSERT(supervisor->begin_again("/opt/another/evercert"));
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("again=").empty(); }));
+    CPPUNIT_ASSERT_EQUAL(std::string("again=/opt/another/evercert"), log_->line_with("again="));
+    CPPUNIT_ASSERT_EQUAL(agent, supervisor->pid());
+  }
+
+  void an_agent_that_waits_for_its_descriptors_says_ready_once_more() {
+    // Nobody has looked at its first word yet: the message that says again reaches it before its descriptors do.
+    auto supervisor = started("tell_all");
+    CPPUNIT_ASSERT(supervisor->begin_again("/opt/another/evercert"));
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
+    CPPUNIT_ASSERT_EQUAL(std::string("secrets=right seal=0123456789abcdef"), log_->line_with("secrets="));
+  }
+
+  void an_agent_that_is_gone_cannot_be_told() {
+    auto supervisor = started("crash");
+    CPPUNIT_ASSERT(serve_to_the_end(*supervisor));
+    const auto told = supervisor->begin_again("/opt/another/evercert");
+    CPPUNIT_ASSERT(!told && told.error().kind == ErrorKind::connection);
+  }
+
+  void a_start_with_a_pause_begins_after_it_or_ends_with_its_starter() {
+    Supervisor::Program program;
+    program.path = programs_.program("tell_all");
+    auto supervisor = std::make_unique<Supervisor>(program, *instance_, cycle_, *log_);
+    CPPUNIT_ASSERT(supervisor->start(std::chrono::milliseconds(40)));
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
+    supervisor.reset();
+    supervisor = std::make_unique<Supervisor>(program, *instance_, cycle_, *log_);
+    CPPUNIT_ASSERT(supervisor->start(std::chrono::hours(1)));
+    const pid_t waiting = supervisor->pid();
+    supervisor.reset();
+    CPPUNIT_ASSERT_EQUAL(0, exit_of(waiting));
+  }
+
+  void an_end_that_the_server_saw_is_logged_and_makes_the_next_start_wait() {
+    auto supervisor = started("obedient");
+    CPPUNIT_ASSERT(serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
+    supervisor->ended("by signal 9");
+    CPPUNIT_ASSERT(!log_->line_with("the agent's process ended by signal 9").empty());
+    CPPUNIT_ASSERT(supervisor->descriptor() < 0);
+    CPPUNIT_ASSERT(supervisor->restart_delay() > std::chrono::milliseconds::zero());
+    supervisor->ended("by signal 9");
+    CPPUNIT_ASSERT_EQUAL(std::int64_t{50}, std::int64_t{supervisor->restart_delay().count()});
   }
 
   void no_process_and_no_descriptor_is_left_behind() {

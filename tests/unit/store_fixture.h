@@ -142,8 +142,15 @@ class LittleCa {
 
   [[nodiscard]] BundlePair issue(const KeySpec& spec, const CertificateWish& wish) const {
     PrivateKey key = *make_file_keys()->generate(spec);
+    BundlePair pair = issue_for(key, wish);
+    pair.key = spec;
+    pair.private_key = std::move(key.bytes);
+    return pair;
+  }
+  // Without the private key.
+  [[nodiscard]] BundlePair issue_for(const PrivateKey& key, const CertificateWish& wish) const {
     const auto leaf = make_certificate(key.handle.get(), "leaf", wish, intermediate_.get(), key_.handle.get());
-    return {spec, der_of(leaf.get()), {der_of(intermediate_.get())}, std::move(key.bytes), {}};
+    return {{}, der_of(leaf.get()), {der_of(intermediate_.get())}, {}, {}};
   }
   [[nodiscard]] Bytes root() const { return der_of(root_.get()); }
 

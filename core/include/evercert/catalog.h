@@ -15,7 +15,6 @@
 
 #include "evercert/board.h"
 #include "evercert/log.h"
-#include "evercert/secret.h"
 #include "evercert/state.h"
 
 namespace evercert {
@@ -81,7 +80,15 @@ std::array<unsigned char, 32> session_context(std::string_view certificate_name)
 // A self-signed certificate (P-256, one week, kept in memory) for a name that has none yet.
 Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::string& certificate,
                                                                   const std::vector<Identifier>& names);
-// The same as PEM text, leaf and key, for a server that must load some file before its callbacks count.
-Result<Secret> make_placeholder_pem(const std::string& certificate, const std::vector<Identifier>& names);
+// The same as a file in memory, leaf and key as PEM, for a server that must load some file before its callbacks count.
+class PlaceholderFile {
+ public:
+  // The path, for this process only; good until the next call.
+  Result<std::string> write(const std::string& certificate, const std::vector<Identifier>& names);
+  void close() { file_.reset(); }
+
+ private:
+  Descriptor file_;
+};
 
 }  // namespace evercert

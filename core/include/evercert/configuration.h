@@ -65,7 +65,9 @@ class Configuration {
   // Null after a complaint that is an error, and from begin() on: serving processes have no use for the secrets in it.
   [[nodiscard]] const Plan* plan() const { return checked_.plan ? &*checked_.plan : nullptr; }
   [[nodiscard]] const std::string& state_path() const { return state_path_; }
-  [[nodiscard]] const std::string& program() const { return program_; }
+  // The agent's program, and its user where the server may choose one: `user` unless the operator names another. Errors:
+  // configuration.
+  [[nodiscard]] Result<Supervisor::Program> agent_program(std::uint32_t user, std::uint32_t group) const;
   // Makes the state directories, for the agent's user. Errors: storage.
   Result<Done> prepare(std::uint32_t owner, std::uint32_t group) const;
   // A real start: seal keys, board, what is handed to the agent. Forgets settings, plan and the files that were read.
@@ -87,10 +89,10 @@ class Configuration {
   [[nodiscard]] int wake() const { return instance_ ? instance_->wake.get() : -1; }
   // Something of ours can be served for this name: a generation, or a stand-in where the plan wants one.
   [[nodiscard]] bool servable(const Host& host, std::string_view server_name) const;
-  // What the certificate for this name is called; null when there is none. Lives as long as this.
-  [[nodiscard]] const std::string* name_for(const Host& host, std::string_view server_name) const;
-  // What would be served; null when nothing of ours. Thread-safe.
-  std::shared_ptr<const ServedCertificate> certificate_for(const Host& host, std::string_view server_name);
+  // What would be served; null when nothing of ours. Thread-safe. `name`, if asked for: what it is called, as long as this
+  // lives.
+  std::shared_ptr<const ServedCertificate> certificate_for(const Host& host, std::string_view server_name,
+                                                           const std::string** name = nullptr);
 
  private:
   // A certificate of the plan, as a serving process needs it.
@@ -115,6 +117,7 @@ class Configuration {
   std::vector<Host*> hosts_;
   std::string state_path_;
   std::string program_;
+  std::string agent_user_;
   unsigned cache_size_ = 0;
   std::unordered_map<CertificateSlot, Offered> offered_;
   std::optional<SealKey> serving_key_;

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "evercert/result.h"
 #include "evercert/state.h"
@@ -22,19 +21,8 @@ std::string_view content_type(StatusForm form);
 // says so.
 Result<std::string> status_page(const StateReader& state, StatusForm form, std::chrono::system_clock::time_point now);
 
-// The same in a few words, for a server's own status page. Texts are as in status.json; empty where there is nothing to say.
-struct StatusSummary {
-  struct Line {
-    std::string certificate;
-    std::string state;
-    std::string not_after;
-    std::string served_generation;
-    std::string next;     // when and why
-    std::string problem;  // its message
-  };
-  std::string agent;  // leader, follower, silent
-  std::vector<Line> lines;
-};
-Result<StatusSummary> status_summary(const StateReader& state, std::chrono::system_clock::time_point now);
+// The same in a few words, for a server's own status page: a heading and a table, or lines "EvercertWord: value".
+enum class SectionForm { html, lines };
+Result<std::string> status_section(const StateReader& state, SectionForm form, std::chrono::system_clock::time_point now);
 
 }  // namespace evercert

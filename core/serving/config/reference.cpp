@@ -15,7 +15,9 @@ Printed from the option table of the core; do not edit. Each option means the sa
   options stand without prefix in `evercert_issuer NAME { ... }`. `evercert on;` orders a certificate for the server's names,
   `evercert each;` one for each name, `evercert off;` none. `evercert_certificate ISSUER[,ISSUER...] [NAME...] [key=...] [name=...];`
   says more in one line.
-* **Apache**: the same words as `EvercertCamelCase`, an issuer's options inside `<EvercertIssuer NAME>`.
+* **Apache**: the same words as `EvercertCamelCase`: global options outside virtual hosts, certificate options inside or, as a default
+  for all, outside, an issuer's inside `<EvercertIssuer NAME>`. `Evercert on`, `each` or `off`; `EvercertCertificate` as above, or
+  `<EvercertCertificate [NAME]>` with options of its own, there also `EvercertIssuer`, `EvercertIdentifiers`, `EvercertName`.
 * **evercert.json**: global options are members of the document, an issuer's of `"issuers": { "NAME": { ... } }`, a certificate's of the
   objects in `"certificates": [ ... ]`. Several words are an array of strings, a single one may be a plain string; switches are `true` or
   `false`; numbers are numbers. Comments (`//` and `/* */`) are allowed, a relative path is below the file's own directory, and

@@ -1,6 +1,8 @@
 #include "evercert/configuration.h"
 
 #include <dlfcn.h>
+#include <pwd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -93,9 +95,24 @@ const std::vector<Complaint>& Configuration::check(const std::string& server, co
   if (checked_.plan) {
     state_path_ = checked_.plan->state_path;
     program_ = checked_.plan->program;
+    agent_user_ = checked_.plan->agent_user;
     cache_size_ = checked_.plan->cache_size;
   }
   return checked_.complaints;
+}
+
+Result<Supervisor::Program> Configuration::agent_program(std::uint32_t user, std::uint32_t group) const {
+  Supervisor::Program program{.path = program_};
+  if (::geteuid() != 0) return program;
+  program.become = user;
+  program.become_group = group;
+  if (agent_user_.empty()) return program;
+  const passwd* const entry = ::getpwnam(agent_user_.c_str());
+  if (entry == nullptr)
+    return Error{ErrorKind::configuration,
+                 "the user \"" + agent_user_ + "\" does not exist; name another with the option agent_user, or remove it"};
+  program.become = entry->pw_uid;
+  return program;
 }
 
 Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {
@@ -182,15 +199,11 @@ bool Configuration::servable(const Host& host, std::string_view server_name) con
   return slot && catalog_ && (catalog_->has(*slot) || wants_placeholder(*slot));
 }
 
-const std::string* Configuration::name_for(const Host& host, std::string_view server_name) const {
-  const auto slot = host.names.find(server_name);
-  const auto found = slot ? offered_.find(*slot) : offered_.end();
-  return found == offered_.end() ? nullptr : &found->second.name;
-}
-
-std::shared_ptr<const ServedCertificate> Configuration::certificate_for(const Host& host, std::string_view server_name) {
+std::shared_ptr<const ServedCertificate> Configuration::certificate_for(const Host& host, std::string_view server_name,
+                                                                        const std::string** name) {
   const auto slot = host.names.find(server_name);
   if (!slot || !catalog_) return nullptr;
+  if (name != nullptr) *name = &offered_.at(*slot).name;
   if (auto certificate = catalog_->find(*slot)) return certificate;
   return host.has_own || !wants_placeholder(*slot) ? nullptr : placeholder(*slot);
 }

@@ -2,10 +2,14 @@
 
 #include <arpa/inet.h>
 #include <openssl/rand.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
 
 #include "evercert/catalog.h"
+#include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/publish/pem.h"
 #include "serving/publish/served_pairs.h"
@@ -98,9 +102,17 @@ Result<std::shared_ptr<const ServedCertificate>> make_placeholder(const std::str
   return make_served(0, std::move(pairs));
 }
 
-Result<Secret> make_placeholder_pem(const std::string& certificate, const std::vector<Identifier>& names) {
+Result<std::string> PlaceholderFile::write(const std::string& certificate, const std::vector<Identifier>& names) {
   const auto pair = make_placeholder_pair(certificate, names, KeyAlgorithm::ecdsa);
-  return pair ? pem_of(*pair) : Result<Secret>(pair.error());
+  if (!pair) return pair.error();
+  const auto pem = pem_of(*pair);
+  if (!pem) return pem.error();
+  const BytesView bytes = pem->view();
+  if (!file_.valid()) file_ = Descriptor(::memfd_create("evercert-stand-in", MFD_CLOEXEC));
+  if (::ftruncate(file_.get(), 0) != 0 ||
+      ::pwrite(file_.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
+    return system_error(ErrorKind::internal, "cannot write a stand-in certificate for " + certificate, errno);
+  return "/proc/self/fd/" + std::to_string(file_.get());
 }
 
 Result<BundlePair> make_placeholder_pair(const std::string& certificate, const std::vector<Identifier>& names,

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <ctime>
+#include <map>
 
 #include "evercert/status.h"
 #include "serving/base/json.h"
@@ -119,6 +120,45 @@ Json part(const Json& object, const char* name) {
   return object.is_object() && found != object.end() ? *found : Json();
 }
 
+std::string escaped(const std::string& words) {
+  std::string safe;
+  for (const char letter : words) {
+    const std::string_view entity = letter == '<'   ? "&lt;"
+                                    : letter == '>' ? "&gt;"
+                                    : letter == '&' ? "&amp;"
+                                    : letter == '"' ? "&quot;"
+                                                    : "";
+    entity.empty() ? safe.push_back(letter) : static_cast<void>(safe.append(entity));
+  }
+  return safe;
+}
+
+std::string section_html(const std::string& agent, const Json& certificates) {
+  std::string html =
+      "<hr />\n<h2>evercert (agent: " + escaped(agent) +
+      ")</h2>\n<table border=\"0\"><tr><th>Certificate</th><th>State</th><th>Until</th><th>Served generation</th>"
+      "<th>Next</th><th>Problem</th></tr>\n";
+  for (const Json& certificate : certificates) {
+    const Json next = part(certificate, "next");
+    html += "<tr>";
+    for (const std::string& words :
+         {member(certificate, "name"), member(certificate, "state"), member(certificate, "not_after"),
+          member(part(certificate, "served"), "generation"), member(next, "at") + " " + member(next, "why"),
+          member(part(certificate, "problem"), "message")})
+      html += "<td>" + escaped(words) + "</td>";
+    html += "</tr>\n";
+  }
+  return html + "</table>\n";
+}
+
+std::string section_lines(const std::string& agent, const Json& certificates) {
+  std::map<std::string, unsigned> states;
+  for (const Json& certificate : certificates) ++states[member(certificate, "state")];
+  std::string lines = "EvercertAgent: " + agent + "\nEvercertCertificates: " + std::to_string(certificates.size()) + "\n";
+  for (const auto& [state, count] : states) lines += "EvercertState" + camel_case(state) + ": " + std::to_string(count) + "\n";
+  return lines;
+}
+
 }  // namespace
 
 std::optional<StatusForm> status_form(std::string_view rest) {
@@ -164,22 +204,14 @@ Result<std::string> status_page(const StateReader& state, StatusForm form, std::
   return silent_html(std::move(page), silence(*at));
 }
 
-Result<StatusSummary> status_summary(const StateReader& state, std::chrono::system_clock::time_point now) {
+Result<std::string> status_section(const StateReader& state, SectionForm form, std::chrono::system_clock::time_point now) {
   auto page = status_page(state, StatusForm::json, now);
   if (!page) return page.error();
   const auto document = parse_json(*page, "status.json");
   if (!document) return document.error();
-  StatusSummary summary;
-  summary.agent = member(part(*document, "agent"), "state");
-  for (const Json& certificate : part(*document, "certificates")) {
-    const Json next = part(certificate, "next");
-    const std::string why = member(next, "why");
-    summary.lines.push_back({member(certificate, "name"), member(certificate, "state"), member(certificate, "not_after"),
-                             member(part(certificate, "served"), "generation"),
-                             member(next, "at") + (why.empty() ? "" : " " + why),
-                             member(part(certificate, "problem"), "message")});
-  }
-  return summary;
+  const Json certificates = part(*document, "certificates");
+  const std::string agent = member(part(*document, "agent"), "state");
+  return form == SectionForm::html ? section_html(agent, certificates) : section_lines(agent, certificates);
 }
 
 }  // namespace evercert
