@@ -297,3 +297,16 @@ def test_a_secret_may_come_from_the_environment_or_a_credential(nginx, ca, custo
     write_private(os.path.join(folder, "certinext"), ca.access_key.encode())
     site.start(prefix=("env", "CREDENTIALS_DIRECTORY=" + folder))
     site.audit.wait("served", "credential.test", timeout=40)
+
+
+def test_apache_shows_the_file_as_well(apache, ca, folder):
+    from harness.apache import host as virtual_host
+    secret = os.path.join(folder, "apache.secret")
+    write_private(secret, ca.access_key.encode())
+    block = ('<EvercertIssuer bought>\nEvercertType certinext\nEvercertUri %s\nEvercertAccount %s\nEvercertSecret %s\n'
+             'EvercertProduct 842\nEvercertRequester "Web Team" ops@example.com +91-8012345678\n'
+             'EvercertSigner "Web Team" Chennai 8.8.8.8\nEvercertSslTrustedCertificate %s\n</EvercertIssuer>\n'
+             % (ca.v1, ca.account_number, secret, ca.tls_ca_file))
+    site = apache(virtual_host("apache.test"), pebble=None, global_extra=block).start()
+    site.audit.wait("served", "apache.test", timeout=40)
+    assert is_trusted(ca, "apache.test")
