@@ -1,5 +1,5 @@
-// Answers of http-01 challenges (RFC 8555 section 8.3), ahead of everything a host does with requests: redirects, access rules,
-// rewriting. Only open challenges are answered; every other request goes its usual way.
+// Answers of http-01 challenges (RFC 8555 section 8.3) and the files that other CAs look for, ahead of everything a host does
+// with requests: redirects, access rules, rewriting. Only open challenges are answered; every other request goes its usual way.
 #include <http_protocol.h>
 #include <http_ssl.h>
 
@@ -9,12 +9,13 @@ namespace evercert {
 
 namespace {
 
-constexpr std::string_view folder = "/.well-known/acme-challenge/";
+constexpr std::string_view acme_folder = "/.well-known/acme-challenge/";
+constexpr std::string_view file_folder = "/.well-known/pki-validation/";
 
-bool send_answer(request_rec* request, std::string_view token) {
+bool send_answer(request_rec* request, std::string_view path) {
   Configuration& configuration = cycle().configuration();
   if (configuration.catalog() == nullptr) return false;
-  const auto answer = configuration.catalog()->answer(ChallengeKind::http_01, token, configuration.wake());
+  const auto answer = configuration.catalog()->answer_http(text(request->hostname), path, configuration.wake());
   if (!answer) return false;
   ap_discard_request_body(request);
   request->connection->keepalive = AP_CONN_CLOSE;
@@ -36,8 +37,8 @@ bool has_nothing_to_show(const request_rec* request) {
 int answer_challenge(request_rec* request) {
   return guarded(DECLINED, [&] {
     const std::string_view path = text(request->parsed_uri.path);
-    const bool is_challenge = path.starts_with(folder);
-    if (is_challenge && request->method_number == M_GET && send_answer(request, path.substr(folder.size()))) return DONE;
+    const bool is_challenge = path.starts_with(acme_folder) || path.starts_with(file_folder);
+    if (is_challenge && request->method_number == M_GET && send_answer(request, path)) return DONE;
     if (is_challenge || !has_nothing_to_show(request)) return DECLINED;
     apr_table_setn(request->err_headers_out, "Retry-After", "10");
     return static_cast<int>(HTTP_SERVICE_UNAVAILABLE);

@@ -68,7 +68,7 @@ MISTAKES = {
     "an unknown kind of key": (ISSUER + host("a.test", "evercert_certificate test key=dsa:1024;"), "key=dsa:1024", ["dsa:1024", "ecdsa:256"]),
     "a key of odd size": (ISSUER + host("a.test", "evercert_certificate test key=rsa:1000;"), "key=rsa:1000", ["rsa:2048"]),
     "two keys of one algorithm": (ISSUER + host("a.test", "evercert_certificate test key=ecdsa:256,ecdsa:384;"), "key=ecdsa:256,ecdsa:384", ["ecdsa:256", "ecdsa:384"]),
-    "an unknown challenge": (block("uri %s; challenge dns-01; %s" % (URI, GOOD)) + host("a.test"), "challenge dns-01", ["challenge", "http-01"]),
+    "an unknown challenge": (block("uri %s; challenge tls-alpn-01; %s" % (URI, GOOD)) + host("a.test"), "challenge tls-alpn-01", ["challenge", "http-01"]),
     "a mistyped option": (block("uri %s; contcat a@b.test; %s" % (URI, GOOD)) + host("a.test"), "contcat", ["contcat", "contact"]),
     "an option without its words": (block("uri; " + GOOD) + host("a.test"), "uri;", ["uri"]),
     "a secret file that is not there": (block("uri %s; external_account_key kid {folder}/missing.key; %s" % (URI, GOOD)) + host("a.test"),

@@ -17,5 +17,6 @@ std::unique_ptr<Issuer> make_commercial_issuer(const IssuerSpec& spec, std::uniq
 std::unique_ptr<CommercialApi> make_certinext_v1(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
 std::unique_ptr<CommercialApi> make_certinext_v2(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
 std::unique_ptr<CommercialApi> make_sectigo(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
+std::unique_ptr<CommercialApi> make_digicert(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
 
 }  // namespace evercert

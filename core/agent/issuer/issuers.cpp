@@ -34,8 +34,12 @@ Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const Issuer
     auto http = make_http_client(http_settings_of(spec, surroundings));
     return make_commercial_issuer(spec, make_sectigo(spec, std::move(http), surroundings.clock), surroundings);
   }
+  if (spec.type == "digicert") {
+    auto http = make_http_client(http_settings_of(spec, surroundings));
+    return make_commercial_issuer(spec, make_digicert(spec, std::move(http), surroundings.clock), surroundings);
+  }
   return Error{ErrorKind::configuration, "issuer " + spec.name + " is of type \"" + spec.type +
-                                             "\", which does not exist; use acme, certinext or sectigo"};
+                                             "\", which does not exist; use acme, certinext, sectigo or digicert"};
 }
 
 }  // namespace evercert

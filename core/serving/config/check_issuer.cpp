@@ -100,8 +100,10 @@ class IssuerReading {
     const Setting* const setting = reader_.find("type");
     if (setting == nullptr) return;
     spec_.type = setting->words[0];
-    if (spec_.type == "acme" || spec_.type == "certinext" || spec_.type == "sectigo") return;
-    reader_.blame(*setting, "type: " + in_quotes(spec_.type) + " is not known here; write type acme, certinext or sectigo");
+    static constexpr std::string_view types[] = {"acme", "certinext", "sectigo", "digicert"};
+    if (std::find(std::begin(types), std::end(types), spec_.type) != std::end(types)) return;
+    reader_.blame(*setting,
+                  "type: " + in_quotes(spec_.type) + " is not known here; write type acme, certinext, sectigo or digicert");
     spec_.type = "acme";
   }
 
@@ -109,22 +111,27 @@ class IssuerReading {
   void refuse_foreign_options() {
     static constexpr std::string_view of_acme[] = {"account_key", "contact",    "external_account_key",   "preferred_chain",
                                                    "profile",     "state_path", "accept_terms_of_service"};
-    static constexpr std::string_view of_both[] = {"account", "secret",   "product",   "organization",
-                                                   "term",    "comments", "recipients"};
-    static constexpr std::string_view of_certinext[] = {"api",    "token_uri", "group", "requester",       "technical_contact",
-                                                        "signer", "tags",      "www",   "validation_name", "validation_file"};
-    static constexpr std::string_view of_sectigo[] = {"customer", "custom_field"};
+    static constexpr std::string_view of_all_others[] = {"secret", "product", "organization", "term", "comments"};
+    static constexpr std::string_view of_certinext[] = {"api",  "token_uri", "requester",       "technical_contact", "signer",
+                                                        "tags", "www",       "validation_name", "validation_file"};
     const bool acme = spec_.type == "acme";
     const auto refuse = [&](std::string_view option) {
       if (const Setting* const setting = reader_.find(option))
         reader_.blame(*setting, std::string(option) + " is no option of type " + spec_.type + "; remove it");
     };
     if (acme)
-      std::for_each(std::begin(of_both), std::end(of_both), refuse);
+      std::for_each(std::begin(of_all_others), std::end(of_all_others), refuse);
     else
       std::for_each(std::begin(of_acme), std::end(of_acme), refuse);
-    if (spec_.type != "certinext") std::for_each(std::begin(of_certinext), std::end(of_certinext), refuse);
-    if (spec_.type != "sectigo") std::for_each(std::begin(of_sectigo), std::end(of_sectigo), refuse);
+    const bool certinext = spec_.type == "certinext";
+    const bool sectigo = spec_.type == "sectigo";
+    const bool digicert = spec_.type == "digicert";
+    if (!certinext) std::for_each(std::begin(of_certinext), std::end(of_certinext), refuse);
+    if (!certinext && !sectigo) refuse("account");
+    if (!certinext && !sectigo) refuse("recipients");
+    if (!certinext && !digicert) refuse("group");
+    if (!sectigo) refuse("customer");
+    if (!sectigo && !digicert) refuse("custom_field");
   }
 
   void read_caa_identities() {

@@ -56,7 +56,7 @@ class PurchaseReading {
 
   void read() {
     read_methods();
-    require("account", purchase_.account);
+    if (spec_.type != "digicert") require("account", purchase_.account);
     read_secret();
     read_product();
     reader_.read_word("organization", purchase_.organization);
@@ -64,6 +64,8 @@ class PurchaseReading {
     purchase_.recipients = reader_.words("recipients");
     if (spec_.type == "sectigo")
       read_sectigo();
+    else if (spec_.type == "digicert")
+      read_digicert();
     else
       read_certinext();
   }
@@ -77,15 +79,36 @@ class PurchaseReading {
       if (reader_.find(needed) == nullptr)
         reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type sectigo and has no " + std::string(needed) +
                               "; the CA wants it with each order");
-    for (const std::string_view number : {"organization", "product"})
-      if (const Setting* const setting = reader_.find(number); setting != nullptr && !is_number(setting->words[0]))
-        reader_.blame(*setting, std::string(number) + ": " + in_quotes(setting->words[0]) +
-                                    " is no number; Certificate Manager " + "shows it beside the name");
+    read_number_words("organization");
+    read_number_words("product");
+    read_custom_fields();
+  }
+
+  void read_digicert() {
+    constexpr unsigned years = 6;
+    purchase_.term = 1;
+    reader_.read_number("term", 1, years, purchase_.term);
+    reader_.read_word("group", purchase_.group);
+    read_number_words("group");
+    read_number_words("organization");
+    read_custom_fields();
+    if (purchase_.product.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos)
+      reader_.error("product", "product: " + in_quotes(purchase_.product) +
+                                   " is no product of CertCentral; write its identifier, for example ssl_basic");
+  }
+
+  void read_number_words(std::string_view option) {
+    const Setting* const setting = reader_.find(option);
+    if (setting != nullptr && !is_number(setting->words[0]))
+      reader_.blame(*setting, std::string(option) + ": " + in_quotes(setting->words[0]) +
+                                  " is no number; the CA's portal shows it beside the name");
+  }
+
+  void read_custom_fields() {
     const std::vector<std::string> fields = reader_.words("custom_field");
     if (fields.size() % 2 != 0)
-      reader_.error("custom_field", "custom_field takes a name and a value, as often as there are fields");
-    else
-      for (std::size_t i = 0; i < fields.size(); i += 2) purchase_.custom_fields.emplace_back(fields[i], fields[i + 1]);
+      return reader_.error("custom_field", "custom_field takes a name and a value, as often as there are fields");
+    for (std::size_t i = 0; i < fields.size(); i += 2) purchase_.custom_fields.emplace_back(fields[i], fields[i + 1]);
   }
 
   void read_certinext() {
