@@ -9,9 +9,6 @@ namespace evercert {
 
 namespace {
 
-constexpr std::string_view acme_folder = "/.well-known/acme-challenge/";
-constexpr std::string_view file_folder = "/.well-known/pki-validation/";
-
 bool send_answer(request_rec* request, std::string_view path) {
   Configuration& configuration = cycle().configuration();
   if (configuration.catalog() == nullptr) return false;
@@ -37,7 +34,8 @@ bool has_nothing_to_show(const request_rec* request) {
 int answer_challenge(request_rec* request) {
   return guarded(DECLINED, [&] {
     const std::string_view path = text(request->parsed_uri.path);
-    const bool is_challenge = path.starts_with(acme_folder) || path.starts_with(file_folder);
+    const bool is_challenge =
+        path.starts_with("/.well-known/acme-challenge/") || path.starts_with("/.well-known/pki-validation/");
     if (is_challenge && request->method_number == M_GET && send_answer(request, path)) return DONE;
     if (is_challenge || !has_nothing_to_show(request)) return DECLINED;
     apr_table_setn(request->err_headers_out, "Retry-After", "10");
