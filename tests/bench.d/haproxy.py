@@ -52,11 +52,11 @@ class Native:
         processes.stop(self.process)
 
 
-def until_served(start, names):
+def until_served(start, names, patience=60):
     begin = time.monotonic()
     start()
     for name in names:
-        tls.wait_leaf(ports.TLS, name, lambda leaf: "Pebble" in leaf.issuer, 60, pause=0.005)
+        tls.wait_leaf(ports.TLS, name, lambda leaf: "Pebble" in leaf.issuer, patience, pause=0.005)
     return time.monotonic() - begin
 
 
@@ -77,13 +77,17 @@ def start_to_served(stack, report, count, target, rounds):
         native = Native(stack.place(), stack.pebble, names)
         mark = stack.pebble.mark()
         try:
-            peer = until_served(native.start, names)
+            peer = until_served(native.start, names, 20 + count)
             peer_requests = stack.pebble.request_count(mark) / count
+        except AssertionError as failure:
+            report.note("native ACME: %s" % str(failure).splitlines()[0])
+            with open(os.path.join(native.folder, "native.log"), errors="replace") as log:
+                report.note(log.read()[-400:])
         finally:
             native.stop()
         wait_port(ports.TLS, False)
     title = "HAProxy: start to served, %d name%s" % (count, "" if count == 1 else "s")
-    report.figure(title, median(ours), "s", target, peer, "native ACME" if peer else "3.2 cannot be had")
+    report.figure(title, median(ours), "s", target, peer, "native ACME" if peer else "no peer")
     if count > 1:
         report.figure("HAProxy: requests per certificate", median(requests), "", 7.3, peer_requests, "native ACME")
 
