@@ -17,7 +17,7 @@ def packages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packages")
     run("cpack", "--config", os.path.join(BUILD, "CPackConfig.cmake"), "-B", str(folder))
     made = {run("dpkg-deb", "-f", str(path), "Package").strip(): str(path) for path in folder.glob("*.deb")}
-    assert set(made) == {"evercert", "libnginx-mod-http-evercert", "libapache2-mod-evercert"}
+    assert set(made) == {"evercert", "libnginx-mod-http-evercert", "libapache2-mod-evercert", "haproxy-evercert"}
     return made
 
 
