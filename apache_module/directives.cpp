@@ -1,7 +1,6 @@
 #include "directives.h"
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <vector>
 
@@ -10,8 +9,6 @@
 namespace evercert {
 
 namespace {
-
-constexpr std::size_t capacity = 64;
 
 struct Container {
   Scope scope;
@@ -166,9 +163,10 @@ class Table {
     for (const Option& option : options()) {
       const std::string name = "Evercert" + camel_case(option.name);
       const auto known = [&](const command_rec& command) { return command.name == name; };
-      if (option.from_server || std::any_of(commands_.begin(), commands_.begin() + used_, known)) continue;
+      if (option.from_server || std::any_of(commands_.begin(), commands_.end(), known)) continue;
       add(name, set_option, TAKE_ARGV, option.help.data(), &option);
     }
+    commands_.emplace_back();  // ends the table
   }
   [[nodiscard]] const command_rec* commands() const { return commands_.data(); }
 
@@ -176,8 +174,7 @@ class Table {
   // Apache's table holds functions of many kinds under one type.
   template <typename Function>
   void add(const std::string& name, Function* function, cmd_how how, const char* help, const Option* option = nullptr) {
-    if (used_ + 1 >= static_cast<std::ptrdiff_t>(capacity)) throw std::length_error("the table of directives is too small");
-    command_rec& command = commands_[static_cast<std::size_t>(used_++)];
+    command_rec& command = commands_.emplace_back();
     command.name = names_.emplace_back(name).c_str();
     command.func = reinterpret_cast<cmd_func>(reinterpret_cast<void (*)()>(function));
     command.cmd_data = const_cast<Option*>(option);
@@ -187,8 +184,7 @@ class Table {
   }
 
   std::deque<std::string> names_;
-  std::array<command_rec, capacity> commands_{};  // the last one stays zero: it ends the table
-  std::ptrdiff_t used_ = 0;
+  std::vector<command_rec> commands_;
 };
 
 }  // namespace

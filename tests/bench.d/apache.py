@@ -3,8 +3,7 @@ handshake; beside mod_md in the same run, whose graceful restart comes at the id
 import os
 import time
 
-import lineages
-from harness import ports, processes, tls
+from harness import lineages, ports, processes, tls
 from harness.apache import host
 from harness.load import Load
 from harness.waiting import wait_port
