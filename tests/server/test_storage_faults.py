@@ -162,7 +162,8 @@ def test_a_name_whose_only_bundle_is_damaged_gets_a_new_certificate(nginx, everc
 
 
 def test_damage_under_a_running_server_changes_nothing_that_is_served(nginx, evercert):
-    site = nginx(host("under.test")).start()
+    # One worker: another might not have been asked for this name before the damage.
+    site = nginx(host("under.test"), workers=1).start()
     site.audit.wait("served", "under.test")
     serial = tls.leaf_at(ports.TLS, "under.test").serial
     change(bundles(evercert.state, "under.test")[0], flip)

@@ -259,7 +259,7 @@ Result<Done> DigiCert::revoke(BytesView leaf, const std::vector<Identifier>&, in
   }
   auto serial = serial_number_of(leaf);
   if (!serial) return serial.error();
-  auto answer = get("PUT", "certificate/" + serial->hex + "/revoke",
+  auto answer = get("PUT", "certificate/" + serial->octets() + "/revoke",
                     Json{{"comments", "revoked by evercert"}, {"revocation_reason", word->second}}, "revoke the certificate");
   if (!answer) return answer.error();
   return Done{};

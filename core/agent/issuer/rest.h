@@ -75,6 +75,8 @@ struct SerialNumber {
   std::string hex;
   std::string decimal;
   [[nodiscard]] bool is(std::string text) const;
+  // Two hexadecimal digits for each octet, as CAs print them: a leading zero is not left out.
+  [[nodiscard]] std::string octets() const { return (hex.size() % 2 == 0 ? "" : "0") + hex; }
 };
 Result<SerialNumber> serial_number_of(BytesView leaf);
 

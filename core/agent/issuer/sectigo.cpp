@@ -328,7 +328,7 @@ Result<Done> Sectigo::revoke(BytesView leaf, const std::vector<Identifier>&, int
   auto serial = serial_number_of(leaf);
   if (!serial) return serial.error();
   std::string colons;
-  const std::string digits = (serial->hex.size() % 2 == 0 ? "" : "0") + serial->hex;
+  const std::string digits = serial->octets();
   for (std::size_t i = 0; i < digits.size(); i += 2) colons += (colons.empty() ? "" : ":") + digits.substr(i, 2);
   std::transform(colons.begin(), colons.end(), colons.begin(), [](unsigned char c) { return std::toupper(c); });
   auto answer = get("POST", std::string(ssl) + "/revoke/serial/" + colons,
