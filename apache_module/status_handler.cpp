@@ -1,5 +1,6 @@
 // The status handler: HTML, and JSON and metrics below it; and a section of mod_status's page. Sends what the agent rendered
 // last; knows nothing itself.
+#include <apr_hooks.h>
 #include <apr_optional_hooks.h>
 #include <http_protocol.h>
 #include <mod_status.h>

@@ -217,9 +217,9 @@ void Verbs::cancel(ControlServer::Client client, const Json& request) {
 // Whether the CA takes our credentials, by the same issuer that orders are placed with.
 void Verbs::test(ControlServer::Client client, const Json& request) {
   const std::string name = text_of(request, "issuer");
-  for (const auto& [certificate, item] : leader_.plans().items()) {
-    if (item.plan->issuer(name) == nullptr) continue;
-    return work(client, [this, item, name]() -> Result<std::string> {
+  for (const auto& entry : leader_.plans().items()) {
+    if (entry.second.plan->issuer(name) == nullptr) continue;
+    return work(client, [this, item = entry.second, name]() -> Result<std::string> {
       auto seat = leader_.seat_of(item, name);
       if (!seat) return Error{ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used; the log says why"};
       auto known = seat->issuer->test_login();
