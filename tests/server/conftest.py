@@ -116,52 +116,35 @@ def fault(pebble):
     proxy.close()
 
 
-@pytest.fixture
-def nginx(folder, install, pebble):
-    """Makes servers; each is ended, with all it started, when the test is over."""
+def servers(kind, folder, install, pebble):
+    """Makes servers of one kind; each is ended, with all it started, when the test is over."""
     made = []
+    label = kind.__name__.lower()
 
-    def make(http, **options):
+    def make(what, **options):
         options.setdefault("pebble", pebble)
-        options.setdefault("label", "nginx" if not made else "nginx%d" % (len(made) + 1))
-        server = Nginx(folder, install, http, **options)
+        options.setdefault("label", label if not made else "%s%d" % (label, len(made) + 1))
+        server = kind(folder, install, what, **options)
         made.append(server)
         return server
     yield make
     for server in made:
         server.close()
+
+
+@pytest.fixture
+def nginx(folder, install, pebble):
+    yield from servers(Nginx, folder, install, pebble)
 
 
 @pytest.fixture
 def haproxy(folder, install, pebble):
-    """The same for HAProxy."""
-    made = []
-
-    def make(certificates, **options):
-        options.setdefault("pebble", pebble)
-        options.setdefault("label", "haproxy" if not made else "haproxy%d" % (len(made) + 1))
-        server = Haproxy(folder, install, certificates, **options)
-        made.append(server)
-        return server
-    yield make
-    for server in made:
-        server.close()
+    yield from servers(Haproxy, folder, install, pebble)
 
 
 @pytest.fixture
 def apache(folder, install, pebble):
-    """As `nginx`, with Debian's httpd."""
-    made = []
-
-    def make(hosts, **options):
-        options.setdefault("pebble", pebble)
-        options.setdefault("label", "apache" if not made else "apache%d" % (len(made) + 1))
-        server = Apache(folder, install, hosts, **options)
-        made.append(server)
-        return server
-    yield make
-    for server in made:
-        server.close()
+    yield from servers(Apache, folder, install, pebble)
 
 
 @pytest.fixture

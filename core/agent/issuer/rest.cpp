@@ -7,6 +7,7 @@
 
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
+#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {
@@ -168,10 +169,9 @@ bool SerialNumber::is(std::string text) const {
 }
 
 Result<SerialNumber> serial_number_of(BytesView leaf) {
-  const std::uint8_t* position = leaf.data();
-  const CertificateHandle certificate(d2i_X509(nullptr, &position, static_cast<long>(leaf.size())));
-  if (!certificate) return openssl_error(ErrorKind::storage, "the certificate cannot be read");
-  const BigNumberHandle number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate.get()), nullptr));
+  const auto certificate = read_certificate(leaf);
+  if (!certificate) return certificate.error();
+  const BigNumberHandle number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate->get()), nullptr));
   if (!number) return openssl_error(ErrorKind::storage, "the certificate's serial number cannot be read");
   const std::unique_ptr<char, Releaser<release_text>> hex(BN_bn2hex(number.get()));
   const std::unique_ptr<char, Releaser<release_text>> decimal(BN_bn2dec(number.get()));
