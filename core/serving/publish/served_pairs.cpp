@@ -12,7 +12,8 @@ SharedChain share(CertificatesHandle chain) {
   return SharedChain(chain.release(), Releaser<release_certificates>());
 }
 
-// Not read_certificate(): what is parsed here is kept for handshakes anyway, and another thread's lock has no place on their way.
+// Not read_certificate(): what is parsed here is kept for handshakes anyway, and another thread's lock has no place on their
+// way.
 Result<CertificateHandle> parse_certificate(const Bytes& der, const std::string& what) {
   const unsigned char* at = der.data();
   CertificateHandle certificate(::d2i_X509(nullptr, &at, static_cast<long>(der.size())));
