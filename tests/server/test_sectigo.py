@@ -41,7 +41,8 @@ def test_a_certificate_is_enrolled_proved_by_file_and_served(managed, ca):
     site.audit.wait("served", "www.managed.test", timeout=40)
     assert is_trusted(ca, "www.managed.test") and len(ca.orders()) == 1
     # The fewest requests that the interface allows, leaf and issuers handed out separately.
-    assert sum(ca.counts().values()) == 6
+    lists = {"GET /organization/v1", "GET /ssl/v1/types"}  # read once a week
+    assert sum(times for call, times in ca.counts().items() if call not in lists) == 6
 
 
 def test_a_wildcard_is_proved_by_an_alias(managed, ca, folder):

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/issuer/commercial_account.h"
 #include "agent/issuer/issuer.h"
 #include "serving/publish/bundle.h"
 
@@ -61,6 +62,8 @@ class CommercialApi {
                               const std::string& address) = 0;
   // All certificates that belong to the order as PEM, in any order.
   virtual Result<std::string> download(const std::string& order) = 0;
+  // Of the same login; null where the CA shows nothing of it. Must not outlive us.
+  virtual std::unique_ptr<CommercialAccount> make_account() { return nullptr; }
   virtual Result<Done> cancel(const std::string& order, const std::string& why) = 0;
   // `comment`: for the CA's records, never empty.
   virtual Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) = 0;

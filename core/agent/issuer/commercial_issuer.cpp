@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/acme/chain.h"
+#include "agent/issuer/account_desk.h"
 #include "agent/issuer/caa.h"
 #include "agent/issuer/rest.h"
 #include "serving/publish/bundle.h"
@@ -81,10 +82,16 @@ std::string listed(const std::vector<std::string>& words) {
 class CommercialIssuer : public Issuer {
  public:
   CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings)
-      : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events), stop_(surroundings.stop) {}
+      : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events), stop_(surroundings.stop) {
+    if (auto account = api_->make_account()) {
+      desk_.emplace(spec_, *api_, std::move(account), surroundings,
+                    [this](const std::string& order, const Wanted& wanted) { return fresh_order(order, wanted); });
+    }
+  }
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
-  Result<std::string> test_login() override { return api_->test_login(); }
+  [[nodiscard]] IssuerAccount* account() override { return desk_ ? &*desk_ : nullptr; }
+  Result<std::string> test_login() override;
   Result<IssuerOrder> place(const Wanted& wanted) override;
   Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
   Result<std::vector<Challenge>> challenges(IssuerOrder& order) override;
@@ -110,6 +117,7 @@ class CommercialIssuer : public Issuer {
   const Clock& clock_;
   Events& events_;
   const std::stop_token stop_;
+  std::optional<AccountDesk> desk_;
 };
 
 Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const Wanted& wanted) const {
@@ -126,10 +134,25 @@ Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const W
   return order;
 }
 
+// A login that works is not enough to order: what the issuer's options name must exist there, too.
+Result<std::string> CommercialIssuer::test_login() {
+  auto known = api_->test_login();
+  if (!known || !desk_) return known;
+  auto offers = desk_->sync(false);
+  if (!offers) return offers.error().with_prefix("the login works, but");
+  if (const auto missing = offers->missing_in(spec_.purchase)) {
+    return Error{ErrorKind::action_required, who() + ": the login works, but " + *missing};
+  }
+  return *known + "; " + offers->summary();
+}
+
 Result<IssuerOrder> CommercialIssuer::place(const Wanted& wanted) {
+  if (desk_) {
+    if (auto offered = desk_->check_options(); !offered) return offered.error();
+  }
   if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
   auto reference = api_->place(wanted);
-  if (!reference) return reference.error();
+  if (!reference) return desk_ ? desk_->explained(reference.error()) : reference.error();
   return fresh_order(std::move(reference).value(), wanted);
 }
 

@@ -58,10 +58,14 @@ struct IssuedCertificate {
   std::vector<Bytes> chain;  // DER, leaf's issuer first, without the root
 };
 
+class IssuerAccount;  // commercial_account.h
+
 class Issuer {
  public:
   virtual ~Issuer() = default;
   [[nodiscard]] virtual const IssuerSpec& spec() const = 0;
+  // What the CA shows of our account beside our orders; null where it shows nothing (ACME). Lives as long as the issuer.
+  [[nodiscard]] virtual IssuerAccount* account() { return nullptr; }
 
   // Logs in at the CA and says as whom; places nothing.
   virtual Result<std::string> test_login() = 0;

@@ -2,18 +2,13 @@
 
 #include <algorithm>
 
+#include "agent/issuer/offers.h"
+
 namespace evercert {
 namespace {
 
 constexpr int unauthorized = 401;
 constexpr int forbidden = 403;
-
-bool is_about_money(std::string_view said) {
-  for (const char* word : {"balance", "insufficient", "credit", "fund"}) {
-    if (contains_word(said, word)) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -54,9 +49,9 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
   if (cause == RefusalCause::other && (answer.status == unauthorized || answer.status == forbidden)) {
     cause = RefusalCause::login;
   }
-  if (cause == RefusalCause::other && is_about_money(refusal.said)) cause = RefusalCause::money;
   switch (cause) {
     case RefusalCause::other:
+      name_shortage(error, refusal.code + " " + refusal.said);
       break;
     case RefusalCause::passing:
       error.kind = ErrorKind::connection;

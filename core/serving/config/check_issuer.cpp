@@ -79,6 +79,7 @@ class IssuerReading {
     read_timeouts();
     read_caa_identities();
     reader_.read_number("max_orders", 1, 1000, spec_.max_orders);
+    reader_.read_switch("order", spec_.orders);
     return std::move(spec_);
   }
 
@@ -131,6 +132,7 @@ class IssuerReading {
     if (!certinext && !sectigo) refuse("recipients");
     if (!certinext && !digicert) refuse("group");
     if (!sectigo) refuse("customer");
+    if (!certinext && spec_.type != "ssl_store") refuse("low_balance");
     if (!sectigo && !digicert) refuse("custom_field");
   }
 

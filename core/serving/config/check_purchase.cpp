@@ -62,6 +62,7 @@ class PurchaseReading {
     reader_.read_word("organization", purchase_.organization);
     reader_.read_word("comments", purchase_.comments);
     purchase_.recipients = reader_.words("recipients");
+    read_low_balance();
     if (spec_.type == "sectigo")
       read_sectigo();
     else if (spec_.type == "digicert")
@@ -97,6 +98,17 @@ class PurchaseReading {
                                    " is no product of CertCentral; write its identifier, for example ssl_basic");
   }
 
+  void read_low_balance() {
+    const Setting* const setting = reader_.find("low_balance");
+    if (setting == nullptr) return;
+    reader_.read_word("low_balance", purchase_.low_balance);
+    const std::string& amount = purchase_.low_balance;
+    const auto point = amount.find('.');
+    const bool decimal = point == std::string::npos || (is_number(amount.substr(point + 1)) && amount.size() - point <= 3);
+    if (!is_number(amount.substr(0, point)) || !decimal || amount.size() > 12)
+      reader_.blame(*setting, "low_balance: " + in_quotes(amount) + " is no amount; write a number, for example 250 or 99.50");
+  }
+
   void read_number_words(std::string_view option) {
     const Setting* const setting = reader_.find(option);
     if (setting != nullptr && !is_number(setting->words[0]))
@@ -116,6 +128,8 @@ class PurchaseReading {
     purchase_.term = 1;
     purchase_.validation_name = "{domain}";
     reader_.read_word("api", purchase_.api);
+    if (const Setting* const setting = reader_.find("low_balance"); setting != nullptr && purchase_.api == "v1")
+      reader_.blame(*setting, "low_balance: the interface v1 does not tell the balance; write api v2, or remove it");
     if (purchase_.api != "v1" && purchase_.api != "v2")
       reader_.error("api", "api: " + in_quotes(purchase_.api) + " is not known; write api v1 or api v2");
     reader_.read_word("token_uri", purchase_.token_uri);

@@ -147,6 +147,9 @@ constexpr Option table[] = {
      "A field of the customer's own that Sectigo (by name) or CertCentral (by number) wants filled in with each order."},
     {"recipients", Scope::issuer, ValueKind::words, 1, 0, true, "ADDRESS...", "",
      "Further mail addresses that the CA tells of the order (CERTInext v2, Sectigo)."},
+    {"low_balance", Scope::issuer, ValueKind::word, 1, 1, false, "AMOUNT", "",
+     "The balance of the account, in its own currency, under which it is told that money is short, where the CA tells the "
+     "balance (CERTInext v2, The SSL Store). Without it, the price of one order."},
     {"www", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
      "Whether the CA may add the name with www to a certificate by itself."},
     {"validation_name", Scope::issuer, ValueKind::word, 1, 1, false, "TEMPLATE", "{domain}",
@@ -155,6 +158,10 @@ constexpr Option table[] = {
      "The name of the file below /.well-known/pki-validation/ that the CA asks for, where it does not tell (CERTInext v2)."},
     {"max_orders", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "16",
      "How many orders may be in flight at the issuer at once."},
+
+    {"order", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "on",
+     "Whether certificates are ordered and renewed here without being asked. With off, what there is is served and can be "
+     "imported, and nothing is bought until somebody says evercert renew."},
 
     {"issuer", Scope::certificate, ValueKind::words, 1, 0, false, "NAME[,NAME]...", "",
      "The issuers to order from, in order of preference. Without it, the one called default, or else the only one."},
