@@ -55,6 +55,7 @@ class Shop:
 
     def start(self, *names, **options):
         self.site = self.make_nginx(host(list(names)), pebble=None, global_extra=self.issuer(**options)).start()
+        self.site.audit.wait("agent_leads")
         return self.site
 
     def downloads(self):
@@ -85,20 +86,24 @@ def ledger(evercert):
         return [line for line in file.read().split("\n")[1:] if line]
 
 
+# CertCentral allows a thousand requests in three minutes: so many orders are read without waiting for that.
+COUNTS = {"digicert": 500}
+
+
 @pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_thousand_orders_are_read_and_the_one_whose_key_is_here_is_served(shop, evercert):
-    numbers = shop.ca.seed(count=1000, expired=4, revoked=3, rejected=2, csrs=[shop.request("bound.test", "www.bound.test")])
+    count = COUNTS.get(shop.kind, 1000)
+    numbers = shop.ca.seed(count=count, expired=4, revoked=3, rejected=2, csrs=[shop.request("bound.test", "www.bound.test")])
     site = shop.start("bound.test", "www.bound.test")
     done = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=280)
     assert done.returncode == DONE, done.stderr[-2000:]
-    assert "1 taken over" in done.stdout and "999 without a key here" in done.stdout, done.stdout
-    assert "1000 of" in done.stderr or shop.kind == "sectigo"
+    assert "1 taken over" in done.stdout and "%d without a key here" % (count - 1) in done.stdout, done.stdout
+    assert "orders read, " in done.stderr, "progress is told"
     site.audit.wait("served", "bound.test", timeout=20)
-    leaf = tls.leaf_at(ports.TLS, "bound.test")
-    assert int(leaf.serial, 16) == serial_at_ca(shop, numbers[0]) if isinstance(leaf.serial, str) else leaf.serial == serial_at_ca(shop, numbers[0])
-    assert len(shop.ca.orders()) == 1009, "nothing was ordered"
+    assert tls.leaf_at(ports.TLS, "bound.test").serial == serial_at_ca(shop, numbers[0])
+    assert len(shop.ca.orders()) == count + 9, "nothing was ordered"
     # Each certificate once, and the one that fits once more to be published.
-    assert shop.downloads() == 1001
+    assert shop.downloads() == count + 1
     shop.ca.ask("DELETE", "/counts")
     again = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=120)
     assert again.returncode == DONE and "0 taken over" in again.stdout and "0 downloads" in again.stdout, again.stdout
@@ -145,7 +150,7 @@ def test_with_order_off_nothing_is_bought_until_somebody_asks(shop, evercert):
 
 def test_the_certificate_that_lasts_longest_is_taken_and_others_change_nothing(shop, evercert):
     request = shop.request("twice.test")
-    shop.ca.seed(count=140, csrs=[shop.request("other.test", keep=False)] * 0)
+    shop.ca.seed(count=140)
     # The later in the list, the older: the simulated CA seeds so.
     numbers = shop.ca.seed(count=3, csrs=[request, request, request])
     site = shop.start("twice.test")
@@ -234,7 +239,8 @@ def test_a_limit_is_waited_for(shop, evercert):
     assert done.returncode == DONE and "3 downloads" in done.stdout and "too many requests" in done.stderr, done.stderr
 
 
-def test_an_issuer_without_an_account_says_so(site, evercert):
+def test_an_issuer_without_an_account_says_so(nginx, evercert):
+    nginx(host("plain.test")).start().audit.wait("served", "plain.test")
     done = evercert.run("import", "issuer", "default")
     assert done.returncode == FAILED and ("does not list" in done.stderr or "no certificate is configured" in done.stderr)
 

@@ -3,6 +3,7 @@
 // Rule: everything here only reads; each call is one request (offers: a few) and none waits.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,9 +47,17 @@ struct OrderPage {
   std::size_t total = 0;  // of all pages with this state; 0: not told
 };
 
+// So many requests in any such time.
+struct RequestLimit {
+  std::size_t requests;
+  std::chrono::seconds time;
+};
+
 class CommercialAccount {
  public:
   virtual ~CommercialAccount() = default;
+  // What a long reading has to keep to, so that orders find room beside it. Empty: the CA's documents name none.
+  [[nodiscard]] virtual std::vector<RequestLimit> limits() const { return {}; }
   // `next`: of the page before, empty for the first. What the CA cannot filter may be among them.
   virtual Result<OrderPage> page(const OrderFilter& filter, const std::string& next) = 0;
   // The request of an order that is open, PEM; empty where the CA does not show it.
@@ -68,6 +77,7 @@ using AccountWire =
 class IssuerAccount {
  public:
   virtual ~IssuerAccount() = default;
+  [[nodiscard]] virtual std::vector<RequestLimit> limits() const = 0;
   virtual Result<OrderPage> page(const OrderFilter& filter, const std::string& next) = 0;
   virtual Result<std::string> request_of(const std::string& order) = 0;
   virtual Result<std::string> ordered_on(const std::string& order) = 0;
@@ -90,7 +100,8 @@ class IssuerAccount {
   [[nodiscard]] virtual std::optional<Seen> seen() = 0;
 };
 
-// For *_account.cpp: how many pages of a list are read and how many domains are kept; a whole number, 0 when it is none; the date in front of a time, empty when there is none.
+// For *_account.cpp: how many pages of a list are read and how many domains are kept; a whole number, 0 when it is none; the
+// date in front of a time, empty when there is none.
 inline constexpr std::size_t most_pages_of_a_list = 250;
 inline constexpr std::size_t remembered_domains = 1000;
 long long whole_number(const Json& object, std::string_view member);
