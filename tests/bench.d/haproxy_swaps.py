@@ -46,10 +46,12 @@ for path in io.popen("ls '%s'"):lines() do
   file:close()
 end
 core.register_cli({ "swap", "all" }, "swap all", function(applet)
+  local why
   for path, content in pairs(files) do
-    CertCache.set({ filename = path, crt = content })
+    local done, said = pcall(CertCache.set, { filename = path, crt = content })
+    why = why or not done and said
   end
-  applet:send("done\\n")
+  applet:send(why and tostring(why) or "done")
 end)
 """
 
@@ -141,7 +143,7 @@ def measure(stack, report):
     try:
         site.start()
         site.stop()
-        site.write(extra_global="lua-load " + script)  # the files are there now
+        site.write(extra_global="stats timeout 5m\nlua-load " + script)  # the files are there now
         site.start()
         site.wait_agent()
         mine = [ours(stack, site, names, place) for place in places]
