@@ -36,6 +36,7 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_pause_of_each_issuer_is_its_own);
   CPPUNIT_TEST(a_cancelled_order_is_given_up_and_not_placed_again_before_somebody_asks);
   CPPUNIT_TEST(what_a_commercial_ca_issued_wrongly_is_not_ordered_again);
+  CPPUNIT_TEST(a_corrected_option_ends_the_wait_for_a_person_at_the_next_start);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -353,6 +354,22 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
   }
 
+  void a_corrected_option_ends_the_wait_for_a_person_at_the_next_start() {
+    options_ = "with a wrong password";
+    Error refused{ErrorKind::action_required, "the password is wrong"};
+    ca().always = &refused;
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 23h);
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("place"));
+    ca().always = nullptr;
+    options_ = "with the right one";
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
  private:
   FakeIssuer& ca() { return *issuers_.at("ca"); }
 
@@ -363,7 +380,7 @@ class RenewalTest : public CppUnit::TestFixture {
                        paces_,
                        *keys_,
                        [this](const std::string& name) -> std::optional<IssuerSeat> {
-                         return IssuerSeat{issuers_.at(name), &solver_, budgets_.at(name)};
+                         return IssuerSeat{issuers_.at(name), &solver_, budgets_.at(name), options_};
                        },
                        [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
                          if (publication_fails_) return *publication_fails_;
@@ -418,6 +435,7 @@ class RenewalTest : public CppUnit::TestFixture {
   std::vector<Secret> published_;
   std::optional<Installed> current_;
   std::optional<Error> publication_fails_;
+  std::string options_ = "as written";
   bool die_after_publishing_ = false;
   bool asks_when_published_ = false;
 };

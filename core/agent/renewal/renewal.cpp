@@ -72,6 +72,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     return Workers::Again{now + std::chrono::seconds(5)};
   }
   loaded_ = true;
+  if (is_corrected()) pace_.next_attempt = Time();
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
   if (!is_open((*record)->state)) return std::nullopt;

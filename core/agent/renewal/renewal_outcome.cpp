@@ -114,6 +114,8 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->kind = error.kind;
   pace_.failure->message = error.message;
   ++pace_.failure->in_a_row;
+  // Who cancelled an order does not want it back because an option has changed.
+  pace_.failure->options = seat_ && problem_word(error) != cancelled_word ? seat_->options : "";
   const double left = share_left(now);
   bool emergency = false;
   {
@@ -166,6 +168,15 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
   const std::lock_guard lock(mutex_);
   view_.failure = shown;
   return at;
+}
+
+bool Renewal::is_corrected() {
+  if (!pace_.failure || pace_.failure->options.empty()) return false;
+  const auto kind = pace_.failure->kind;
+  if (kind != ErrorKind::action_required && kind != ErrorKind::configuration) return false;
+  const auto& issuers = certificate_.issuers;
+  const auto seat = parts_.seat(issuers[pace_.issuer_index % issuers.size()]);
+  return seat && seat->options != pace_.failure->options;
 }
 
 // The process before us published and ended before it wrote so down: the guard must know of it all the same.
