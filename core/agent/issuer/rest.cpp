@@ -77,6 +77,8 @@ Error RestClient::refused(ErrorKind kind, const std::string& what, std::string_v
 Result<RestAnswer> RestClient::send(const RestRequest& request) {
   HttpRequest http;
   http.method = request.method;
+  // An order that goes out a second time by itself, on a new connection, may be paid for twice.
+  http.once = request.method != "GET";
   http.uri = request.path.find("://") == std::string::npos ? base_ + request.path : request.path;
   http.headers = request.headers;
   http.headers.emplace_back("Accept", "application/json");
