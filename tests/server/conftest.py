@@ -19,7 +19,7 @@ from harness.evercert import Evercert  # noqa: E402
 from harness.haproxy import Haproxy  # noqa: E402
 from harness.nginx import Nginx, host  # noqa: E402
 from harness.pebble import Pebble  # noqa: E402
-from harness.simulator import Simulator  # noqa: E402
+from harness.simulator import Files, Simulator  # noqa: E402
 
 
 def new_folder(prefix="evercert-test-"):
@@ -159,6 +159,29 @@ def simulator(folder, dns):
     yield make
     for one in started:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def started(request, common_folder, dns):
+    """The simulated CA that a module of tests of the simulators names in SIMULATED, one for all of them."""
+    one = Simulator(request.module.SIMULATED, common_folder)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def ca(started):
+    started.clear()
+    yield started
+    started.clear()
+
+
+@pytest.fixture
+def files():
+    """A web server that has the validation files of any name."""
+    server = Files(ports.HTTP)
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ struct Wanted {
   KeySpec key;
   Bytes request;          // PKCS#10, DER
   std::string reference;  // our own, unique per order: sent along where the CA has a field for it
+  // What the issuer's last certificate brought for this one (IssuedCertificate::subscription), or empty.
+  std::string subscription = {};
 };
 
 // The CA's view of an order, in RFC 8555's words, plus people.
@@ -56,6 +58,8 @@ bool is_forgotten(const Error& error);
 struct IssuedCertificate {
   Bytes leaf;                // DER
   std::vector<Bytes> chain;  // DER, leaf's issuer first, without the root
+  // JSON text private to the issuer, kept for its next order of the same certificate: an order that may bring more. Or empty.
+  std::string subscription = {};
 };
 
 class Issuer {

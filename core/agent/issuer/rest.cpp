@@ -152,6 +152,12 @@ std::string date_of(std::chrono::system_clock::time_point time) {
   return time_text(time, "%Y-%m-%d");
 }
 
+std::optional<std::chrono::system_clock::time_point> day_of(const std::string& text) {
+  std::tm parts{};
+  if (strptime(text.c_str(), "%Y-%m-%d", &parts) == nullptr) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(timegm(&parts));
+}
+
 std::string zoned_time_of(std::chrono::system_clock::time_point time) {
   return time_text(time, "%Y-%m-%dT%H:%M:%S+00:00");
 }

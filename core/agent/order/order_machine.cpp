@@ -136,7 +136,8 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
   return steps;
 }
 
-OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known)
+OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known,
+                           std::map<std::string, std::string> subscriptions)
     : parts_(parts) {
   record_.certificate = certificate.name;
   record_.identifiers = certificate.identifiers;
@@ -145,6 +146,7 @@ OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, cons
   record_.issuer_uri = parts.issuer.spec().uri;
   record_.our_reference = to_hex(random_bytes(16));
   record_.known = std::move(known);
+  record_.subscriptions = std::move(subscriptions);
   record_.history.push_back({parts.clock.now(), OrderState::planned});
 }
 
@@ -268,6 +270,11 @@ Result<StepResult> OrderMachine::finalize() {
 Result<StepResult> OrderMachine::collect() {
   auto issued = parts_.issuer.collect(*record_.order);
   if (!issued) return refused(issued.error());
+  // What the order may still bring is paid for: it is on disk before the certificate is anywhere.
+  if (!issued->subscription.empty() && record_.subscriptions[record_.issuer_uri] != issued->subscription) {
+    record_.subscriptions[record_.issuer_uri] = issued->subscription;
+    if (auto written = write(Durability::process); !written) return written.error();
+  }
   tell("issued", LogLevel::info, "the CA issued the certificate for " + names_of(record_.identifiers));
   StepResult result{Wait::ended};
   result.issued = std::move(issued).value();

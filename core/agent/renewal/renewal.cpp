@@ -75,6 +75,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   if (is_corrected()) pace_.next_attempt = Time();
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
+  subscriptions_ = (*record)->subscriptions;
   if (!is_open((*record)->state)) return std::nullopt;
 
   seat_ = parts_.seat((*record)->issuer);
@@ -180,7 +181,7 @@ Workers::Again Renewal::consider(Time now) {
     return {};
   }
   has_place_ = true;
-  machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_);
+  machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_, subscriptions_);
   polling_.end();
   retry_at_.reset();
   hits_told_ = false;
@@ -323,6 +324,7 @@ Workers::Again Renewal::publish(Time now) {
   // When this write fails the record says `valid` still; who reads it finds the key in the newest bundle.
   static_cast<void>(machine_->published().has_value());
   known_ = machine_->record().known;
+  subscriptions_ = machine_->record().subscriptions;
   {
     const std::lock_guard lock(mutex_);
     // Who has seen this one served may have asked for the next already.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -133,6 +134,7 @@ class Renewal {
   std::optional<IssuerSeat> seat_;
   std::unique_ptr<OrderMachine> machine_;
   std::vector<std::string> known_;
+  std::map<std::string, std::string> subscriptions_;
   std::optional<IssuedCertificate> issued_;
   Polling polling_;
   std::optional<Time> retry_at_;
