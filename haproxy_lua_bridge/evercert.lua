@@ -73,9 +73,9 @@ local function swap_file(name, content)
   return why
 end
 
--- Each exchange holds up the thread for a moment; a pause of some times that moment keeps handshakes from queueing behind a
--- thousand of them.
-local rest_factor, shortest_rest, longest_rest = 2, 2, 10
+-- Each exchange holds up the thread for a moment. With a pause of some times that moment most handshakes meet none of a
+-- thousand, and hardly one meets two.
+local rest_factor, shortest_rest, longest_rest = 4, 4, 20
 
 local function milliseconds()
   local now = core.now()

@@ -1,20 +1,18 @@
 """HAProxy: start to served, requests, and what a thousand swaps do to handshakes; beside HAProxy's own ACME (3.2) where it can be had."""
 import os
 import re
-import signal
 import subprocess
-import threading
 import time
 
-from harness import lineages, ports, processes, tls
+import haproxy_swaps
+from harness import ports, processes, tls
 from harness.authority import private_key_pem
-from harness.evercert import Evercert
 from harness.haproxy import Haproxy, certificate, program_of
-from harness.waiting import wait_for, wait_port
+from harness.waiting import wait_port
 from cryptography.hazmat.primitives.asymmetric import ec
 from report import median
 
-ROUNDS, SWAPS = 5, 1000
+ROUNDS = 5
 
 
 class Native:
@@ -94,67 +92,6 @@ def start_to_served(stack, report, count, target, rounds):
         report.figure("HAProxy: requests per certificate", median(requests), "", 7.3, peer_requests, "native ACME")
 
 
-class Handshakes:
-    """The longest handshake of each period; two threads, full handshakes."""
-
-    def __init__(self, name):
-        self.name, self.longest, self.count, self.failures = name, 0.0, 0, []
-        self.stopped = threading.Event()
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(2)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self):
-        context = tls.client()
-        while not self.stopped.is_set():
-            begin = time.monotonic()
-            try:
-                tls.connect(ports.TLS, self.name, context).close()
-            except OSError as failure:
-                self.failures.append(repr(failure))
-            self.longest = max(self.longest, time.monotonic() - begin)
-            self.count += 1
-
-    def take(self):
-        longest, self.longest = self.longest, 0.0
-        return longest
-
-    def stop(self):
-        self.stopped.set()
-        for thread in self.threads:
-            thread.join(5)
-
-
-def swaps(stack, report):
-    names = ["s%d.test" % index for index in range(SWAPS)]
-    folder = stack.place()
-    place = lineages.write(folder, stack.authority, names)
-    stack.pebble.kill()
-    site = Haproxy(folder, stack.install, [certificate(name) for name in names], pebble=stack.pebble, threads=2)
-    try:
-        site.start()
-        site.wait_agent()
-        (keeper,) = site.keepers()
-        os.kill(keeper, signal.SIGSTOP)
-        processes.kill(site.agent())
-        done = Evercert(stack.install, site.state).run("import", "certbot", place, timeout=200)
-        assert done.returncode == 0, done.stderr[-500:]
-        load = Handshakes(names[0])
-        time.sleep(10)
-        baseline = load.take()
-        os.kill(keeper, signal.SIGCONT)
-        begin = time.monotonic()
-        last = names[-1]
-        wait_for(lambda: sum("evercert tests" in tls.leaf_at(ports.TLS, name).issuer for name in (*names[::100], last)) == 11, "all swapped", 120, 0.5)
-        seconds, during = time.monotonic() - begin, load.take()
-        load.stop()
-        report.figure("HAProxy: longest handshake while 1,000 are swapped", 1000 * during, "ms", None, 1000 * baseline, "without swaps", 2.0, digits=1)
-        report.note("%d handshakes, %d failed; all swapped after %.1f s" % (load.count, len(load.failures), seconds))
-    finally:
-        site.close()
-        stack.pebble.start()
-
-
 def rate(port, path):
     done = subprocess.run(["ab", "-q", "-n", "20000", "-c", "32", "http://127.0.0.1:%d%s" % (port, path)], capture_output=True, text=True, check=True)
     return float(re.search(r"Requests per second:\s+([\d.]+)", done.stdout).group(1))
@@ -179,5 +116,5 @@ def challenges(stack, report):
 def measure(stack, report):
     start_to_served(stack, report, 1, 0.3, ROUNDS)
     start_to_served(stack, report, 20, 1.0, 3)
-    swaps(stack, report)
+    haproxy_swaps.measure(stack, report)
     challenges(stack, report)

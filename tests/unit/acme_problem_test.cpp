@@ -1,5 +1,7 @@
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <future>
+
 #include "agent/acme/directory.h"
 #include "agent/acme/nonces.h"
 #include "agent/acme/order.h"
@@ -221,6 +223,10 @@ class NoncesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(no_more_than_the_newest_thirty_two_are_kept);
   CPPUNIT_TEST(none_older_than_ten_minutes_is_given);
   CPPUNIT_TEST(what_is_not_base64url_is_not_kept);
+  CPPUNIT_TEST(a_request_waits_for_the_nonce_that_another_brings_back);
+  CPPUNIT_TEST(a_request_fetches_a_nonce_when_another_ends_without_one);
+  CPPUNIT_TEST(a_slow_request_does_not_hold_up_others);
+  CPPUNIT_TEST(the_end_of_the_program_ends_waiting);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -228,23 +234,23 @@ class NoncesTest : public CppUnit::TestFixture {
     Nonces nonces(clock_);
     nonces.put("a");
     nonces.put("b");
-    CPPUNIT_ASSERT(nonces.take() == "b");
-    CPPUNIT_ASSERT(nonces.take() == "a");
-    CPPUNIT_ASSERT(!nonces.take());
+    CPPUNIT_ASSERT(take(nonces) == "b");
+    CPPUNIT_ASSERT(take(nonces) == "a");
+    CPPUNIT_ASSERT(!take(nonces));
   }
 
   void no_more_than_the_newest_thirty_two_are_kept() {
     Nonces nonces(clock_);
     for (int i = 0; i < 40; ++i) nonces.put("n" + std::to_string(i));
-    for (int i = 39; i >= 8; --i) CPPUNIT_ASSERT(nonces.take() == "n" + std::to_string(i));
-    CPPUNIT_ASSERT(!nonces.take());
+    for (int i = 39; i >= 8; --i) CPPUNIT_ASSERT(take(nonces) == "n" + std::to_string(i));
+    CPPUNIT_ASSERT(!take(nonces));
   }
 
   void none_older_than_ten_minutes_is_given() {
     Nonces nonces(clock_);
     nonces.put("a");
     clock_.time += std::chrono::minutes(10) + seconds(1);
-    CPPUNIT_ASSERT(!nonces.take());
+    CPPUNIT_ASSERT(!take(nonces));
   }
 
   void what_is_not_base64url_is_not_kept() {
@@ -252,10 +258,57 @@ class NoncesTest : public CppUnit::TestFixture {
     nonces.put("");
     nonces.put("a b");
     nonces.put("\"");
-    CPPUNIT_ASSERT(!nonces.take());
+    CPPUNIT_ASSERT(!take(nonces));
+  }
+
+  void a_request_waits_for_the_nonce_that_another_brings_back() {
+    Nonces nonces(clock_);
+    Turns turns(nonces);
+    auto waiting = std::async(std::launch::async, [&] { return take(nonces); });
+    nonces.put("brought");
+    const auto got = waiting.get();
+    // Where this thread was held up for longer than the waiting lasts, the nonce is still there.
+    CPPUNIT_ASSERT((got ? got : take(nonces)) == "brought");
+  }
+
+  void a_request_fetches_a_nonce_when_another_ends_without_one() {
+    Nonces nonces(clock_);
+    auto turns = std::make_unique<Turns>(nonces);
+    auto waiting = std::async(std::launch::async, [&] { return take(nonces); });
+    turns.reset();
+    CPPUNIT_ASSERT(!waiting.get());
+    CPPUNIT_ASSERT(!take(nonces));
+  }
+
+  void a_slow_request_does_not_hold_up_others() {
+    Nonces nonces(clock_);
+    Turns turns(nonces);
+    const auto begin = std::chrono::steady_clock::now();
+    CPPUNIT_ASSERT(!take(nonces));
+    CPPUNIT_ASSERT(std::chrono::steady_clock::now() - begin >= Nonces::patience);
+  }
+
+  void the_end_of_the_program_ends_waiting() {
+    Nonces nonces(clock_);
+    Turns turns(nonces);
+    std::stop_source stop;
+    stop.request_stop();
+    CPPUNIT_ASSERT(!Nonces::Turn(nonces).take(stop.get_token()));
   }
 
  private:
+  // As many requests under way as fetch nonces without waiting.
+  struct Turns {
+    explicit Turns(Nonces& nonces) {
+      for (std::size_t i = 0; i < Nonces::enough; ++i) {
+        turns.push_back(std::make_unique<Nonces::Turn>(nonces));
+        CPPUNIT_ASSERT(!turns.back()->take({}));
+      }
+    }
+    std::vector<std::unique_ptr<Nonces::Turn>> turns;
+  };
+  static std::optional<std::string> take(Nonces& nonces) { return Nonces::Turn(nonces).take({}); }
+
   TurnedClock clock_;
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(NoncesTest);

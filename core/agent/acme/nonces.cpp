@@ -12,23 +12,42 @@ bool is_nonce(const std::string& text) {
 
 void Nonces::put(std::string nonce) {
   if (!is_nonce(nonce)) return;
-  const std::lock_guard lock(mutex_);
-  kept_.push_back({std::move(nonce), clock_.now()});
-  if (kept_.size() > capacity) kept_.pop_front();
+  {
+    const std::lock_guard lock(mutex_);
+    kept_.push_back({std::move(nonce), clock_.now()});
+    if (kept_.size() > capacity) kept_.pop_front();
+  }
+  changed_.notify_one();
 }
 
-std::optional<std::string> Nonces::take() {
-  const std::lock_guard lock(mutex_);
-  if (kept_.empty()) return std::nullopt;
+void Nonces::drop_old() {
+  if (kept_.empty()) return;
   // The newest is too old: so are all the others. A clock that was put back makes their age unknown.
   const auto age = clock_.now() - kept_.back().since;
-  if (age > lifetime || age < std::chrono::seconds(0)) {
-    kept_.clear();
-    return std::nullopt;
+  if (age > lifetime || age < std::chrono::seconds(0)) kept_.clear();
+}
+
+std::optional<std::string> Nonces::Turn::take(const std::stop_token& stop) {
+  std::unique_lock lock(nonces_.mutex_);
+  nonces_.drop_old();
+  if (!counted_) {
+    nonces_.changed_.wait_for(lock, stop, patience, [&] { return !nonces_.kept_.empty() || nonces_.turns_ < enough; });
+    ++nonces_.turns_;
+    counted_ = true;
   }
-  std::string nonce = std::move(kept_.back().nonce);
-  kept_.pop_back();
+  if (nonces_.kept_.empty()) return std::nullopt;
+  std::string nonce = std::move(nonces_.kept_.back().nonce);
+  nonces_.kept_.pop_back();
   return nonce;
+}
+
+Nonces::Turn::~Turn() {
+  if (!counted_) return;
+  {
+    const std::lock_guard lock(nonces_.mutex_);
+    --nonces_.turns_;
+  }
+  nonces_.changed_.notify_one();
 }
 
 void Nonces::clear() {

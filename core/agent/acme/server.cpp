@@ -61,8 +61,8 @@ void AcmeServer::forget_directory(const std::shared_ptr<const Directory>& read) 
   if (directory_ == read) directory_.reset();
 }
 
-Result<std::string> AcmeServer::nonce() {
-  if (auto kept = nonces_.take()) return *kept;
+Result<std::string> AcmeServer::nonce(Nonces::Turn& turn) {
+  if (auto kept = turn.take(stop_)) return *kept;
   auto read = directory();
   if (!read) return read.error();
   auto response = http_.send({"HEAD", (*read)->new_nonce, "", "", {}});
@@ -75,7 +75,8 @@ Result<std::string> AcmeServer::nonce() {
 }
 
 Result<HttpResponse> AcmeServer::send(const AccountKey& key, const std::string& key_id, const Request& request) {
-  auto used = nonce();
+  Nonces::Turn turn(nonces_);
+  auto used = nonce(turn);
   if (!used) return used.error();
   for (int attempt = 1;; ++attempt) {
     auto body = sign_jws(key, {request.url, *used, key_id}, request.payload);
@@ -96,7 +97,7 @@ Result<HttpResponse> AcmeServer::send(const AccountKey& key, const std::string& 
     // A server that was started anew knows none of those it gave before; that of its refusal is good (section 6.5).
     if (fresh.empty()) {
       nonces_.clear();
-      used = nonce();
+      used = nonce(turn);
       if (!used) return used.error();
     } else {
       used = std::move(fresh);

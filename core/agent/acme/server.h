@@ -46,7 +46,7 @@ class AcmeServer {
   [[nodiscard]] const Clock& clock() const { return clock_; }
 
  private:
-  Result<std::string> nonce();
+  Result<std::string> nonce(Nonces::Turn& turn);
   void forget_directory(const std::shared_ptr<const Directory>& read);
   bool wait(std::chrono::milliseconds time);
 

@@ -26,7 +26,9 @@ bool is_answer(ErrorKind kind) {
 // --- failures ---
 
 Workers::Again Renewal::step_failed(const Error& error, Time now) {
-  const bool open = machine_ && (is_open(machine_->state()) || issued_);
+  // Where nothing was sent there is nothing to keep but time: key and request are as good for the next try.
+  const bool unsent = machine_ && machine_->state() == OrderState::planned && problem_word(error) == "unreachable";
+  const bool open = machine_ && (is_open(machine_->state()) || issued_ || (unsent && certificate_.issuers.size() < 2));
   std::optional<Time> probe;
   if (seat_ && error.kind == ErrorKind::connection) {
     if (seat_->budget->failed(job_, now, parts_.random(), problem_word(error) == "unreachable")) {
