@@ -127,7 +127,7 @@ Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const W
 }
 
 Result<IssuerOrder> CommercialIssuer::place(const Wanted& wanted) {
-  if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
+  if (auto permitted = check_caa(spec_, spec_.caa_identities, wanted.identifiers, stop_); !permitted) return permitted.error();
   auto reference = api_->place(wanted);
   if (!reference) return reference.error();
   return fresh_order(std::move(reference).value(), wanted);
