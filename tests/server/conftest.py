@@ -13,10 +13,11 @@ from fault_proxy import FaultProxy  # noqa: E402
 from harness import install as installation, ports, processes  # noqa: E402
 from harness.apache import Apache  # noqa: E402
 from harness.authority import Authority  # noqa: E402
+from harness.buyers import BUYERS, NAME  # noqa: E402
 from harness.dns import Dns  # noqa: E402
 from harness.evercert import Evercert  # noqa: E402
 from harness.haproxy import Haproxy  # noqa: E402
-from harness.nginx import Nginx  # noqa: E402
+from harness.nginx import Nginx, host  # noqa: E402
 from harness.pebble import Pebble  # noqa: E402
 from harness.simulator import Simulator  # noqa: E402
 
@@ -158,6 +159,22 @@ def simulator(folder, dns):
     yield make
     for one in started:
         one.close()
+
+
+@pytest.fixture
+def buyer(request, folder, dns):
+    """A customer of a simulated CA, by the name in BUYERS that a test is parametrized with."""
+    one = BUYERS[request.param](folder)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def shop(nginx, buyer):
+    """A server whose only certificate is bought; options of the issuer may be changed."""
+    def make(names=NAME, **changed):
+        return nginx(host(names), pebble=None, global_extra=buyer.issuer(**changed))
+    return make
 
 
 @pytest.fixture

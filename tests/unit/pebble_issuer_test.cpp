@@ -148,7 +148,7 @@ class PebbleIssuerTest : public CppUnit::TestFixture {
     const Bytes key = random_bytes(48);
     start({{}, to_base64url(key), false});
     auto refused = issuer_->place(wanted({"a.example"}));
-    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::configuration);
     CPPUNIT_ASSERT(refused.error().message.find("external_account_key") != std::string::npos);
     spec_.external_account = ExternalAccount{"kid-1", Secret(key)};
     make();
@@ -293,7 +293,7 @@ class PebbleIssuerTest : public CppUnit::TestFixture {
     spec_.terms_accepted = false;
     make();
     auto refused = issuer_->place(wanted({"a.example"}));
-    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::configuration);
     CPPUNIT_ASSERT(refused.error().message.find("accept_terms_of_service") != std::string::npos);
   }
 

@@ -1,11 +1,8 @@
-// emSign CERTInext by its first interface ("emSignHub-API"): every call is a POST of an operation, signed with the access key,
-// which itself never travels. Business errors come with HTTP status 200.
+#include "agent/issuer/certinext_v1.h"
+
 #include <algorithm>
 #include <array>
-#include <atomic>
 
-#include "agent/issuer/commercial_issuer.h"
-#include "agent/issuer/rest.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -20,7 +17,6 @@ constexpr const char* duplicate_request = "EMS-1099";
 constexpr std::array<const char*, 5> of_settings{"EMS-918", "EMS-1073", "EMS-1091", "EMS-1162", "EMS-1269"};
 constexpr std::array<int, 4> downloadable{9, 15, 20, 23};
 constexpr std::array<int, 7> dead_certificates{5, 8, 13, 14, 18, 19, 21};
-constexpr std::array<int, 5> v1_reasons{1, 3, 4, 5, 9};
 constexpr unsigned rows_per_page = 500;
 constexpr unsigned v1_page_limit = 200;
 // An order that was interrupted is looked for among those of the last days.
@@ -29,8 +25,7 @@ constexpr std::chrono::hours looked_back{72};
 constexpr std::string_view ambiguous_limit = "Inactive Account User";
 constexpr unsigned patient_tries = 5;
 
-template <typename Values>
-bool holds(const Values& values, int value) {
+bool holds(const auto& values, int value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
 
@@ -50,41 +45,12 @@ std::pair<std::string, std::string> phone_parts(const std::string& phone) {
   return {phone.substr(1, dash - 1), phone.substr(dash + 1)};
 }
 
-class CertinextV1 : public CommercialApi {
- public:
-  CertinextV1(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock)
-      : spec_(spec), http_(std::move(http)), rest_(spec_, *http_, clock, {&spec_.purchase.secret}) {}
+}  // namespace
 
-  [[nodiscard]] std::string title() const override { return "CERTInext"; }
-  Result<std::string> test_login() override;
-  Result<std::string> place(const Wanted& wanted) override;
-  Result<std::optional<std::string>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
-  Result<Progress> track(const std::string& order) override;
-  Result<Task> task(const std::string& order, const std::string& name, ChallengeKind kind) override;
-  Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,
-                      const std::string& address) override;
-  Result<std::string> download(const std::string& order) override;
-  Result<Done> cancel(const std::string& order, const std::string& why) override;
-  Result<Done> revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) override;
-
- private:
-  // The answer of an operation that succeeded. An error's problem carries the CA's own code as its type.
-  Result<Json> call(const char* operation, Json body, const std::string& what);
-  Json meta() const;
-  Error failed(const Json& meta, const std::string& what);
-  Result<std::vector<Json>> report(Json criteria, const std::string& what, const std::function<bool(const Json&)>& wanted);
-  Json order_body(const Wanted& wanted) const;
-  [[nodiscard]] Progress progress_of(const Json& details) const;
-
-  const IssuerSpec spec_;
-  const std::unique_ptr<HttpClient> http_;
-  RestClient rest_;
-  std::atomic<unsigned> limited_in_a_row_{0};
-};
-
-std::string code_of(const Error& error) {
-  return error.problem ? error.problem->type : "";
-}
+CertinextV1::CertinextV1(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock)
+    : RestApi(spec, std::move(http), clock,
+              {"check account and secret, and the rights of its API user",
+               "correct the issuer's options product, group, organization, signer"}) {}
 
 Json CertinextV1::meta() const {
   const std::string time = zoned_time_of(rest_.clock().now());
@@ -95,61 +61,50 @@ Json CertinextV1::meta() const {
   return {{"ver", "1.0"}, {"ts", time}, {"txn", transaction}, {"accountNumber", spec_.purchase.account}, {"authKey", digest}};
 }
 
-Error CertinextV1::failed(const Json& meta, const std::string& what) {
-  const std::string code = loose_text(meta, "errorCode");
-  const std::string message = loose_text(meta, "errorMessage");
-  Error error = rest_.refused(ErrorKind::issuer_refused, what, code + (code.empty() ? "" : " ") + message);
-  error.problem = std::make_shared<const Problem>(Problem{code, rest_.quoted(message), "", {}});
-  if (contains_word(message, ambiguous_limit)) {
+bool CertinextV1::succeeded(const RestAnswer& answer) const {
+  return loose_text(member_of(answer.json, "meta"), "status") == "1";
+}
+
+Refusal CertinextV1::refusal_in(const RestAnswer& answer) const {
+  const Json& meta = member_of(answer.json, "meta");
+  return {loose_text(meta, "errorCode"), loose_text(meta, "errorMessage")};
+}
+
+RefusalCause CertinextV1::cause_of(const Refusal& refusal) const {
+  if (std::find(of_settings.begin(), of_settings.end(), refusal.code) != of_settings.end()) return RefusalCause::settings;
+  // Each order has a key of its own: the CA knows this one already.
+  if (refusal.code == duplicate_request) return RefusalCause::passing;
+  for (const char* word : {"auth", "access key", "account number"}) {
+    if (contains_word(refusal.said, word)) return RefusalCause::login;
+  }
+  return RefusalCause::other;
+}
+
+Error CertinextV1::failed(const RestAnswer& answer, const std::string& what) {
+  Error error = RestApi::failed(answer, what);
+  if (contains_word(refusal_in(answer).said, ambiguous_limit)) {
     const unsigned tries = ++limited_in_a_row_;
     error.kind = tries <= patient_tries ? ErrorKind::rate_limited : ErrorKind::action_required;
     if (tries <= patient_tries) error.retry_after = std::chrono::seconds(1U << (tries - 1));
     error.message += tries <= patient_tries ? " (the CA says so, too, when it is asked too often)"
                                             : "; check in the portal whether the API user is active";
-  } else if (std::find(of_settings.begin(), of_settings.end(), code) != of_settings.end()) {
-    error.kind = ErrorKind::action_required;
-    error.message += "; correct the issuer's options product, group, organization, signer";
-  } else if (contains_word(message, "balance") || contains_word(message, "insufficient") || contains_word(message, "credit")) {
-    error.kind = ErrorKind::action_required;
-    error.message += "; fill up the account at the CA";
-  } else if (contains_word(message, "auth") || contains_word(message, "access key") ||
-             contains_word(message, "account number")) {
-    error.kind = ErrorKind::action_required;
-    error.message += "; check account and secret";
-  } else if (code == duplicate_request) {
-    // Each order has a key of its own: the CA knows this one already.
-    error.kind = ErrorKind::connection;
+  } else if (error.kind == ErrorKind::issuer_refused && loose_text(member_of(answer.json, "meta"), "status") != "0") {
+    constexpr int not_found = 404;
+    error.kind = answer.status == not_found ? ErrorKind::action_required : ErrorKind::connection;
+    if (answer.status == not_found) {
+      error.message += ": there is no such interface at this address; uri must end in /emSignHub-API/";
+    }
   }
   return error;
 }
 
-Result<Json> CertinextV1::call(const char* operation, Json body, const std::string& what) {
+Result<Json> CertinextV1::call(const char* operation, Json body, const std::string& what, bool once) {
   body["meta"] = meta();
-  RestRequest request;
-  request.path = operation;
-  request.body = dump_json(body);
-  request.what = what;
-  auto answer = rest_.send(request);
-  if (!answer) return answer.error();
-  const Json& meta = member_of(answer->json, "meta");
-  const std::string status = "HTTP status " + std::to_string(answer->status);
-  if (answer->status == 401 || answer->status == 403) {
-    const std::string said = loose_text(meta, "errorMessage");
-    return rest_.refused(
-        ErrorKind::action_required, what,
-        status + (said.empty() ? "" : " " + said) + "; check account and secret, and the rights of its API user");
-  }
-  const std::string succeeded = loose_text(meta, "status");
-  if (succeeded == "1") {
-    limited_in_a_row_ = 0;
-    return std::move(answer->json);
-  }
-  if (succeeded == "0") return failed(meta, what);
-  if (answer->status == 404) {
-    return rest_.refused(ErrorKind::action_required, what,
-                         status + ": there is no such interface at this address; uri must end in /emSignHub-API/");
-  }
-  return rest_.refused(ErrorKind::connection, what, status + " with an answer that does not say whether it succeeded");
+  RestRequest request{"POST", operation, what, std::move(body)};
+  request.once = once;
+  auto answer = get(request);
+  if (answer) limited_in_a_row_ = 0;
+  return answer;
 }
 
 Result<std::string> CertinextV1::test_login() {
@@ -204,16 +159,13 @@ Json CertinextV1::order_body(const Wanted& wanted) const {
 
 Result<std::string> CertinextV1::place(const Wanted& wanted) {
   const std::string what = "accept an order for " + wanted.identifiers.front().value;
-  auto answer = call("GenerateOrderSSL", order_body(wanted), what);
+  auto answer = call("GenerateOrderSSL", order_body(wanted), what, true);
   if (!answer) return answer.error();
   std::string number = loose_text(member_of(*answer, "orderDetails"), "orderNumber");
-  if (number.empty()) {
-    return rest_.refused(ErrorKind::connection, what, "it names no order number, so it is not known whether there is an order");
-  }
+  if (number.empty()) return nameless(what);
   return number;
 }
 
-// Reads pages until `wanted` says that a row is enough.
 Result<std::vector<Json>> CertinextV1::report(Json criteria, const std::string& what,
                                               const std::function<bool(const Json&)>& wanted) {
   std::vector<Json> rows;
@@ -244,8 +196,7 @@ Result<std::optional<std::string>> CertinextV1::find(const Wanted& wanted, const
   if (!rows) return rows.error();
   for (const auto& row : *rows) {
     std::string number = loose_text(row, "orderNumber");
-    const bool other = std::find(known.begin(), known.end(), number) != known.end();
-    if (!number.empty() && !other) return std::optional<std::string>(std::move(number));
+    if (!number.empty() && !is_among(known, number)) return std::optional<std::string>(std::move(number));
   }
   return std::optional<std::string>();
 }
@@ -296,26 +247,22 @@ Progress CertinextV1::progress_of(const Json& details) const {
 Result<Progress> CertinextV1::track(const std::string& order) {
   auto answer = call("TrackOrder", {{"orderDetails", {{"orderNumber", order}}}}, "track the order " + order);
   if (!answer) {
-    Error error = answer.error();
-    const std::string code = code_of(error);
-    if (code == order_not_found || code == order_not_found_either) {
-      auto forgotten = std::make_shared<Problem>(*error.problem);
-      forgotten->type = order_forgotten;
-      error.problem = std::move(forgotten);
-      return error;
-    }
-    if (error.kind == ErrorKind::issuer_refused) error.kind = ErrorKind::action_required;
-    return error;
+    const std::string code = code_of(answer.error());
+    const bool unknown = code == order_not_found || code == order_not_found_either;
+    return unknown ? forgotten(answer.error()) : paid_for(answer.error());
   }
   return progress_of(member_of(*answer, "orderDetails"));
 }
 
+Json CertinextV1::dcv_block(const std::string& order, const std::string& name, ChallengeKind kind) const {
+  return {{"requestorEmail", spec_.purchase.requester.email},
+          {"orderNumber", order},
+          {"domainName", name},
+          {"dcvMethod", method_number(kind)}};
+}
+
 Result<Task> CertinextV1::task(const std::string& order, const std::string& name, ChallengeKind kind) {
-  const Json block{{"requestorEmail", spec_.purchase.requester.email},
-                   {"orderNumber", order},
-                   {"domainName", name},
-                   {"dcvMethod", method_number(kind)}};
-  auto answer = call("GetDcv", {{"dcvDetails", block}}, "tell how " + name + " is to be validated");
+  auto answer = call("GetDcv", {{"dcvDetails", dcv_block(order, name, kind)}}, "tell how " + name + " is to be validated");
   Task task;
   if (!answer) {
     const std::string code = code_of(answer.error());
@@ -335,8 +282,7 @@ Result<Task> CertinextV1::task(const std::string& order, const std::string& name
   task.file = loose_text(details, "fileName");
   task.content = loose_text(details, "fileContent");
   task.value = loose_text(details, "token");
-  const Json& addresses = member_of(details, "dcvEmails");
-  for (const auto& address : addresses) {
+  for (const auto& address : member_of(details, "dcvEmails")) {
     if (address.is_string()) task.addresses.push_back(address.get<std::string>());
   }
   const bool complete = kind == ChallengeKind::http_file ? !task.file.empty() && !task.content.empty()
@@ -351,10 +297,7 @@ Result<Task> CertinextV1::task(const std::string& order, const std::string& name
 
 Result<Done> CertinextV1::verify(const std::string& order, const std::string& name, ChallengeKind kind,
                                  const std::string& address) {
-  Json block{{"requestorEmail", spec_.purchase.requester.email},
-             {"orderNumber", order},
-             {"domainName", name},
-             {"dcvMethod", method_number(kind)}};
+  Json block = dcv_block(order, name, kind);
   if (!address.empty()) block["dcvEmail"] = address;
   auto answer = call("VerifyDcv", {{"dcvDetails", block}}, "validate " + name);
   if (!answer && code_of(answer.error()) != domain_verified) return answer.error();
@@ -366,15 +309,8 @@ Result<std::string> CertinextV1::download(const std::string& order) {
   const std::string what = "hand out the certificate of the order " + order;
   const Json details{{"orderNumber", order}, {"requestorEmail", spec_.purchase.requester.email}};
   auto answer = call("GetCertificate", {{"orderDetails", details}}, what);
-  if (!answer) {
-    Error error = answer.error();
-    // Some of the states that promise a certificate come before it.
-    if (error.kind == ErrorKind::issuer_refused) {
-      error.kind = ErrorKind::rate_limited;
-      error.retry_after = soon;
-    }
-    return error;
-  }
+  // Some of the states that promise a certificate come before it.
+  if (!answer) return too_early(answer.error(), soon);
   const Json& certificates = member_of(*answer, "certificateDetails");
   std::string pem;
   for (const char* member : {"endEntityCertificate", "caCertificate", "rootCertificate"}) {
@@ -390,43 +326,28 @@ Result<Done> CertinextV1::cancel(const std::string& order, const std::string& wh
   return Done{};
 }
 
-Result<Done> CertinextV1::revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) {
-  if (!holds(v1_reasons, reason)) {
-    return Error{ErrorKind::configuration,
-                 rest_.who() +
-                     " takes only the reasons keyCompromise (1), affiliationChanged (3), superseded (4), "
-                     "cessationOfOperation (5) and privilegeWithdrawn (9); say one of them"};
-  }
-  auto serial = serial_number_of(leaf);
-  if (!serial) return serial.error();
+Result<Done> CertinextV1::revoke(const LeafFacts& leaf, int reason, const std::string& comment) {
+  auto word = reason_word(reason, &RevocationReason::certinext_v1);
+  if (!word) return word.error();
   std::vector<Json> rows;
-  for (const auto& name : names) {
+  for (const auto& name : leaf.identifiers) {
     auto found = report({{"domainName", name.value}}, "find the order of this certificate",
-                        [&](const Json& row) { return serial->is(loose_text(row, "certificateSerialNumber")); });
+                        [&](const Json& row) { return same_serial(leaf.serial, loose_text(row, "certificateSerialNumber")); });
     if (!found) return found.error();
     rows = std::move(*found);
     if (!rows.empty()) break;
   }
   if (rows.empty()) {
-    return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + serial->hex +
+    return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + leaf.serial +
                                                 "; revoke the certificate in the portal"};
   }
-  const std::string order = loose_text(rows.front(), "orderNumber");
-  auto answer = call("RevokeOrder",
-                     {{"revocationDetails",
-                       {{"orderNumber", order},
-                        {"requestorEmail", spec_.purchase.requester.email},
-                        {"revokeReasonId", std::to_string(reason)},
-                        {"revokeRemarks", "revoked by evercert"}}}},
-                     "revoke the certificate of the order " + order);
+  const Json details{{"orderNumber", loose_text(rows.front(), "orderNumber")},
+                     {"requestorEmail", spec_.purchase.requester.email},
+                     {"revokeReasonId", *word},
+                     {"revokeRemarks", comment}};
+  auto answer = call("RevokeOrder", {{"revocationDetails", details}}, "revoke the certificate");
   if (!answer) return answer.error();
   return Done{};
-}
-
-}  // namespace
-
-std::unique_ptr<CommercialApi> make_certinext_v1(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock) {
-  return std::make_unique<CertinextV1>(spec, std::move(http), clock);
 }
 
 }  // namespace evercert

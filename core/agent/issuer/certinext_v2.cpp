@@ -1,11 +1,8 @@
-// emSign CERTInext by its second interface ("certinext/v2"): resources, OAuth access tokens, problem documents (RFC 7807).
-#include <algorithm>
-#include <array>
-#include <map>
-#include <mutex>
+#include "agent/issuer/certinext_v2.h"
 
-#include "agent/issuer/commercial_issuer.h"
-#include "agent/issuer/rest.h"
+#include <algorithm>
+#include <map>
+
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -14,16 +11,14 @@ namespace {
 constexpr const char* v2_resources = "api/certinext/v2/";
 constexpr const char* v2_orders = "api/certinext/v2/ssl-certificates/";
 constexpr const char* already_verified = "EMS-1080";
+constexpr int not_found = 404;
+constexpr int conflict = 409;
+constexpr int unprocessable = 422;
 constexpr unsigned rows_in_page = 100;
 constexpr unsigned pages_at_most = 200;
 constexpr std::chrono::hours days_looked_back{72};
 // A token that is about to end is replaced before.
 constexpr std::chrono::seconds token_reserve{60};
-constexpr std::array<std::pair<int, const char*>, 5> reason_words{{{1, "key-compromise"},
-                                                                   {3, "affiliation-changed"},
-                                                                   {4, "superseded"},
-                                                                   {5, "cessation-of-operation"},
-                                                                   {9, "privilege-withdrawn"}}};
 
 const char* method_word(ChallengeKind kind) {
   return kind == ChallengeKind::dns_txt ? "dns-txt" : kind == ChallengeKind::http_file ? "http-url" : "email";
@@ -39,63 +34,26 @@ std::string detail_text(const Json& problem) {
   return text;
 }
 
-class CertinextV2 : public CommercialApi {
- public:
-  CertinextV2(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock)
-      : spec_(spec), http_(std::move(http)), rest_(spec_, *http_, clock, {&spec_.purchase.secret}) {}
+}  // namespace
 
-  [[nodiscard]] std::string title() const override { return "CERTInext"; }
-  Result<std::string> test_login() override;
-  Result<std::string> place(const Wanted& wanted) override;
-  Result<std::optional<std::string>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
-  Result<Progress> track(const std::string& order) override;
-  Result<Task> task(const std::string& order, const std::string& name, ChallengeKind kind) override;
-  Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,
-                      const std::string& address) override;
-  Result<std::string> download(const std::string& order) override;
-  Result<Done> cancel(const std::string& order, const std::string& why) override;
-  Result<Done> revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) override;
-
- private:
-  struct Call {
-    std::string method;
-    std::string path;
-    Json body = nullptr;
-    std::string what;
-    std::vector<std::pair<std::string, std::string>> headers = {};
-  };
-  Result<std::string> token(bool fresh);
-  // Any answer that is no matter of the token; `status` tells success.
-  Result<RestAnswer> call(const Call& call);
-  Error failed(const RestAnswer& answer, const std::string& what) const;
-  Result<Json> succeed(const Call& call);
-  Json order_body(const Wanted& wanted) const;
-  Result<std::optional<Json>> row_of_report(const std::string& query, const std::string& what,
-                                            const std::function<bool(const Json&)>& wanted);
-
-  const IssuerSpec spec_;
-  const std::unique_ptr<HttpClient> http_;
-  RestClient rest_;
-  std::mutex mutex_;  // guards what follows
-  Secret token_;
-  std::chrono::system_clock::time_point token_ends_;
-};
+CertinextV2::CertinextV2(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock)
+    : RestApi(spec, std::move(http), clock,
+              {"check account and secret, and the rights of its API user",
+               "correct the issuer's options product, group, organization"}) {}
 
 Result<std::string> CertinextV2::token(bool fresh) {
   const std::lock_guard lock(mutex_);
   const auto now = rest_.clock().now();
   if (!fresh && !token_.empty() && now + token_reserve < token_ends_) return std::string(token_.text());
-  RestRequest request;
-  request.path = spec_.purchase.token_uri.empty() ? "oauth/token" : spec_.purchase.token_uri;
-  request.content_type = "application/x-www-form-urlencoded";
-  request.body = "grant_type=client_credentials&client_id=" + form_field(spec_.purchase.account) +
+  RestRequest request{"POST", spec_.purchase.token_uri.empty() ? "oauth/token" : spec_.purchase.token_uri,
+                      "give an access token"};
+  request.form = "grant_type=client_credentials&client_id=" + form_field(spec_.purchase.account) +
                  "&client_secret=" + form_field(spec_.purchase.secret.text());
-  request.what = "give an access token";
   auto answer = rest_.send(request);
-  wipe(request.body);
+  wipe(request.form);
   if (!answer) return answer.error();
   std::string text = loose_text(answer->json, "access_token");
-  if (answer->status != 200 || text.empty()) {
+  if (!answer->good() || text.empty()) {
     return rest_.refused(ErrorKind::action_required, request.what,
                          "HTTP status " + std::to_string(answer->status) + " " + detail_text(answer->json) +
                              "; check account and secret, and that the key is one of OAuth mode");
@@ -107,19 +65,14 @@ Result<std::string> CertinextV2::token(bool fresh) {
   return text;
 }
 
-Result<RestAnswer> CertinextV2::call(const Call& wanted) {
+Result<RestAnswer> CertinextV2::ask(RestRequest request) {
   constexpr int unauthorized = 401;
   for (const bool fresh : {false, true}) {
     auto access = token(fresh);
     if (!access) return access.error();
-    RestRequest request;
-    request.method = wanted.method;
-    request.path = wanted.path;
-    if (!wanted.body.is_null()) request.body = dump_json(wanted.body);
-    request.headers = wanted.headers;
-    request.headers.emplace_back("Authorization", "Bearer " + *access);
-    request.what = wanted.what;
-    auto answer = rest_.send(request);
+    RestRequest signed_request = request;
+    signed_request.headers.emplace_back("Authorization", "Bearer " + *access);
+    auto answer = RestApi::ask(std::move(signed_request));
     // Tokens may be taken back early: one new one, and the same once more. It was refused, so it did nothing.
     if (answer && answer->status == unauthorized && !fresh) continue;
     return answer;
@@ -127,34 +80,24 @@ Result<RestAnswer> CertinextV2::call(const Call& wanted) {
   return Error{ErrorKind::internal, "a request was not sent"};
 }
 
-Error CertinextV2::failed(const RestAnswer& answer, const std::string& what) const {
-  const std::string said = detail_text(answer.json);
-  Error error = rest_.refused(ErrorKind::issuer_refused, what, "HTTP status " + std::to_string(answer.status) + " " + said);
-  if (answer.status == 401 || answer.status == 403) {
-    error.kind = ErrorKind::action_required;
-    error.message += "; check account and secret, and the rights of its API user";
-  } else if (contains_word(said, "balance") || contains_word(said, "insufficient") || contains_word(said, "credit")) {
-    error.kind = ErrorKind::action_required;
-    error.message += "; fill up the account at the CA";
-  } else if (contains_word(said, "product") || contains_word(said, "organization") || contains_word(said, "group")) {
-    error.kind = ErrorKind::action_required;
-    error.message += "; correct the issuer's options product, group, organization";
-  }
-  return error;
+Refusal CertinextV2::refusal_in(const RestAnswer& answer) const {
+  return {"", detail_text(answer.json)};
 }
 
-Result<Json> CertinextV2::succeed(const Call& wanted) {
-  auto answer = call(wanted);
-  if (!answer) return answer.error();
-  if (answer->status < 200 || answer->status > 299) return failed(*answer, wanted.what);
-  return std::move(answer->json);
+RefusalCause CertinextV2::cause_of(const Refusal& refusal) const {
+  for (const char* word : {"product", "organization", "group"}) {
+    if (contains_word(refusal.said, word)) return RefusalCause::settings;
+  }
+  return RefusalCause::other;
 }
 
 Result<std::string> CertinextV2::test_login() {
-  auto answer = succeed({"GET", std::string(v2_resources) + "auth/me", nullptr, "take our credentials"});
+  auto answer = get({"GET", std::string(v2_resources) + "auth/me", "take our credentials"});
   if (!answer) return answer.error();
   return "account " + rest_.quoted(loose_text(*answer, "accountNumber")) + " at CERTInext";
 }
+
+namespace {
 
 std::string plain_phone(std::string phone) {
   phone.erase(std::remove(phone.begin(), phone.end(), '-'), phone.end());
@@ -166,6 +109,8 @@ Json person_json(const Person& person) {
   if (!person.title.empty()) json["designation"] = person.title;
   return json;
 }
+
+}  // namespace
 
 Json CertinextV2::order_body(const Wanted& wanted) const {
   const Purchase& purchase = spec_.purchase;
@@ -198,15 +143,14 @@ Json CertinextV2::order_body(const Wanted& wanted) const {
 }
 
 Result<std::string> CertinextV2::place(const Wanted& wanted) {
-  Call order{"POST", "api/certinext/v2/ssl-certificates", order_body(wanted),
-             "accept an order for " + wanted.identifiers.front().value};
+  RestRequest order{"POST", "api/certinext/v2/ssl-certificates", "accept an order for " + wanted.identifiers.front().value,
+                    order_body(wanted)};
   order.headers.emplace_back("X-Product-Code", spec_.purchase.product);
-  auto answer = succeed(order);
+  order.once = true;
+  auto answer = get(order);
   if (!answer) return answer.error();
   std::string number = loose_text(*answer, "orderId");
-  if (number.empty()) {
-    return rest_.refused(ErrorKind::connection, order.what, "it names no order, so it is not known whether there is an order");
-  }
+  if (number.empty()) return nameless(order.what);
   return number;
 }
 
@@ -214,10 +158,10 @@ Result<std::optional<Json>> CertinextV2::row_of_report(const std::string& query,
                                                        const std::function<bool(const Json&)>& wanted) {
   // A page past the end repeats the last one: only the number of pages ends the reading.
   for (unsigned page = 1; page <= pages_at_most; ++page) {
-    auto answer = succeed({"GET",
-                           std::string(v2_resources) + "reports/orders?page=" + std::to_string(page) +
-                               "&size=" + std::to_string(rows_in_page) + query,
-                           nullptr, what});
+    auto answer = get({"GET",
+                       std::string(v2_resources) + "reports/orders?page=" + std::to_string(page) +
+                           "&size=" + std::to_string(rows_in_page) + query,
+                       what});
     if (!answer) return answer.error();
     for (const auto& row : member_of(*answer, "content")) {
       if (wanted(row)) return std::optional<Json>(row);
@@ -233,7 +177,7 @@ Result<std::optional<std::string>> CertinextV2::find(const Wanted& wanted, const
   auto row = row_of_report("&from=" + date_of(rest_.clock().now() - days_looked_back), "list our orders", [&](const Json& one) {
     const Json& tags = member_of(one, "tags");
     const bool ours = tags.is_array() && std::find(tags.begin(), tags.end(), Json(mark)) != tags.end();
-    return ours && std::find(known.begin(), known.end(), loose_text(one, "orderNumber")) == known.end();
+    return ours && !is_among(known, loose_text(one, "orderNumber"));
   });
   if (!row) return row.error();
   if (!*row) return std::optional<std::string>();
@@ -241,20 +185,11 @@ Result<std::optional<std::string>> CertinextV2::find(const Wanted& wanted, const
 }
 
 Result<Progress> CertinextV2::track(const std::string& order) {
-  const std::string what = "track the order " + order;
-  auto answer = call({"GET", v2_orders + order, nullptr, what});
+  const RestRequest request{"GET", v2_orders + order, "track the order " + order};
+  auto answer = ask(request);
   if (!answer) return answer.error();
-  if (answer->status == 404) {
-    Error error = failed(*answer, what);
-    error.kind = ErrorKind::issuer_refused;
-    error.problem = std::make_shared<const Problem>(Problem{order_forgotten, "", "", {}});
-    return error;
-  }
-  if (answer->status != 200) {
-    Error error = failed(*answer, what);
-    if (error.kind == ErrorKind::issuer_refused) error.kind = ErrorKind::action_required;
-    return error;
-  }
+  if (answer->status == not_found) return forgotten(failed(*answer, request.what));
+  if (!succeeded(*answer)) return paid_for(failed(*answer, request.what));
   Progress progress;
   const std::string status = loose_text(answer->json, "status");
   const std::string words = rest_.quoted(loose_text(answer->json, "certificateState"));
@@ -284,15 +219,15 @@ Result<Progress> CertinextV2::track(const std::string& order) {
 Result<Task> CertinextV2::task(const std::string& order, const std::string& name, ChallengeKind kind) {
   Task task;
   if (kind == ChallengeKind::email) return task;
-  const std::string what = "tell how " + name + " is to be validated";
-  auto answer =
-      call({"GET", v2_orders + order + "/dcv?domain=" + form_field(name) + "&method=" + method_word(kind), nullptr, what});
+  const RestRequest request{"GET", v2_orders + order + "/dcv?domain=" + form_field(name) + "&method=" + method_word(kind),
+                            "tell how " + name + " is to be validated"};
+  auto answer = ask(request);
   if (!answer) return answer.error();
-  if (answer->status != 200) {
-    Error error = failed(*answer, what);
+  if (!succeeded(*answer)) {
+    const Error error = failed(*answer, request.what);
     if (contains_word(error.message, already_verified)) {
       task.readiness = Task::Readiness::verified;
-    } else if (answer->status == 404 || answer->status == 409) {
+    } else if (answer->status == not_found || answer->status == conflict) {
       task.readiness = Task::Readiness::not_yet;
     } else if (error.kind == ErrorKind::issuer_refused) {
       task.readiness = Task::Readiness::refused;
@@ -323,30 +258,22 @@ Result<Task> CertinextV2::task(const std::string& order, const std::string& name
 }
 
 Result<Done> CertinextV2::verify(const std::string& order, const std::string& name, ChallengeKind kind, const std::string&) {
-  const std::string what = "validate " + name;
-  auto answer = call({"POST", v2_orders + order + "/dcv/verify", Json{{"domain", name}, {"method", method_word(kind)}}, what});
-  if (!answer) return answer.error();
-  if (answer->status < 300) return Done{};
-  Error error = failed(*answer, what);
-  if (contains_word(error.message, already_verified)) return Done{};
-  return error;
+  auto done = tell(
+      {"POST", v2_orders + order + "/dcv/verify", "validate " + name, Json{{"domain", name}, {"method", method_word(kind)}}});
+  if (!done && !contains_word(done.error().message, already_verified)) return done.error();
+  return Done{};
 }
 
 Result<std::string> CertinextV2::download(const std::string& order) {
   constexpr std::chrono::seconds soon{5};
-  const std::string what = "hand out the certificate of the order " + order;
-  auto answer = call({"GET", v2_orders + order + "/certificate", nullptr, what});
+  const RestRequest request{"GET", v2_orders + order + "/certificate", "hand out the certificate of the order " + order};
+  auto answer = ask(request);
   if (!answer) return answer.error();
-  if (answer->status != 200) {
-    Error error = failed(*answer, what);
+  if (!succeeded(*answer)) {
+    const Error error = failed(*answer, request.what);
     // Between issued and to be had there is a short while.
-    if (answer->status == 422 || answer->status == 404) {
-      error.kind = ErrorKind::rate_limited;
-      error.retry_after = soon;
-    } else if (error.kind == ErrorKind::issuer_refused) {
-      error.kind = ErrorKind::action_required;
-    }
-    return error;
+    const bool early = answer->status == unprocessable || answer->status == not_found;
+    return early ? too_early(error, soon) : paid_for(error);
   }
   std::string pem = loose_text(answer->json, "certificatePem") + "\n";
   for (const auto& one : member_of(answer->json, "chainPem")) {
@@ -356,39 +283,22 @@ Result<std::string> CertinextV2::download(const std::string& order) {
 }
 
 Result<Done> CertinextV2::cancel(const std::string& order, const std::string& why) {
-  auto answer = succeed({"POST", v2_orders + order + "/cancel", Json{{"reason", why}}, "cancel the order " + order});
-  if (!answer) return answer.error();
-  return Done{};
+  return tell({"POST", v2_orders + order + "/cancel", "cancel the order " + order, Json{{"reason", why}}});
 }
 
-Result<Done> CertinextV2::revoke(BytesView leaf, const std::vector<Identifier>&, int reason) {
-  const auto word =
-      std::find_if(reason_words.begin(), reason_words.end(), [&](const auto& pair) { return pair.first == reason; });
-  if (word == reason_words.end()) {
-    return Error{ErrorKind::configuration,
-                 rest_.who() +
-                     " takes only the reasons keyCompromise (1), affiliationChanged (3), superseded (4), "
-                     "cessationOfOperation (5) and privilegeWithdrawn (9); say one of them"};
-  }
-  auto serial = serial_number_of(leaf);
-  if (!serial) return serial.error();
-  auto row = row_of_report("&status=issued", "find the order of this certificate",
-                           [&](const Json& one) { return serial->is(loose_text(one, "certificateSerialNumber")); });
+Result<Done> CertinextV2::revoke(const LeafFacts& leaf, int reason, const std::string& comment) {
+  auto word = reason_word(reason, &RevocationReason::certinext_v2);
+  if (!word) return word.error();
+  auto row = row_of_report("&status=issued", "find the order of this certificate", [&](const Json& one) {
+    return same_serial(leaf.serial, loose_text(one, "certificateSerialNumber"));
+  });
   if (!row) return row.error();
   if (!*row) {
-    return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + serial->decimal +
+    return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + leaf.serial +
                                                 "; revoke the certificate in the portal"};
   }
-  auto answer = succeed({"POST", v2_orders + loose_text(**row, "orderNumber") + "/revoke",
-                         Json{{"reason", word->second}, {"note", "revoked by evercert"}}, "revoke the certificate"});
-  if (!answer) return answer.error();
-  return Done{};
-}
-
-}  // namespace
-
-std::unique_ptr<CommercialApi> make_certinext_v2(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock) {
-  return std::make_unique<CertinextV2>(spec, std::move(http), clock);
+  return tell({"POST", v2_orders + loose_text(**row, "orderNumber") + "/revoke", "revoke the certificate",
+               Json{{"reason", *word}, {"note", comment}}});
 }
 
 }  // namespace evercert

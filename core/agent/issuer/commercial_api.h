@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/issuer/issuer.h"
+#include "serving/publish/bundle.h"
 
 namespace evercert {
 
@@ -61,7 +62,8 @@ class CommercialApi {
   // All certificates that belong to the order as PEM, in any order.
   virtual Result<std::string> download(const std::string& order) = 0;
   virtual Result<Done> cancel(const std::string& order, const std::string& why) = 0;
-  virtual Result<Done> revoke(BytesView leaf, const std::vector<Identifier>& names, int reason) = 0;
+  // `comment`: for the CA's records, never empty.
+  virtual Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) = 0;
 };
 
 }  // namespace evercert

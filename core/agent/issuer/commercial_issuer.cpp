@@ -386,7 +386,7 @@ Result<Done> CommercialIssuer::abandon(const IssuerOrder& order) {
 Result<Done> CommercialIssuer::revoke(BytesView leaf, int reason, const Secret*) {
   auto facts = leaf_facts(leaf);
   if (!facts) return facts.error();
-  return api_->revoke(leaf, facts->identifiers, reason);
+  return api_->revoke(*facts, reason, "revoked by evercert");
 }
 
 }  // namespace

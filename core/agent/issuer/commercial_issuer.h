@@ -6,17 +6,10 @@
 
 #include "agent/issuer/commercial_api.h"
 #include "agent/issuer/issuers.h"
-#include "agent/net/http_client.h"
 
 namespace evercert {
 
 std::unique_ptr<Issuer> make_commercial_issuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,
                                                const IssuerSurroundings& surroundings);
-
-// `clock` must outlive them.
-std::unique_ptr<CommercialApi> make_certinext_v1(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
-std::unique_ptr<CommercialApi> make_certinext_v2(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
-std::unique_ptr<CommercialApi> make_sectigo(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
-std::unique_ptr<CommercialApi> make_digicert(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock);
 
 }  // namespace evercert

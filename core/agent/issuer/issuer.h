@@ -65,7 +65,8 @@ class Issuer {
 
   // Logs in at the CA and says as whom; places nothing.
   virtual Result<std::string> test_login() = 0;
-  // Places an order. Never called again for the same reference without find() first.
+  // Places an order. Never called again for the same reference without find() first, unless the error says that the CA was
+  // not reached at all: then nothing was sent.
   virtual Result<IssuerOrder> place(const Wanted& wanted) = 0;
   // Looks for an order that an interrupted place() may have left at the CA; `known` are CA references that are not it.
   virtual Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) = 0;

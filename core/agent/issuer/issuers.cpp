@@ -1,7 +1,11 @@
 #include "agent/issuer/issuers.h"
 
 #include "agent/issuer/acme_issuer.h"
+#include "agent/issuer/certinext_v1.h"
+#include "agent/issuer/certinext_v2.h"
 #include "agent/issuer/commercial_issuer.h"
+#include "agent/issuer/digicert.h"
+#include "agent/issuer/sectigo.h"
 
 namespace evercert {
 
@@ -20,23 +24,29 @@ HttpSettings http_settings_of(const IssuerSpec& spec, const IssuerSurroundings& 
   return settings;
 }
 
+namespace {
+
+using MakeApi = std::unique_ptr<CommercialApi> (*)(const IssuerSpec&, std::unique_ptr<HttpClient>, const Clock&);
+
+template <typename Api>
+std::unique_ptr<CommercialApi> make(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock) {
+  return std::make_unique<Api>(spec, std::move(http), clock);
+}
+
+MakeApi commercial_api_of(const IssuerSpec& spec) {
+  if (spec.type == "certinext") return spec.purchase.api == "v2" ? make<CertinextV2> : make<CertinextV1>;
+  if (spec.type == "sectigo") return make<Sectigo>;
+  if (spec.type == "digicert") return make<DigiCert>;
+  return nullptr;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const IssuerSurroundings& surroundings) {
-  if (spec.type == "acme") {
-    return make_acme_issuer(spec, make_http_client(http_settings_of(spec, surroundings)), surroundings);
-  }
-  if (spec.type == "certinext") {
-    auto http = make_http_client(http_settings_of(spec, surroundings));
-    auto api = spec.purchase.api == "v2" ? make_certinext_v2(spec, std::move(http), surroundings.clock)
-                                         : make_certinext_v1(spec, std::move(http), surroundings.clock);
-    return make_commercial_issuer(spec, std::move(api), surroundings);
-  }
-  if (spec.type == "sectigo") {
-    auto http = make_http_client(http_settings_of(spec, surroundings));
-    return make_commercial_issuer(spec, make_sectigo(spec, std::move(http), surroundings.clock), surroundings);
-  }
-  if (spec.type == "digicert") {
-    auto http = make_http_client(http_settings_of(spec, surroundings));
-    return make_commercial_issuer(spec, make_digicert(spec, std::move(http), surroundings.clock), surroundings);
+  auto http = make_http_client(http_settings_of(spec, surroundings));
+  if (spec.type == "acme") return make_acme_issuer(spec, std::move(http), surroundings);
+  if (const MakeApi make_api = commercial_api_of(spec)) {
+    return make_commercial_issuer(spec, make_api(spec, std::move(http), surroundings.clock), surroundings);
   }
   return Error{ErrorKind::configuration, "issuer " + spec.name + " is of type \"" + spec.type +
                                              "\", which does not exist; use acme, certinext, sectigo or digicert"};

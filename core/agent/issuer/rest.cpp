@@ -1,5 +1,7 @@
 #include "agent/issuer/rest.h"
 
+#include <openssl/bn.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -7,7 +9,6 @@
 
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
-#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {
@@ -47,10 +48,11 @@ std::string time_text(std::chrono::system_clock::time_point time, const char* fo
 
 }  // namespace
 
-RestClient::RestClient(const IssuerSpec& spec, HttpClient& http, const Clock& clock, std::vector<const Secret*> secrets)
+RestClient::RestClient(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock,
+                       std::vector<const Secret*> secrets)
     : name_(spec.name),
       base_(spec.uri.ends_with('/') ? spec.uri : spec.uri + "/"),
-      http_(http),
+      http_(std::move(http)),
       clock_(clock),
       secrets_(std::move(secrets)) {}
 
@@ -75,46 +77,51 @@ Error RestClient::refused(ErrorKind kind, const std::string& what, std::string_v
 Result<RestAnswer> RestClient::send(const RestRequest& request) {
   HttpRequest http;
   http.method = request.method;
+  // An order that goes out a second time by itself, on a new connection, may be paid for twice.
+  http.once = request.method != "GET";
   http.uri = request.path.find("://") == std::string::npos ? base_ + request.path : request.path;
-  http.body = request.body;
-  if (!request.body.empty()) http.content_type = request.content_type;
   http.headers = request.headers;
   http.headers.emplace_back("Accept", "application/json");
-  auto response = http_.send(http);
+  http.once = request.once;
+  if (!request.form.empty()) {
+    http.content_type = "application/x-www-form-urlencoded";
+    http.body = request.form;
+  } else if (!request.json.is_null()) {
+    http.content_type = "application/json; charset=utf-8";
+    http.body = dump_json(request.json);
+  }
+  auto response = http_->send(http);
   wipe(http.body);
   if (!response) return response.error().with_prefix(who() + " did not " + request.what);
-  if (response->status == too_many_requests) {
-    Error limited = refused(ErrorKind::rate_limited, request.what, "too many requests (429)");
-    limited.retry_after = retry_after_of(*response, clock_.now());
-    return limited;
+  return read(request, std::move(*response));
+}
+
+Result<RestAnswer> RestClient::read(const RestRequest& request, HttpResponse response) const {
+  const auto failed = [&](ErrorKind kind, const std::string& said) {
+    Error error = refused(kind, request.what, said);
+    error.retry_after = retry_after_of(response, clock_.now());
+    return error;
+  };
+  if (response.status == too_many_requests) return failed(ErrorKind::rate_limited, "too many requests (429)");
+  const std::string status = "HTTP status " + std::to_string(response.status);
+  if (is_web_page(response.body)) {
+    const std::string title = title_of(response.body);
+    return failed(ErrorKind::connection, status + " with a web page instead of JSON" + (title.empty() ? "" : ": " + title) +
+                                             "; is the address right, or is the CA under maintenance?");
   }
-  RestAnswer answer{response->status, nullptr, {}};
-  const std::string status = "HTTP status " + std::to_string(response->status);
-  if (is_web_page(response->body)) {
-    const std::string title = title_of(response->body);
-    return refused(ErrorKind::connection, request.what,
-                   status + " with a web page instead of JSON" + (title.empty() ? "" : ": " + title) +
-                       "; is the address right, or is the CA under maintenance?");
-  }
-  constexpr int ok = 200;
-  if (request.text && response->status == ok) {
-    answer.text = std::move(response->body);
+  RestAnswer answer{response.status, nullptr, {}};
+  if (request.text && answer.good()) {
+    answer.text = std::move(response.body);
     return answer;
   }
-  if (!response->body.empty()) {
-    auto json = parse_json(response->body, "its answer");
-    if (!json) {
-      return refused(ErrorKind::connection, request.what, status + ", but its answer is incomplete or no JSON");
-    }
+  if (!response.body.empty()) {
+    auto json = parse_json(response.body, "its answer");
+    if (!json) return failed(ErrorKind::connection, status + ", but its answer is incomplete or no JSON");
     answer.json = std::move(*json);
   }
-  if (response->status >= 500) {
-    const std::string said = answer.json.is_null() ? "" : ": " + dump_json(answer.json);
-    Error failed = refused(ErrorKind::connection, request.what, status + said);
-    failed.retry_after = retry_after_of(*response, clock_.now());
-    return failed;
-  }
-  return answer;
+  constexpr int server_error = 500;
+  if (response.status < server_error) return answer;
+  return failed(ErrorKind::connection, status + (answer.json.is_null() ? "" : ": " + dump_json(answer.json)));
 }
 
 std::string loose_text(const Json& object, std::string_view member) {
@@ -163,20 +170,17 @@ std::string form_field(std::string_view text) {
   return field;
 }
 
-bool SerialNumber::is(std::string text) const {
-  const std::string digits = lower_digits(std::move(text));
-  return !digits.empty() && (digits == hex || digits == decimal);
-}
-
-Result<SerialNumber> serial_number_of(BytesView leaf) {
-  const auto certificate = read_certificate(leaf);
-  if (!certificate) return certificate.error();
-  const BigNumberHandle number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate->get()), nullptr));
-  if (!number) return openssl_error(ErrorKind::storage, "the certificate's serial number cannot be read");
-  const std::unique_ptr<char, Releaser<release_text>> hex(BN_bn2hex(number.get()));
-  const std::unique_ptr<char, Releaser<release_text>> decimal(BN_bn2dec(number.get()));
-  if (!hex || !decimal) return openssl_error(ErrorKind::internal, "there is no memory for a serial number");
-  return SerialNumber{lower_digits(hex.get()), decimal.get()};
+bool same_serial(const std::string& serial, std::string_view theirs) {
+  const std::string ours = lower_digits(serial);
+  const std::string digits = lower_digits(std::string(theirs));
+  if (ours.empty() || digits.empty()) return false;
+  if (digits == ours) return true;
+  if (digits.find_first_not_of("0123456789") != std::string::npos) return false;
+  BIGNUM* read = nullptr;
+  BN_dec2bn(&read, digits.c_str());
+  const BigNumberHandle number(read);
+  const std::unique_ptr<char, Releaser<release_text>> hex(number ? BN_bn2hex(number.get()) : nullptr);
+  return hex && lower_digits(hex.get()) == ours;
 }
 
 std::string mark_of(const Wanted& wanted) {

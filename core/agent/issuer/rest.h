@@ -1,10 +1,10 @@
-// What the APIs of commercial CAs share: one JSON request, one JSON answer, and errors that say what to do. Each issuer file
-// holds only what differs.
-// Rule: a request that may cost money is never repeated here; who placed it looks for it first.
+// What the APIs of commercial CAs share: one JSON request, one JSON answer, and errors that say what to do. Used through
+// RestApi (rest_api.h) by the CAs' own files, which hold only what differs. Rule: a request that may cost money is never
+// repeated here; who placed it looks for it first.
 #pragma once
 
 #include <chrono>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,24 +20,26 @@ namespace evercert {
 
 struct RestRequest {
   std::string method = "POST";
-  std::string path;  // below the base, or a whole address
-  std::string body;
-  std::string content_type = "application/json";
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string what;   // "track the order 123"
-  bool text = false;  // a good answer is no JSON
+  std::string path;     // below the base, or a whole address
+  std::string what;     // for sentences: "track the order 123"
+  Json json = nullptr;  // the body; null: none
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string form = {};  // the body instead of JSON, application/x-www-form-urlencoded
+  bool text = false;      // a good answer is no JSON
+  bool once = false;      // it may cost money: not sent again when a kept connection dies without an answer
 };
 
 struct RestAnswer {
   int status = 0;
   Json json;         // null where there was no body
   std::string text;  // of a good answer that is no JSON
+  [[nodiscard]] bool good() const { return status >= 200 && status <= 299; }
 };
 
 class RestClient {
  public:
-  // `secrets` are blotted out of everything that is said about the CA's answers. All must outlive the client.
-  RestClient(const IssuerSpec& spec, HttpClient& http, const Clock& clock, std::vector<const Secret*> secrets);
+  // `secrets` are blotted out of everything that is said about the CA's answers. They and the clock must outlive the client.
+  RestClient(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock, std::vector<const Secret*> secrets);
 
   // Any status that came with JSON, or without a body, is an answer. Errors: connection (no answer, 5xx, a web page instead of
   // JSON, half an answer: what was asked for may have happened), rate_limited (429).
@@ -51,9 +53,11 @@ class RestClient {
   [[nodiscard]] const Clock& clock() const { return clock_; }
 
  private:
+  Result<RestAnswer> read(const RestRequest& request, HttpResponse response) const;
+
   const std::string name_;
   const std::string base_;
-  HttpClient& http_;
+  const std::unique_ptr<HttpClient> http_;
   const Clock& clock_;
   const std::vector<const Secret*> secrets_;
 };
@@ -70,15 +74,8 @@ std::string date_of(std::chrono::system_clock::time_point time);
 std::string zoned_time_of(std::chrono::system_clock::time_point time);
 std::string form_field(std::string_view text);  // application/x-www-form-urlencoded
 
-// The serial number of a certificate, in hexadecimal and decimal digits; a CA's own notation is compared with both.
-struct SerialNumber {
-  std::string hex;
-  std::string decimal;
-  [[nodiscard]] bool is(std::string text) const;
-  // Two hexadecimal digits for each octet, as CAs print them: a leading zero is not left out.
-  [[nodiscard]] std::string octets() const { return (hex.size() % 2 == 0 ? "" : "0") + hex; }
-};
-Result<SerialNumber> serial_number_of(BytesView leaf);
+// Whether a CA's notation of a serial number, hexadecimal or decimal, means the one of LeafFacts::serial.
+bool same_serial(const std::string& serial, std::string_view theirs);
 
 // Our mark in an order, to find it again: "evercert-" and the order's own reference.
 std::string mark_of(const Wanted& wanted);

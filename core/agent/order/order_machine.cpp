@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "agent/net/http_client.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -180,8 +181,9 @@ Result<StepResult> OrderMachine::place() {
   auto order = parts_.issuer.place(record_.wanted());
   if (!order) {
     const Error& error = order.error();
+    const bool unsent = error.problem && error.problem->type == server_unreachable;
     // No answer, or one that makes no sense: the order may exist, so the state stays `placing`.
-    if (error.kind == ErrorKind::connection || error.kind == ErrorKind::internal) return error;
+    if (!unsent && (error.kind == ErrorKind::connection || error.kind == ErrorKind::internal)) return error;
     if (auto entered = enter(OrderState::planned, Durability::process); !entered) return entered.error();
     return error;
   }

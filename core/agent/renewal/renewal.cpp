@@ -55,6 +55,8 @@ Workers::Again Renewal::run() {
 
 std::optional<Workers::Again> Renewal::load(Time now) {
   pace_ = parts_.paces.load(certificate_.name, key_.algorithm);
+  // Each start may bring the configuration that was missing.
+  if (pace_.failure && pace_.failure->kind == ErrorKind::configuration) pace_.next_attempt = Time();
   {
     const std::lock_guard lock(mutex_);
     issues_ = pace_.issues_for(certificate_.identifiers);
@@ -70,6 +72,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     return Workers::Again{now + std::chrono::seconds(5)};
   }
   loaded_ = true;
+  if (is_corrected()) pace_.next_attempt = Time();
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
   if (!is_open((*record)->state)) return std::nullopt;
@@ -161,7 +164,13 @@ Workers::Again Renewal::consider(Time now) {
   if (!seat_ || seat_->issuer->spec().name != name) seat_ = parts_.seat(name);
   if (!seat_) return step_failed({ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used"}, now);
   if (const auto blocked = seat_->budget->blocked_until(job_, now)) {
-    show("", *blocked, "the issuer cannot be reached");
+    // Another order probes; what it finds counts for all.
+    const Error away{ErrorKind::connection, "the issuer cannot be reached"};
+    if (choose_issuer(away)) {
+      pace_.next_attempt = *blocked;
+      return {move_on(name, away, now)};
+    }
+    show("", *blocked, away.message);
     return {*blocked};
   }
   const auto lifetime = installed ? std::optional<Lifetime>(installed->lifetime) : std::nullopt;

@@ -22,6 +22,8 @@ struct IssuerSeat {
   std::shared_ptr<Issuer> issuer;
   ChallengeSolver* solver = nullptr;
   std::shared_ptr<Budget> budget;
+  // Digest of the issuer's options: what somebody corrected is tried at once.
+  std::string options{};
 };
 
 // What is published now for this key.
@@ -115,6 +117,8 @@ class Renewal {
   void tell(const char* name, LogLevel level, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields = {});
   void show(const std::string& now_text, std::optional<Time> next, const std::string& why);
+  // The issuer's options are others than those with which it failed, so the pause for people is over.
+  [[nodiscard]] bool is_corrected();
   [[nodiscard]] OrderMachine::Parts machine_parts() const;
   [[nodiscard]] double share_left(Time now) const;
 

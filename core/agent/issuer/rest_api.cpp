@@ -1,0 +1,120 @@
+#include "agent/issuer/rest_api.h"
+
+#include <algorithm>
+
+namespace evercert {
+namespace {
+
+constexpr int unauthorized = 401;
+constexpr int forbidden = 403;
+
+bool is_about_money(std::string_view said) {
+  for (const char* word : {"balance", "insufficient", "credit", "fund"}) {
+    if (contains_word(said, word)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+RestApi::RestApi(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock, RefusalRemedies remedies)
+    : spec_(spec), rest_(spec_, std::move(http), clock, {&spec_.purchase.secret}), remedies_(remedies) {}
+
+Result<RestAnswer> RestApi::ask(RestRequest request) {
+  return rest_.send(request);
+}
+
+Result<Json> RestApi::get(const RestRequest& request) {
+  auto answer = ask(request);
+  if (!answer) return answer.error();
+  if (!succeeded(*answer)) return failed(*answer, request.what);
+  return std::move(answer->json);
+}
+
+Result<Done> RestApi::tell(const RestRequest& request) {
+  auto answer = get(request);
+  if (!answer) return answer.error();
+  return Done{};
+}
+
+RefusalCause RestApi::cause_of(const Refusal&) const {
+  return RefusalCause::other;
+}
+
+Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
+  const Refusal refusal = refusal_in(answer);
+  std::string said = answer.good() ? "" : "HTTP status " + std::to_string(answer.status);
+  for (const std::string& part : {refusal.code, refusal.said}) {
+    if (!part.empty() && said.find(part) == std::string::npos) said += (said.empty() ? "" : " ") + part;
+  }
+  if (said.empty()) said = "its answer does not say whether it succeeded";
+  Error error = rest_.refused(ErrorKind::issuer_refused, what, said);
+  error.problem = std::make_shared<const Problem>(Problem{refusal.code, rest_.quoted(refusal.said), "", {}});
+  RefusalCause cause = cause_of(refusal);
+  if (cause == RefusalCause::other && (answer.status == unauthorized || answer.status == forbidden)) {
+    cause = RefusalCause::login;
+  }
+  if (cause == RefusalCause::other && is_about_money(refusal.said)) cause = RefusalCause::money;
+  switch (cause) {
+    case RefusalCause::other:
+      break;
+    case RefusalCause::passing:
+      error.kind = ErrorKind::connection;
+      break;
+    case RefusalCause::login:
+      error.kind = ErrorKind::action_required;
+      error.message += std::string("; ") + remedies_.login;
+      break;
+    case RefusalCause::settings:
+      error.kind = ErrorKind::action_required;
+      error.message += std::string("; ") + remedies_.settings;
+      break;
+    case RefusalCause::money:
+      error.kind = ErrorKind::action_required;
+      error.message += "; fill up the account at the CA";
+      break;
+  }
+  return error;
+}
+
+Error RestApi::nameless(const std::string& what) const {
+  return rest_.refused(ErrorKind::connection, what, "it names no order, so it is not known whether there is an order");
+}
+
+Result<std::string> RestApi::reason_word(int reason, const char* RevocationReason::*column) const {
+  std::string taken;
+  for (const auto& row : revocation_reasons) {
+    if (row.*column == nullptr) continue;
+    if (row.number == reason) return std::string(row.*column);
+    taken += (taken.empty() ? "" : ", ") + std::string(row.name);
+  }
+  return Error{ErrorKind::configuration, rest_.who() + " takes only the reasons " + taken + "; say one of them"};
+}
+
+std::string code_of(const Error& error) {
+  return error.problem ? error.problem->type : "";
+}
+
+Error forgotten(Error error) {
+  error.kind = ErrorKind::issuer_refused;
+  error.problem = std::make_shared<const Problem>(Problem{order_forgotten, "", "", {}});
+  return error;
+}
+
+Error paid_for(Error error) {
+  if (error.kind == ErrorKind::issuer_refused) error.kind = ErrorKind::action_required;
+  return error;
+}
+
+Error too_early(Error error, std::chrono::seconds pause) {
+  if (error.kind != ErrorKind::issuer_refused) return error;
+  error.kind = ErrorKind::rate_limited;
+  error.retry_after = pause;
+  return error;
+}
+
+bool is_among(const std::vector<std::string>& list, const std::string& word) {
+  return std::find(list.begin(), list.end(), word) != list.end();
+}
+
+}  // namespace evercert

@@ -1,0 +1,73 @@
+// RestApi: what the classes of all commercial CAs have in common beneath CommercialApi: who we are, one way to ask, and
+// refusals sorted by what has to be done. A CA's class says how it logs in and how its refusals read. Rule: an order that is
+// paid for is never given up because of a refusal (paid_for() and its kin).
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/issuer/commercial_api.h"
+#include "agent/issuer/rest.h"
+#include "agent/issuer/revocation_reasons.h"
+
+namespace evercert {
+
+// What a CA said when it refused.
+struct Refusal {
+  std::string code;  // its own; empty when it has none. The type of the error's problem
+  std::string said;
+};
+
+// Why it refused, by what has to be done about it.
+enum class RefusalCause { other, login, settings, money, passing };
+
+// The options of an issuer that are to blame, for sentences.
+struct RefusalRemedies {
+  const char* login;     // "check account and secret"
+  const char* settings;  // "correct the issuer's options product, term"
+};
+
+class RestApi : public CommercialApi {
+ public:
+  // One request with what logs us in; any answer.
+  virtual Result<RestAnswer> ask(RestRequest request);
+  // The JSON of an answer that says that it was done; else the refusal as an error.
+  Result<Json> get(const RestRequest& request);
+  Result<Done> tell(const RestRequest& request);
+  [[nodiscard]] virtual Error failed(const RestAnswer& answer, const std::string& what);
+
+ protected:
+  RestApi(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock, RefusalRemedies remedies);
+
+  [[nodiscard]] virtual bool succeeded(const RestAnswer& answer) const { return answer.good(); }
+  [[nodiscard]] virtual Refusal refusal_in(const RestAnswer& answer) const = 0;
+  // Called where neither the HTTP status nor words about money tell.
+  [[nodiscard]] virtual RefusalCause cause_of(const Refusal& refusal) const;
+
+  // An answer to a request that places something, but names no number for it.
+  [[nodiscard]] Error nameless(const std::string& what) const;
+  // The CA's word for a reason to revoke. Errors: configuration, naming those that the CA takes.
+  [[nodiscard]] Result<std::string> reason_word(int reason, const char* RevocationReason::*column) const;
+
+  const IssuerSpec spec_;
+  RestClient rest_;
+
+ private:
+  const RefusalRemedies remedies_;
+};
+
+// The code of the CA that an error carries; empty: none.
+std::string code_of(const Error& error);
+
+// For what is said of orders that exist. The CA does not know the order.
+Error forgotten(Error error);
+// A refusal is a matter for people.
+Error paid_for(Error error);
+// A refusal only means that it is too early.
+Error too_early(Error error, std::chrono::seconds pause);
+
+bool is_among(const std::vector<std::string>& list, const std::string& word);
+
+}  // namespace evercert

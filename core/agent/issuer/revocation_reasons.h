@@ -1,0 +1,27 @@
+// The reasons to revoke (RFC 5280 section 5.3.1), and each CA's own words for those that it takes: the one place that knows
+// either.
+#pragma once
+
+#include <array>
+
+namespace evercert {
+
+// A CA's word is null where it does not take the reason.
+struct RevocationReason {
+  int number;
+  const char* name;
+  const char* certinext_v1;
+  const char* certinext_v2;
+  const char* sectigo;
+  const char* digicert;
+};
+
+inline constexpr std::array<RevocationReason, 6> revocation_reasons{
+    {{0, "unspecified", nullptr, nullptr, "0", "unspecified"},
+     {1, "keyCompromise", "1", "key-compromise", "1", "key_compromise"},
+     {3, "affiliationChanged", "3", "affiliation-changed", "3", "affiliation_changed"},
+     {4, "superseded", "4", "superseded", "4", "superseded"},
+     {5, "cessationOfOperation", "5", "cessation-of-operation", "5", "cessation_of_operation"},
+     {9, "privilegeWithdrawn", "9", "privilege-withdrawn", nullptr, nullptr}}};
+
+}  // namespace evercert
