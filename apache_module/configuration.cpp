@@ -150,6 +150,9 @@ Result<Done> ApacheCycle::prepare() {
   if (::geteuid() != 0)
     log_line(APLOG_NOTICE, ap_server_conf,
              "Apache was not started by root: the keys in " + path + " are as safe as everything else of this user");
+  if (ap_exists_config_define("DEBUG") != 0)
+    log_line(APLOG_NOTICE, ap_server_conf,
+             "Apache runs as a single process (-X), which looks after no others: an agent that ends is not started again");
   if (auto kept = keep_agent(); !kept) return kept;
   if (auto begun = configuration_.begin(kept_agent()->instance()); !begun) return begun;
   last_serving_key = configuration_.serving_key();

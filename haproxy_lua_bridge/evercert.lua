@@ -73,9 +73,9 @@ local function swap_file(name, content)
   return why
 end
 
--- Each exchange holds up the thread for a moment; a pause of some times that moment keeps handshakes from queueing behind a
--- thousand of them.
-local rest_factor, shortest_rest, longest_rest = 2, 2, 10
+-- Each exchange holds up the thread for a moment. With a pause of some times that moment most handshakes meet none of a
+-- thousand, and hardly one meets two.
+local rest_factor, shortest_rest, longest_rest = 4, 4, 20
 
 local function milliseconds()
   local now = core.now()
@@ -104,16 +104,20 @@ local function start()
   end
 end
 
--- One writer: HAProxy keeps one transaction for all that change certificates.
-local idle_rest = 10
+-- One writer: HAProxy keeps one transaction for all that change certificates. A task cannot wait for a descriptor of ours, so
+-- it looks (half a microsecond): often while the agent is at work, which it always tells of before it sends a certificate, and
+-- seldom when nothing came for a second.
+local busy_rest, idle_rest, busy_looks = 10, 50, 100
 
 local function work()
   if not owner then
     return
   end
   bridge.begin()
+  local empty = 0
   while true do
     local kind, first, second, third = bridge.receive()
+    empty = kind and 0 or empty + 1
     if kind == "log" then
       core.log(levels[first] or core.info, second)
     elseif kind == "certificate" then
@@ -121,7 +125,7 @@ local function work()
     elseif kind == "renewal" then
       renewals[first] = second
     else
-      core.msleep(idle_rest)
+      core.msleep(empty < busy_looks and busy_rest or idle_rest)
     end
   end
 end
@@ -129,12 +133,12 @@ end
 core.register_init(start)
 core.register_task(work)
 
--- HTTP-01 (RFC 8555 section 8.3).
-local challenge_folder = "/.well-known/acme-challenge/"
+-- HTTP-01 (RFC 8555 section 8.3), and the files that commercial CAs ask for.
+local well_known = "/.well-known/"
 
-local function answer_to(path)
-  if path and path:sub(1, #challenge_folder) == challenge_folder then
-    return bridge.answer(path:sub(#challenge_folder + 1))
+local function answer_to(host, path)
+  if path and path:sub(1, #well_known) == well_known then
+    return bridge.answer(host or "", path)
   end
 end
 
@@ -145,7 +149,7 @@ core.register_action("evercert", { "http-req" }, function(txn)
   if method ~= "GET" and method ~= "HEAD" then
     return
   end
-  local answer = answer_to(txn.sf:path())
+  local answer = answer_to(txn.sf:req_hdr("host"), txn.sf:path())
   if not answer then
     return
   end
@@ -171,7 +175,8 @@ end
 
 -- `http-request use-service lua.evercert_challenge`: the same for frontends that serve nothing else.
 core.register_service("evercert_challenge", "http", function(applet)
-  local answer = answer_to(applet.path)
+  local hosts = applet.headers["host"]
+  local answer = answer_to(hosts and hosts[0], applet.path)
   if answer then
     send(applet, 200, "application/octet-stream", answer)
   else

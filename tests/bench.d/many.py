@@ -45,7 +45,7 @@ def one_round(stack, names):
 
 def yardstick(stack, names):
     done = subprocess.run([sys.executable, YARDSTICK, stack.pebble.uri, stack.pebble.trust, str(ports.HTTP), *names],
-                          capture_output=True, text=True, check=True)
+                          capture_output=True, text=True, check=True, timeout=120)
     return json.loads(done.stdout)
 
 

@@ -13,12 +13,13 @@ from fault_proxy import FaultProxy  # noqa: E402
 from harness import install as installation, ports, processes  # noqa: E402
 from harness.apache import Apache  # noqa: E402
 from harness.authority import Authority  # noqa: E402
+from harness.buyers import BUYERS, NAME  # noqa: E402
 from harness.dns import Dns  # noqa: E402
 from harness.evercert import Evercert  # noqa: E402
 from harness.haproxy import Haproxy  # noqa: E402
-from harness.nginx import Nginx  # noqa: E402
+from harness.nginx import Nginx, host  # noqa: E402
 from harness.pebble import Pebble  # noqa: E402
-from harness.simulator import Simulator  # noqa: E402
+from harness.simulator import Files, Simulator  # noqa: E402
 
 
 def new_folder(prefix="evercert-test-"):
@@ -158,6 +159,45 @@ def simulator(folder, dns):
     yield make
     for one in started:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def started(request, common_folder, dns):
+    """The simulated CA that a module of tests of the simulators names in SIMULATED, one for all of them."""
+    one = Simulator(request.module.SIMULATED, common_folder)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def ca(started):
+    started.clear()
+    yield started
+    started.clear()
+
+
+@pytest.fixture
+def files():
+    """A web server that has the validation files of any name."""
+    server = Files(ports.HTTP)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def buyer(request, folder, dns):
+    """A customer of a simulated CA, by the name in BUYERS that a test is parametrized with."""
+    one = BUYERS[request.param](folder)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def shop(nginx, buyer):
+    """A server whose only certificate is bought; options of the issuer may be changed."""
+    def make(names=NAME, **changed):
+        return nginx(host(names), pebble=None, global_extra=buyer.issuer(**changed))
+    return make
 
 
 @pytest.fixture

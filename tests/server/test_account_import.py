@@ -13,9 +13,9 @@ from harness.nginx import host
 from harness.simulator import Simulator
 from harness.waiting import wait_for
 
-KINDS = ("certinext-v1", "certinext-v2", "sectigo", "digicert")
+KINDS = ("certinext-v1", "certinext-v2", "sectigo", "digicert", "ssl_store")
 DOWNLOADS = {"certinext-v1": ("GetCertificate", 1), "certinext-v2": ("GET /ssl-certificates/{number}/certificate", 1),
-             "sectigo": ("GET /ssl/v1/collect/{number}", 2), "digicert": ("GET /certificate/download/order/{number}/format/{form}", 1)}
+             "sectigo": ("GET /ssl/v1/collect/{number}", 2), "digicert": ("GET /certificate/download/order/{number}/format/{form}", 1), "ssl_store": ("order/download", 1)}
 
 
 class Shop:

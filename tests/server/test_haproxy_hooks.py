@@ -2,16 +2,14 @@
 import json
 import os
 import pwd
-import socketserver
 import stat
 import subprocess
-import threading
 
 import pytest
 
 from harness import ports, processes, tls
 from harness.audit import Audit
-from harness.haproxy import certificate
+from harness.haproxy import SUITES, certificate, program_of
 from harness.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the agent changes its user")
@@ -20,37 +18,73 @@ BACKEND = "backend challenges\nserver evercert 127.0.0.1:%d" % RESPONDER
 CHALLENGE = "{ path_beg /.well-known/acme-challenge/ }"
 
 
-class Alone:
-    """`evercert run` with exports, and a HAProxy without Lua that reads them."""
+def made_for_haproxy(path):
+    os.makedirs(path)
+    user = pwd.getpwnam("haproxy")
+    os.chown(path, user.pw_uid, user.pw_gid)
+    return path
 
-    def __init__(self, folder, install, pebble, haproxy, authority, name, **settings):
-        self.name, self.folder = name, folder
-        self.exports = os.path.join(folder, "exports")
-        os.makedirs(self.exports)
-        user = pwd.getpwnam("haproxy")
-        os.chown(self.exports, user.pw_uid, user.pw_gid)
-        chain, key = authority.issue(name)  # HAProxy wants a file at its first start
-        with open(os.path.join(self.exports, name + ".pem"), "wb") as file:
-            file.write(chain + key)
-        self.site = haproxy([certificate(name)], bridge=False, crt=self.exports, challenges="use_backend challenges if " + CHALLENGE,
-                            except_for=" unless " + CHALLENGE, frontends=BACKEND,
-                            extra_global="stats socket %s mode 600 user haproxy level admin" % os.path.join(folder, "admin"))
-        self.state = os.path.join(folder, "evercert")
+
+class Agent:
+    """`evercert run` with exports."""
+
+    def __init__(self, folder, install, pebble, state, exports, certificates, **settings):
+        self.folder, self.install, self.state, self.exports, self.process = folder, install, state, exports, None
         self.config = os.path.join(folder, "alone.json")
-        document = {"state_path": self.state, "agent_user": "haproxy", "http_listen": "127.0.0.1:%d" % RESPONDER, "http_port": ports.HTTP,
-                    "export_path": self.exports, "proof_address": ["127.0.0.1:%d" % ports.TLS],
-                    "issuers": {"test": {"uri": pebble.uri, "accept_terms_of_service": True, "ssl_trusted_certificate": pebble.trust}},
-                    "certificates": [certificate(name)], **settings}
+        self.document = {"state_path": state, "agent_user": "haproxy", "http_listen": "127.0.0.1:%d" % RESPONDER, "http_port": ports.HTTP,
+                         "export_path": exports, "proof_address": ["127.0.0.1:%d" % ports.TLS],
+                         "issuers": {"test": {"uri": pebble.uri, "accept_terms_of_service": True, "ssl_trusted_certificate": pebble.trust}},
+                         "certificates": certificates, **settings}
+        self.audit = Audit(state)
+        self.write()
+
+    def write(self, **changes):
+        self.document.update(changes)
         with open(self.config, "w") as file:
-            json.dump(document, file)
-        self.site.start()
-        with open(os.path.join(folder, "agent.log"), "wb") as log:
-            self.process = subprocess.Popen([install.program, "run", "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.audit = Audit(self.state)
+            json.dump(self.document, file)
+
+    def start(self):
+        with open(os.path.join(self.folder, "agent.log"), "ab") as log:
+            self.process = subprocess.Popen([self.install.program, "run", "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def stop(self):
+        processes.stop(self.process)
+
+    def restart(self):
+        self.stop()
+        self.start()
 
     def log(self):
         with open(os.path.join(self.folder, "agent.log"), errors="replace") as file:
             return file.read()
+
+
+class Alone(Agent):
+    """The same, and a HAProxy without Lua that reads them."""
+
+    def __init__(self, folder, install, pebble, haproxy, authority, name, version="2.6", crt=None, beside=None, **settings):
+        exports = made_for_haproxy(os.path.join(folder, "exports"))
+        self.old = authority.issue(name)  # HAProxy wants a file at its first start
+        self.put(exports, name, self.old)
+        program = program_of(version)
+        if program is None:
+            pytest.skip("HAProxy %s cannot be had here" % version)
+        crt = crt or exports
+        if beside:
+            theirs = made_for_haproxy(os.path.join(folder, "theirs"))
+            self.put(theirs, beside, authority.issue(beside))
+            crt += " crt " + theirs
+        self.site = haproxy([certificate(name)], bridge=False, crt=crt, challenges="use_backend challenges if " + CHALLENGE, program=program,
+                            except_for=" unless " + CHALLENGE, frontends=BACKEND,
+                            extra_global="stats socket %s mode 600 user haproxy level admin" % os.path.join(folder, "admin"))
+        super().__init__(folder, install, pebble, os.path.join(folder, "evercert"), exports, [certificate(name)], **settings)
+        self.site.start()
+        self.start()
+
+    @staticmethod
+    def put(folder, name, pair):
+        with open(os.path.join(folder, name + ".pem"), "wb") as file:
+            file.write(b"".join(pair))
 
 
 @pytest.fixture
@@ -62,7 +96,7 @@ def alone(folder, install, pebble, haproxy, authority):
         return made[-1]
     yield make
     for one in made:
-        processes.stop(one.process)
+        one.stop()
 
 
 def test_an_export_is_exchanged_at_the_stats_socket_without_a_reload(alone, evercert, folder):
@@ -76,24 +110,99 @@ def test_an_export_is_exchanged_at_the_stats_socket_without_a_reload(alone, ever
     assert stat.S_IMODE(os.stat(os.path.join(agent.exports, "runtime.test.pem")).st_mode) == 0o640
 
 
-def test_a_refusal_at_the_stats_socket_is_followed_by_an_abort(alone, folder):
-    heard = []
+@pytest.mark.parametrize("version", SUITES)
+def test_a_brand_new_certificate_is_served_without_a_reload(alone, evercert, folder, version):
+    agent = alone("first.test", version=version, runtime_api=os.path.join(folder, "admin"))
+    agent.audit.wait("served", "first.test", seen=agent.log, timeout=30)
+    workers = agent.site.worker_pids()
+    agent.write(certificates=[certificate("first.test"), certificate("second.test")])
+    agent.restart()  # the agent, not HAProxy
+    agent.audit.wait("served", "second.test", seen=agent.log, timeout=30)
+    first, second = (tls.leaf_at(ports.TLS, name) for name in ("first.test", "second.test"))
+    assert second.names == ["second.test"] and "Pebble" in second.issuer and first.names == ["first.test"]
+    evercert.renew("second.test")
+    assert tls.leaf_at(ports.TLS, "second.test").serial != second.serial
+    assert agent.site.worker_pids() == workers
+    # What was added at run time is there after a reload as well.
+    serial = tls.leaf_at(ports.TLS, "second.test").serial
+    agent.site.reload()
+    assert tls.leaf_at(ports.TLS, "second.test").serial == serial
 
-    class Stub(socketserver.StreamRequestHandler):
-        def handle(self):
-            command = self.rfile.readline().decode()
-            heard.append(command.split(" ssl")[0])
-            self.rfile.read()
-            self.wfile.write(b"Transaction created\n" if command.startswith("set") else b"inconsistencies between key and certificate\n")
 
-    path = os.path.join(folder, "stub")
-    with socketserver.ThreadingUnixStreamServer(path, Stub) as server:
-        os.chmod(path, 0o666)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        agent = alone("refused.test", runtime_api=path)
-        wait_for(lambda: "refuses" in agent.log(), "the refusal to be told", 30, seen=agent.log)
-        server.shutdown()
-    assert heard[:3] == ["set", "commit", "abort"]
+def test_where_no_bind_reads_the_directory_a_new_certificate_says_so(alone, folder):
+    agent = alone("first.test", crt=os.path.join(folder, "exports", "first.test.pem"), runtime_api=os.path.join(folder, "admin"))
+    agent.audit.wait("served", "first.test", seen=agent.log, timeout=30)
+    agent.write(certificates=[certificate("first.test"), certificate("second.test")])
+    agent.restart()
+    wait_for(lambda: "no bind of it reads the directory: write `crt %s`" % agent.exports in agent.log(), "the remedy", 30, seen=agent.log)
+    assert "second.test" not in agent.site.cli("show ssl cert")
+
+
+@pytest.mark.parametrize("remedy", ["the socket comes back", "HAProxy is restarted"])
+def test_an_exchange_that_found_no_socket_is_made_up_for(alone, evercert, folder, remedy):
+    admin = os.path.join(folder, "admin")
+    agent = alone("late.test", runtime_api=admin)
+    agent.audit.wait("served", "late.test", seen=agent.log, timeout=30)
+    workers, serial = agent.site.worker_pids(), tls.leaf_at(ports.TLS, "late.test").serial
+    os.rename(admin, admin + ".away")
+    renewal = evercert.start("renew", "late.test", "--force", "--state", agent.state)
+    wait_for(lambda: "admin does not answer" in agent.log() and "tried again in" in agent.log(), "the failure to be told", 30, seen=agent.log)
+    assert tls.leaf_at(ports.TLS, "late.test").serial == serial
+    if remedy == "HAProxy is restarted":
+        agent.site.stop()
+        agent.site.start()
+    else:
+        os.rename(admin + ".away", admin)
+    tls.wait_leaf(ports.TLS, "late.test", lambda leaf: leaf.serial != serial, 20, seen=agent.log)
+    assert renewal.wait(60) == 0
+    assert remedy == "HAProxy is restarted" or agent.site.worker_pids() == workers
+    evercert.renew("late.test")
+
+
+def test_a_transaction_of_somebody_else_is_waited_for(alone, evercert, authority, folder):
+    agent = alone("mine.test", runtime_api=os.path.join(folder, "admin"), beside="theirs.test")
+    agent.audit.wait("served", "mine.test", seen=agent.log, timeout=30)
+    theirs, serial = os.path.join(folder, "theirs", "theirs.test.pem"), tls.leaf_at(ports.TLS, "mine.test").serial
+    chain, key = authority.issue("theirs.test")
+    said = agent.site.cli("set ssl cert %s <<\n%s%s\n" % (theirs, chain.decode(), key.decode()))
+    assert "created" in said, said
+    renewal = evercert.start("renew", "mine.test", "--force", "--state", agent.state)
+    wait_for(lambda: "somebody else is changing %s" % theirs in agent.log(), "the wait to be told", 30, seen=agent.log)
+    assert tls.leaf_at(ports.TLS, "mine.test").serial == serial
+    assert "Success" in agent.site.cli("commit ssl cert " + theirs)
+    assert tls.leaf_at(ports.TLS, "theirs.test").names == ["theirs.test"] and "evercert tests" in tls.leaf_at(ports.TLS, "theirs.test").issuer
+    tls.wait_leaf(ports.TLS, "mine.test", lambda leaf: leaf.serial != serial, 20, seen=agent.log)
+    assert renewal.wait(30) == 0
+
+
+def test_a_transaction_that_an_agent_before_left_open_is_ended(alone, evercert, authority, folder):
+    agent = alone("left.test", runtime_api=os.path.join(folder, "admin"))
+    agent.audit.wait("served", "left.test", seen=agent.log, timeout=30)
+    chain, key = authority.issue("left.test")
+    said = agent.site.cli("set ssl cert %s/left.test.pem <<\n%s%s\n" % (agent.exports, chain.decode(), key.decode()))
+    assert "created" in said, said
+    evercert.renew("left.test")
+    assert "Pebble" in tls.leaf_at(ports.TLS, "left.test").issuer and "# transaction" not in agent.site.cli("show ssl cert")
+
+
+def test_an_agent_beside_the_bridge_adds_names_without_a_reload(haproxy, install, pebble, folder, evercert):
+    """The bridge's agent leads and shows the challenges; the second one hands its plan over, exports, and adds."""
+    exports = made_for_haproxy(os.path.join(folder, "added"))
+    admin = os.path.join(folder, "admin")
+    site = haproxy([certificate("lua.test")], extra_global="stats socket %s mode 600 user haproxy level admin" % admin)
+    site.write(crt="%s crt %s" % (site.pem_path, exports))
+    site.start()
+    site.audit.wait("served", "lua.test", seen=site.log)
+    workers = site.worker_pids()
+    second = Agent(folder, install, pebble, site.state, exports, [certificate("added.test")], runtime_api=admin)
+    second.start()
+    try:
+        second.audit.wait("served", "added.test", seen=second.log, timeout=30)
+        assert tls.leaf_at(ports.TLS, "added.test").names == ["added.test"]
+        assert tls.leaf_at(ports.TLS, "lua.test").names == ["lua.test"]
+        assert site.worker_pids() == workers
+    finally:
+        second.stop()
 
 
 def test_the_master_reloads_after_an_export(alone, folder):

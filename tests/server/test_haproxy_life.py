@@ -1,4 +1,5 @@
 """HAProxy's life: reloads in mid-order, kills of every process, outages of the CA, containers. Nothing is lost, doubled or left over."""
+import contextlib
 import os
 import random
 import re
@@ -24,6 +25,19 @@ def newer_or_skip(version):
     if found is None:
         pytest.skip("HAProxy %s cannot be had here" % version)
     return found
+
+
+@pytest.fixture
+def mounted():
+    @contextlib.contextmanager
+    def mount(path, options):
+        os.makedirs(path, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "-l", path], check=True)
+    return mount
 
 
 def ordered_once(site, pebble, mark, needs=1):
@@ -232,6 +246,45 @@ def test_as_process_one_of_a_container_it_works_and_ends(haproxy, evercert):
     os.kill(inner, signal.SIGTERM)
     site.process.wait(10)
     wait_for(lambda: not any(processes.alive(pid) for pid in site.known), "everything to end")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted")
+def test_a_full_file_system_for_pem_files_does_not_keep_haproxy_from_starting(haproxy, evercert, mounted):
+    site = haproxy([certificate("full.test")])
+    with mounted(site.pem_path, "size=64k,mode=700"):
+        site.start()
+        site.audit.wait("served", "full.test", seen=site.log)
+        evercert.renew("full.test")
+        serial = tls.leaf_at(ports.TLS, "full.test").serial
+        with open(os.path.join(site.pem_path, "ballast"), "wb") as ballast, contextlib.suppress(OSError):
+            while True:
+                ballast.write(b"x" * 4096)
+                ballast.flush()
+        site.stop()
+        site.start()  # with what stood there, and soon with what is newest
+        site.wait_log("make room there")
+        tls.wait_leaf(ports.TLS, "full.test", lambda leaf: leaf.serial == serial, seen=site.log)
+        site.stop()
+
+
+def test_two_haproxies_on_one_state_directory_order_a_shared_name_once(haproxy, pebble, evercert):
+    """The first leads and shows the challenges of both; each swaps for itself."""
+    mark = pebble.mark()
+    one = haproxy([certificate("shared.test"), certificate("one.test")]).start()
+    one.audit.wait("served", "one.test", seen=one.log)
+    two = haproxy([certificate("shared.test"), certificate("two.test")], label="second", port=ports.OTHER_TLS, http=ports.OTHER_HTTP, status=ports.FREE).start()
+    for name in ("shared.test", "two.test"):
+        tls.wait_leaf(ports.OTHER_TLS, name, lambda leaf: "Pebble" in leaf.issuer, 20, seen=two.log)
+    assert pebble.issued(mark) == 3
+    evercert.renew("shared.test")
+    renewed = tls.leaf_at(ports.TLS, "shared.test").serial
+    tls.wait_leaf(ports.OTHER_TLS, "shared.test", lambda leaf: leaf.serial == renewed, seen=two.log)
+    assert pebble.issued(mark) == 4
+    # Where the CA knocks is the first one's port: the second leads, but orders nothing new.
+    one.stop()
+    wait_for(lambda: evercert.status()["agent"]["pid"] == two.agent(), "the second to lead", 20, 0.1)
+    assert tls.leaf_at(ports.OTHER_TLS, "shared.test").serial == renewed
+    two.stop()
 
 
 def test_systemd_hears_of_the_master_only(haproxy, folder):

@@ -7,30 +7,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from harness import csr, ports
-from harness.simulator import Files, Simulator, Wire
+from harness import csr
+from harness.simulator import Wire
 from harness.waiting import wait_for
 
-
-@pytest.fixture(scope="module")
-def started(common_folder, dns):
-    one = Simulator("digicert", common_folder)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def ca(started):
-    started.clear()
-    yield started
-    started.clear()
-
-
-@pytest.fixture
-def files():
-    server = Files(ports.HTTP)
-    yield server
-    server.close()
+SIMULATED = "digicert"
 
 
 class Customer:

@@ -7,22 +7,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from harness import csr, ports
-from harness.simulator import Files, Simulator, Wire
+from harness.simulator import Files, Wire
 from harness.waiting import wait_for
 
-
-@pytest.fixture(scope="module")
-def started(common_folder, dns):
-    one = Simulator("sectigo", common_folder)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def ca(started):
-    started.clear()
-    yield started
-    started.clear()
+SIMULATED = "sectigo"
 
 
 class Customer:
@@ -70,13 +58,6 @@ def customer(ca):
     one = Customer(ca)
     yield one
     one.wire.close()
-
-
-@pytest.fixture
-def files():
-    server = Files(ports.HTTP)
-    yield server
-    server.close()
 
 
 def certificates(pem):

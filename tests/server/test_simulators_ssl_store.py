@@ -10,32 +10,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from harness import csr, ports
-from harness.simulator import Files, Simulator, Wire
+from harness import csr
+from harness.simulator import Wire
 from harness.waiting import wait_for
 
+SIMULATED = "ssl_store"
+
 WHO = {"FirstName": "Ops", "LastName": "Team", "Phone": "+15550100", "Email": "ops@example.com", "City": "Exampleton", "Country": "XX"}
-
-
-@pytest.fixture(scope="module")
-def started(common_folder, dns):
-    one = Simulator("ssl_store", common_folder)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def ca(started):
-    started.clear()
-    yield started
-    started.clear()
-
-
-@pytest.fixture
-def files():
-    server = Files(ports.HTTP)
-    yield server
-    server.close()
 
 
 class Partner:

@@ -1,5 +1,4 @@
 """Disks that fill, turn read-only or flip bits; files from elsewhere and from later."""
-import contextlib
 import glob
 import os
 import shutil
@@ -8,33 +7,12 @@ import subprocess
 import pytest
 
 from harness import ports, tls
+from harness.disk import fill, small_disk
 from harness.evercert import Evercert
 from harness.nginx import host
 from harness.waiting import wait_for
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-
-
-@contextlib.contextmanager
-def small_disk(folder, size="2m"):
-    place = os.path.join(folder, "disk")
-    os.makedirs(place)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s,mode=0755" % size, "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-
-
-def fill(place):
-    """Writes until not one more byte fits."""
-    path = os.path.join(place, "filler")
-    with open(path, "wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(b"x" * size)
-    return path
 
 
 def bundles(state, name):

@@ -3,6 +3,7 @@
 #include <openssl/pem.h>
 
 #include <array>
+#include <future>
 
 #include "store_fixture.h"
 
@@ -15,6 +16,7 @@ class KeyFileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_kind_of_key_is_made_and_opened_again);
   CPPUNIT_TEST(unknown_kinds_are_refused);
   CPPUNIT_TEST(broken_bytes_are_refused_at_every_length);
+  CPPUNIT_TEST(keys_are_opened_by_many_threads_at_once);
   CPPUNIT_TEST(a_key_elsewhere_is_not_opened_from_bytes);
   CPPUNIT_TEST(a_request_names_all_identifiers_and_is_signed);
   CPPUNIT_TEST(a_common_name_is_added_when_wanted_and_short_enough);
@@ -97,6 +99,22 @@ class KeyFileTest : public CppUnit::TestFixture {
     Bytes longer(whole.begin(), whole.end());
     longer.push_back(0);
     CPPUNIT_ASSERT(!keys_->open(Secret(longer), ""));
+  }
+
+  void keys_are_opened_by_many_threads_at_once() {
+    const auto first = keys_->generate({});
+    const auto second = keys_->generate({KeyAlgorithm::rsa, 2048});
+    std::vector<std::future<bool>> threads;
+    for (const auto* made : {&*first, &*second, &*first, &*second}) {
+      threads.push_back(std::async(std::launch::async, [this, made] {
+        for (int round = 0; round < 50; ++round) {
+          const auto opened = keys_->open(made->bytes, "");
+          if (!opened || EVP_PKEY_eq(opened->handle.get(), made->handle.get()) != 1) return false;
+        }
+        return true;
+      }));
+    }
+    for (auto& thread : threads) CPPUNIT_ASSERT(thread.get());
   }
 
   void a_key_elsewhere_is_not_opened_from_bytes() {

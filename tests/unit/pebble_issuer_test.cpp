@@ -115,8 +115,10 @@ class PebbleIssuerTest : public CppUnit::TestFixture {
     events_seen_.clear();
     records_ = std::make_unique<KeptRecords>();
     answers_ = std::make_unique<Answers>();
-    responder_ = good(HttpResponder::start({"127.0.0.1"}, PebbleServer::http_port,
-                                           [this](std::string_view token) { return answers_->find(token); }));
+    responder_ =
+        good(HttpResponder::start({"127.0.0.1"}, PebbleServer::http_port, [this](std::string_view, std::string_view path) {
+          return answers_->find(path.substr(path.rfind('/') + 1));
+        }));
   }
   void tearDown() override {
     issuer_.reset();
@@ -148,7 +150,7 @@ class PebbleIssuerTest : public CppUnit::TestFixture {
     const Bytes key = random_bytes(48);
     start({{}, to_base64url(key), false});
     auto refused = issuer_->place(wanted({"a.example"}));
-    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::configuration);
     CPPUNIT_ASSERT(refused.error().message.find("external_account_key") != std::string::npos);
     spec_.external_account = ExternalAccount{"kid-1", Secret(key)};
     make();
@@ -293,7 +295,7 @@ class PebbleIssuerTest : public CppUnit::TestFixture {
     spec_.terms_accepted = false;
     make();
     auto refused = issuer_->place(wanted({"a.example"}));
-    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::configuration);
     CPPUNIT_ASSERT(refused.error().message.find("accept_terms_of_service") != std::string::npos);
   }
 

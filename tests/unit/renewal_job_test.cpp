@@ -1,5 +1,6 @@
 #include <cppunit/extensions/HelperMacros.h>
 
+#include "agent/net/http_client.h"
 #include "agent/renewal/renewal.h"
 #include "fake/fake_clock.h"
 #include "fake/fake_issuer.h"
@@ -25,6 +26,9 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_held_certificate_places_no_order);
   CPPUNIT_TEST(other_names_give_the_open_order_up_and_place_a_new_one);
   CPPUNIT_TEST(the_next_issuer_is_asked_after_three_failed_orders);
+  CPPUNIT_TEST(the_next_issuer_is_asked_when_one_cannot_be_reached);
+  CPPUNIT_TEST(an_order_that_may_be_known_stays_with_its_issuer);
+  CPPUNIT_TEST(a_start_tries_again_what_the_configuration_had_wrong);
   CPPUNIT_TEST(a_request_that_comes_while_one_is_published_is_not_forgotten);
   CPPUNIT_TEST(what_a_ca_issues_wrongly_is_not_published_and_not_asked_for_at_once);
   CPPUNIT_TEST(people_are_waited_for_over_days_and_told_once_a_day);
@@ -34,6 +38,7 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_a_commercial_ca_issued_wrongly_is_not_ordered_again);
   CPPUNIT_TEST(an_order_that_was_placed_elsewhere_is_carried_on_and_none_is_placed);
   CPPUNIT_TEST(an_order_is_not_taken_over_beside_one_that_is_open);
+  CPPUNIT_TEST(a_corrected_option_ends_the_wait_for_a_person_at_the_next_start);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -210,6 +215,48 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
 
+  void the_next_issuer_is_asked_when_one_cannot_be_reached() {
+    certificate_.issuers = {"ca", "other"};
+    restart();
+    const auto problem = std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}});
+    for (int i = 0; i < 3; ++i) {
+      ca().fail_next("place", {ErrorKind::connection, "nobody there", std::nullopt, problem});
+      run();
+      clock_.advance(10min);
+    }
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, issuers_.at("other")->orders());
+  }
+
+  void an_order_that_may_be_known_stays_with_its_issuer() {
+    certificate_.issuers = {"ca", "other"};
+    restart();
+    const auto problem = std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}});
+    ca().fail_next("place", {ErrorKind::connection, "lost"}, true);
+    for (int i = 0; i < 5; ++i) {
+      ca().fail_next("find", {ErrorKind::connection, "nobody there", std::nullopt, problem});
+      run();
+      clock_.advance(10min);
+    }
+    run();
+    clock_.advance(10min);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, issuers_.at("other")->orders());
+  }
+
+  void a_start_tries_again_what_the_configuration_had_wrong() {
+    ca().fail_next("place", {ErrorKind::configuration, "the binding is wrong"});
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 23h);
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
   void what_a_ca_issues_wrongly_is_not_published_and_not_asked_for_at_once() {
     publication_fails_ = Error{ErrorKind::issuer_refused, "the certificate does not fit its key"};
     const auto again = run();
@@ -335,6 +382,22 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
 
+  void a_corrected_option_ends_the_wait_for_a_person_at_the_next_start() {
+    options_ = "with a wrong password";
+    Error refused{ErrorKind::action_required, "the password is wrong"};
+    ca().always = &refused;
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 23h);
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("place"));
+    ca().always = nullptr;
+    options_ = "with the right one";
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
  private:
   // An order that exists at the CA, as an import hands it over.
   OrderRecord placed_elsewhere() {
@@ -368,7 +431,7 @@ class RenewalTest : public CppUnit::TestFixture {
                        paces_,
                        *keys_,
                        [this](const std::string& name) -> std::optional<IssuerSeat> {
-                         return IssuerSeat{issuers_.at(name), &solver_, budgets_.at(name)};
+                         return IssuerSeat{issuers_.at(name), &solver_, budgets_.at(name), options_};
                        },
                        [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
                          if (publication_fails_) return *publication_fails_;
@@ -423,6 +486,7 @@ class RenewalTest : public CppUnit::TestFixture {
   std::vector<Secret> published_;
   std::optional<Installed> current_;
   std::optional<Error> publication_fails_;
+  std::string options_ = "as written";
   bool die_after_publishing_ = false;
   bool asks_when_published_ = false;
 };

@@ -155,11 +155,9 @@ class Server {
       return;
     }
     if (habits_.proxy_line) {
-      char line[15];
-      if (::recv(connection, line, sizeof line, MSG_WAITALL) == sizeof line &&
-          std::string(line, sizeof line) == "PROXY UNKNOWN\r\n") {
-        ++proxied;
-      }
+      std::string line;
+      for (char byte = 0; byte != '\n' && ::recv(connection, &byte, 1, 0) == 1;) line += byte;
+      if (line.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 ") && line.ends_with("\r\n")) ++proxied;
     }
     const CleanErrorQueue clean;
     const TlsHandle tls(SSL_new(settings_.get()));

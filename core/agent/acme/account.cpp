@@ -1,5 +1,7 @@
 #include "agent/acme/account.h"
 
+#include <algorithm>
+
 #include "agent/acme/problem.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
@@ -10,6 +12,23 @@ namespace {
 
 // Often enough for a server that was set up anew, too rare to make a fault into a flood of accounts.
 constexpr std::chrono::hours heal_interval{1};
+
+// Whoever is refused for what stands in the configuration needs no second try, but another configuration.
+Error with_remedy(Error error, const IssuerSpec& spec) {
+  const auto is_one_of = [&](std::initializer_list<const char*> types) {
+    return std::any_of(types.begin(), types.end(), [&](const char* type) { return is_problem(error, type); });
+  };
+  std::string remedy;
+  if (is_one_of({"invalidContact", "unsupportedContact"})) remedy = "correct contact";
+  if (is_one_of({"externalAccountRequired"})) remedy = "set external_account_key as the CA gave it to you";
+  // RFC 8555 section 7.3.4 leaves open how a binding is refused.
+  if (spec.external_account && is_one_of({"unauthorized", "malformed"}))
+    remedy = "compare external_account_key with what the CA gave you: both its key identifier and its key";
+  if (remedy.empty()) return error;
+  error.kind = ErrorKind::configuration;
+  error.message += "; " + remedy;
+  return error;
+}
 
 }  // namespace
 
@@ -143,7 +162,7 @@ Result<Account::Registered> Account::register_key(Find find) {
     auto payload = payload_for(**directory);
     if (!payload) return payload.error();
     auto made = ask_for_account(*payload, existed);
-    if (!made) return made.error();
+    if (!made) return with_remedy(made.error(), spec_);
     url = std::move(*made);
   }
   AccountRecord record = record_;
@@ -163,14 +182,13 @@ Result<Account::Registered> Account::register_key(Find find) {
 
 Result<std::string> Account::payload_for(const Directory& directory) const {
   if (!directory.terms_of_service.empty() && !spec_.terms_accepted) {
-    return Error{ErrorKind::action_required, server_.who() + " takes accounts only from those who agree to its terms; read " +
-                                                 directory.terms_of_service + " and set accept_terms_of_service"};
+    return Error{ErrorKind::configuration, server_.who() + " takes accounts only from those who agree to its terms; read " +
+                                               directory.terms_of_service + " and set accept_terms_of_service"};
   }
   if (directory.external_account_required && !spec_.external_account) {
-    return Error{ErrorKind::action_required,
-                 server_.who() +
-                     " takes accounts only from its customers: get a key identifier and an HMAC key "
-                     "from it and set external_account_key"};
+    return Error{ErrorKind::configuration, server_.who() +
+                                               " takes accounts only from its customers: get a key identifier and an HMAC key "
+                                               "from it and set external_account_key"};
   }
   Json payload = Json::object();
   if (spec_.terms_accepted) payload["termsOfServiceAgreed"] = true;

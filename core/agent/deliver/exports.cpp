@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "agent/deliver/hook.h"
 #include "agent/deliver/runtime_api.h"
@@ -16,6 +17,10 @@ namespace {
 
 constexpr std::size_t largest_pem = std::size_t{1} << 20;
 constexpr std::chrono::seconds hook_patience{60};
+// A HAProxy that restarts is back within the first; somebody else's transaction ends within the second.
+constexpr std::chrono::milliseconds pauses[] = {std::chrono::milliseconds(500), std::chrono::milliseconds(2000),
+                                                std::chrono::milliseconds(10000), std::chrono::milliseconds(60000),
+                                                std::chrono::milliseconds(300000)};
 
 }  // namespace
 
@@ -35,47 +40,70 @@ void Exports::give(const CertificateSpec& certificate, const Bundle& bundle, Out
   if (job.bundle.generation <= bundle.generation) {
     job.certificate = certificate;
     job.bundle = bundle;
+    job.due = {};
+    job.failures = 0;
   }
   job.outcomes.push_back(std::move(outcome));
   changed_.notify_all();
 }
 
-void Exports::run(const std::stop_token& stop) {
+Exports::Jobs Exports::next(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
   for (;;) {
-    std::map<std::string, Job> jobs;
-    {
-      std::unique_lock lock(mutex_);
-      if (!changed_.wait(lock, stop, [this] { return !jobs_.empty(); })) return;
-      jobs.swap(jobs_);
-    }
-    std::vector<std::string> names;
-    std::vector<Outcome> waiting;
-    for (auto& [name, job] : jobs) {
-      const auto exported = export_one(job);
-      if (!exported) {
-        log_.write(LogLevel::error, exported.error().message + " certificate=\"" + name + "\"");
-        finish(std::move(job.outcomes), exported.error());
-      } else if (*exported) {
-        names.push_back(name);
-        waiting.insert(waiting.end(), job.outcomes.begin(), job.outcomes.end());
+    const auto now = std::chrono::steady_clock::now();
+    auto first = std::chrono::steady_clock::time_point::max();
+    Jobs due;
+    for (auto job = jobs_.begin(); job != jobs_.end();) {
+      if (job->second.due <= now) {
+        due.insert(jobs_.extract(job++));
       } else {
-        finish(std::move(job.outcomes), Done{});
+        first = std::min(first, job->second.due);
+        ++job;
       }
     }
-    if (names.empty()) continue;
-    const auto told = tell_others(names);
-    if (!told) log_.write(LogLevel::error, told.error().message);
-    finish(std::move(waiting), told);
+    if (!due.empty() || stop.stop_requested()) return due;
+    const auto given = [this] {
+      return std::any_of(jobs_.begin(), jobs_.end(),
+                         [](const auto& job) { return job.second.due == std::chrono::steady_clock::time_point(); });
+    };
+    if (jobs_.empty())
+      changed_.wait(lock, stop, given);
+    else
+      changed_.wait_until(lock, stop, first, given);
   }
 }
 
-Result<bool> Exports::export_one(const Job& job) {
+void Exports::run(const std::stop_token& stop) {
+  for (Jobs jobs = next(stop); !stop.stop_requested(); jobs = next(stop)) {
+    Jobs told;
+    for (auto& [name, job] : jobs) {
+      if (auto sound = check(job); !sound) {
+        log_.write(LogLevel::error, sound.error().message + " certificate=\"" + name + "\"");
+        finish(std::move(job.outcomes), sound.error());
+        continue;
+      }
+      if (auto exported = export_one(job); !exported)
+        again(std::move(job), exported.error());
+      else if (job.changed)
+        told.emplace(name, std::move(job));
+      else
+        finish(std::move(job.outcomes), Done{});
+    }
+    if (!told.empty()) tell_others(std::move(told));
+  }
+}
+
+Result<Done> Exports::check(const Job& job) const {
   if (auto sound = verify_bundle(job.bundle, clock_.now()); !sound) return sound.error().with_prefix("it is not exported");
   for (const BundlePair& pair : job.bundle.pairs) {
     const auto facts = leaf_facts(pair.leaf);
     if (!facts || facts->not_after <= clock_.now())
       return Error{ErrorKind::storage, "it is not exported: the certificate has expired"};
   }
+  return Done{};
+}
+
+Result<Done> Exports::export_one(Job& job) {
   const std::string what = "the directory " + wanted_.path + " (option export_path)";
   const Descriptor directory(::open(wanted_.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   struct stat facts {};
@@ -83,28 +111,55 @@ Result<bool> Exports::export_one(const Job& job) {
     return system_error(ErrorKind::storage, what + " cannot be used", errno);
   auto files = pem_files_of(job.certificate, job.bundle);
   if (!files) return files.error();
-  bool changed = false;
   for (const PemFile& file : *files) {
-    const auto present = read_file(directory.get(), file.name, largest_pem);
-    const BytesView wanted = file.content.view();
-    if (present && *present && std::equal(wanted.begin(), wanted.end(), (*present)->begin(), (*present)->end())) continue;
+    auto read = read_file(directory.get(), file.name, largest_pem);
+    const Secret present(read && *read ? std::move(**read) : Bytes());
+    if (present.text() == file.content.text()) continue;
     WriteOptions options;
     options.group = facts.st_gid;
-    if (auto written = write_file(directory.get(), file.name, wanted, options); !written)
+    if (auto written = write_file(directory.get(), file.name, file.content.view(), options); !written)
       return written.error().with_prefix(what);
-    changed = true;
-    if (wanted_.runtime_api.empty()) continue;
-    // The file is right already, so whatever happens now the next start serves it.
-    if (auto done = exchange_certificate(wanted_.runtime_api, wanted_.path + "/" + file.name, file.content); !done)
-      return done.error();
+    job.changed = true;
   }
-  return changed;
+  if (wanted_.runtime_api.empty()) return Done{};
+  // The files are right already, so whatever happens now the next start serves them.
+  for (const BundlePair& pair : job.bundle.pairs) {
+    const std::string name = pem_file_name(job.certificate, pair.key.algorithm);
+    for (const PemFile& file : *files) {
+      if (file.name != name) continue;
+      const RuntimeFile loaded{wanted_.path, name, pair.leaf, file.content};
+      if (auto done = bring_to_haproxy(wanted_.runtime_api, loaded); !done) return done;
+    }
+  }
+  return Done{};
 }
 
-Result<Done> Exports::tell_others(const std::vector<std::string>& names) {
-  if (!wanted_.master_cli.empty())
-    if (auto done = reload_by_master(wanted_.master_cli); !done) return done;
-  return wanted_.hook.empty() ? Result<Done>(Done{}) : run_hook(wanted_.hook, names, hook_patience);
+void Exports::tell_others(Jobs told) {
+  if (!wanted_.master_cli.empty()) {
+    if (auto done = reload_by_master(wanted_.master_cli); !done) {
+      for (auto& [name, job] : told) again(std::move(job), done.error());
+      return;
+    }
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, job] : told) names.push_back(name);
+  const auto done = wanted_.hook.empty() ? Result<Done>(Done{}) : run_hook(wanted_.hook, names, hook_patience);
+  if (!done) log_.write(LogLevel::error, done.error().message);
+  for (auto& [name, job] : told) finish(std::move(job.outcomes), done);
+}
+
+void Exports::again(Job job, const Error& why) {
+  const std::string name = job.certificate.name;
+  const auto pause = pauses[std::min<std::size_t>(job.failures, std::size(pauses) - 1)];
+  log_.write(LogLevel::error,
+             why.message + "; tried again in " + std::to_string(pause.count()) + " ms certificate=\"" + name + "\"");
+  finish(std::exchange(job.outcomes, {}), why);
+  ++job.failures;
+  job.due = std::chrono::steady_clock::now() + pause;
+  const std::lock_guard lock(mutex_);
+  // A newer generation has come meanwhile: that one is exported, and the rest told of this one with it.
+  const auto [place, first] = jobs_.try_emplace(name, std::move(job));
+  if (!first) place->second.changed = place->second.changed || job.changed;
 }
 
 void Exports::finish(std::vector<Outcome> outcomes, const Result<Done>& result) {

@@ -1,8 +1,10 @@
 // Certificates for software that reads PEM files: one file per certificate, written whole or not at all; then HAProxy's stats
-// socket, a reload by its master, or a hook, as configured. Strictly one after the other, on a thread of its own.
+// socket, a reload by its master, or a hook, as configured. Strictly one after the other, on a thread of its own; what fails is
+// tried again with growing pauses until it is done or a newer generation comes, but for a hook, which runs once.
 // Rule: every generation is proved again (names, dates, key) before anybody else sees it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -30,11 +32,18 @@ class Exports : public Outlet {
     CertificateSpec certificate;
     Bundle bundle;
     std::vector<Outcome> outcomes;
+    std::chrono::steady_clock::time_point due;
+    unsigned failures = 0;
+    bool changed = false;  // there is something new that a master or a hook has not been told
   };
+  using Jobs = std::map<std::string, Job>;
   void run(const std::stop_token& stop);
-  // False: it was there already.
-  Result<bool> export_one(const Job& job);
-  Result<Done> tell_others(const std::vector<std::string>& names);
+  // Those that are due; waits for them. Empty: it is time to end.
+  Jobs next(const std::stop_token& stop);
+  Result<Done> check(const Job& job) const;
+  Result<Done> export_one(Job& job);
+  void tell_others(Jobs told);
+  void again(Job job, const Error& why);
   void finish(std::vector<Outcome> outcomes, const Result<Done>& result);
 
   const ExportSpec wanted_;
@@ -43,7 +52,7 @@ class Exports : public Outlet {
   Logger& log_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
-  std::map<std::string, Job> jobs_;
+  Jobs jobs_;
   std::jthread thread_;
 };
 

@@ -184,6 +184,38 @@ Result<std::optional<std::string>> CertinextV2::find(const Wanted& wanted, const
   return std::optional<std::string>(loose_text(**row, "orderNumber"));
 }
 
+bool CertinextV2::can_reissue(const Subscription& subscription, const Wanted& wanted) const {
+  // It changes the key or the names of a certificate, not both at once, and each order of ours has a key of its own.
+  if (subscription.names.size() != wanted.identifiers.size()) return false;
+  return std::all_of(wanted.identifiers.begin(), wanted.identifiers.end(),
+                     [&](const Identifier& one) { return is_among(subscription.names, one.value); });
+}
+
+Result<std::string> CertinextV2::reissue(const Subscription& subscription, const Wanted& wanted) {
+  RestRequest request{
+      "POST", v2_orders + subscription.order + "/reissue", "reissue the order " + subscription.order,
+      Json{{"mode", "rekey"}, {"csr", pem_of_request(wanted.request)}, {"reason", "renewed, " + mark_of(wanted)}}};
+  request.once = true;
+  auto answer = get(request);
+  if (!answer) return answer.error();
+  std::string number = loose_text(*answer, "orderId");
+  if (number.empty()) return nameless(request.what);
+  return number;
+}
+
+// A reissue has a number of its own: that of the first order with R and digits after it.
+Result<std::optional<std::string>> CertinextV2::find_reissue(const Subscription& subscription, const Wanted&,
+                                                             const std::vector<std::string>& known) {
+  const std::string family = subscription.order.substr(0, subscription.order.find('R')) + "R";
+  auto row = row_of_report("&from=" + date_of(rest_.clock().now() - days_looked_back), "list our orders", [&](const Json& one) {
+    const std::string number = loose_text(one, "orderNumber");
+    return number.starts_with(family) && number != subscription.order && !is_among(known, number);
+  });
+  if (!row) return row.error();
+  if (!*row) return std::optional<std::string>();
+  return std::optional<std::string>(loose_text(**row, "orderNumber"));
+}
+
 Result<Progress> CertinextV2::track(const std::string& order) {
   const RestRequest request{"GET", v2_orders + order, "track the order " + order};
   auto answer = ask(request);
@@ -191,6 +223,7 @@ Result<Progress> CertinextV2::track(const std::string& order) {
   if (answer->status == not_found) return forgotten(failed(*answer, request.what));
   if (!succeeded(*answer)) return paid_for(failed(*answer, request.what));
   Progress progress;
+  progress.ends = day_of(loose_text(member_of(answer->json, "subscription"), "endDate"));
   const std::string status = loose_text(answer->json, "status");
   const std::string words = rest_.quoted(loose_text(answer->json, "certificateState"));
   static const std::map<std::string, std::pair<const char*, bool>> waits{

@@ -4,6 +4,8 @@
 // order that is paid for is given up only when the CA says that it is dead.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +31,17 @@ struct Progress {
   bool may_pass = false;       // people: what often passes by itself within minutes
   bool domains_known = false;  // the CA says by now what it has validated
   std::vector<DomainProgress> domains;
+  std::optional<std::chrono::system_clock::time_point>
+      ends;  // of the order, where the CA tells it; certificates may end sooner
+};
+
+// An order that has brought a certificate and may bring more until its end.
+struct Subscription {
+  std::string order;               // the CA's reference
+  std::vector<std::string> names;  // of the certificate it brought last
+  std::string serial;              // of that, as LeafFacts has it
+  std::int64_t not_after = 0;      // of that, in seconds since 1970
+  std::int64_t ends = 0;
 };
 
 // How one name is to be proved.
@@ -55,6 +68,16 @@ class CommercialApi {
   virtual Result<std::string> place(const Wanted& wanted) = 0;
   // By our mark in it.
   virtual Result<std::optional<std::string>> find(const Wanted& wanted, const std::vector<std::string>& known) = 0;
+
+  // Whether the running order can bring what is wanted.
+  [[nodiscard]] virtual bool can_reissue(const Subscription&, const Wanted&) const { return false; }
+  // Another certificate of a running order, with our mark where the CA takes one; the CA's number to track it by. Errors as
+  // place().
+  virtual Result<std::string> reissue(const Subscription& subscription, const Wanted& wanted);
+  // Whether a reissue whose answer was lost arrived.
+  virtual Result<std::optional<std::string>> find_reissue(const Subscription& subscription, const Wanted& wanted,
+                                                          const std::vector<std::string>& known);
+
   virtual Result<Progress> track(const std::string& order) = 0;
   virtual Result<Task> task(const std::string& order, const std::string& name, ChallengeKind kind) = 0;
   // The CA shall look now; `address` with email, to which it then writes.

@@ -1,5 +1,6 @@
 #include "agent/issuer/digicert.h"
 
+#include <cctype>
 #include <cstdlib>
 
 namespace evercert {
@@ -11,6 +12,14 @@ constexpr std::size_t digicert_details = 50;
 constexpr int other_platform = -1;
 // The CA's documents give one name for the file of every order.
 constexpr const char* validation_file_name = "fileauth.txt";
+
+constexpr const char* reissue_pending = "reissue_pending";
+
+// The same text, however it is broken into lines.
+bool same_request(std::string left, std::string right) {
+  for (std::string* text : {&left, &right}) std::erase_if(*text, [](unsigned char c) { return std::isspace(c) != 0; });
+  return !left.empty() && left == right;
+}
 
 const char* token_method(ChallengeKind kind) {
   switch (kind) {
@@ -58,16 +67,19 @@ Result<std::string> DigiCert::test_login() {
   return "user " + rest_.quoted(loose_text(*answer, "username")) + " at CertCentral";
 }
 
-Result<std::string> DigiCert::place(const Wanted& wanted) {
-  const Purchase& purchase = spec_.purchase;
+Json DigiCert::certificate_body(const Wanted& wanted) const {
   Json names = Json::array();
   for (const auto& identifier : wanted.identifiers) names.push_back(identifier.value);
-  Json body{{"certificate",
-             {{"common_name", wanted.identifiers.front().value},
-              {"dns_names", std::move(names)},
-              {"csr", pem_of_request(wanted.request)},
-              {"signature_hash", "sha256"},
-              {"server_platform", {{"id", other_platform}}}}},
+  return {{"common_name", wanted.identifiers.front().value},
+          {"dns_names", std::move(names)},
+          {"csr", pem_of_request(wanted.request)},
+          {"signature_hash", "sha256"},
+          {"server_platform", {{"id", other_platform}}}};
+}
+
+Result<std::string> DigiCert::place(const Wanted& wanted) {
+  const Purchase& purchase = spec_.purchase;
+  Json body{{"certificate", certificate_body(wanted)},
             {"order_validity", {{"years", purchase.term}}},
             {"dcv_method", token_method(spec_.challenge)},
             {"alternative_order_id", mark_of(wanted)},
@@ -107,6 +119,28 @@ Result<std::optional<std::string>> DigiCert::find(const Wanted& wanted, const st
   return std::optional<std::string>();
 }
 
+Result<std::string> DigiCert::reissue(const Subscription& subscription, const Wanted& wanted) {
+  RestRequest request{"POST", order_path(subscription.order) + "/reissue", "reissue the order " + subscription.order,
+                      Json{{"certificate", certificate_body(wanted)},
+                           {"dcv_method", token_method(spec_.challenge)},
+                           {"comments", mark_of(wanted)}}};
+  request.once = true;
+  auto answer = get(request);
+  if (!answer) return answer.error();
+  return subscription.order;
+}
+
+Result<std::optional<std::string>> DigiCert::find_reissue(const Subscription& subscription, const Wanted& wanted,
+                                                          const std::vector<std::string>&) {
+  auto order = get({"GET", order_path(subscription.order), "show the order " + subscription.order});
+  if (!order) return order.error();
+  // An order has one reissue under way at most; one that is done shows the request it was made for.
+  const bool pending = loose_text(*order, "status") == reissue_pending;
+  const std::string csr = loose_text(member_of(*order, "certificate"), "csr");
+  const bool done = same_request(csr, pem_of_request(wanted.request));
+  return pending || done ? std::optional<std::string>(subscription.order) : std::nullopt;
+}
+
 Result<Progress> DigiCert::track(const std::string& order) {
   const RestRequest request{"GET", order_path(order), "track the order " + order};
   auto answer = ask(request);
@@ -116,6 +150,7 @@ Result<Progress> DigiCert::track(const std::string& order) {
   if (!succeeded(*answer)) return paid_for(failed(*answer, request.what));
   Progress progress;
   const std::string status = loose_text(answer->json, "status");
+  progress.ends = day_of(loose_text(answer->json, "order_valid_till"));
   if (status == "issued" || status == "waiting_pickup") {
     progress.stage = Stage::issued;
   } else if (status == "rejected" || status == "revoked" || status == "canceled" || status == "expired" ||
@@ -125,8 +160,7 @@ Result<Progress> DigiCert::track(const std::string& order) {
   } else if (status == "needs_approval") {
     progress.stage = Stage::people;
     progress.said = "waits until an administrator of CertCentral approves it";
-  } else if (status == "pending") {
-    progress.domains_known = true;
+  } else if (status == "pending" || status == reissue_pending) {
     for (const auto& name : member_of(member_of(answer->json, "certificate"), "dns_names")) {
       if (name.is_string()) progress.domains.push_back({name.get<std::string>(), false, false});
     }

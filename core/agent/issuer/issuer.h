@@ -24,6 +24,8 @@ struct Wanted {
   KeySpec key;
   Bytes request;          // PKCS#10, DER
   std::string reference;  // our own, unique per order: sent along where the CA has a field for it
+  // What the issuer's last certificate brought for this one (IssuedCertificate::subscription), or empty.
+  std::string subscription = {};
 };
 
 // The CA's view of an order, in RFC 8555's words, plus people.
@@ -56,6 +58,8 @@ bool is_forgotten(const Error& error);
 struct IssuedCertificate {
   Bytes leaf;                // DER
   std::vector<Bytes> chain;  // DER, leaf's issuer first, without the root
+  // JSON text private to the issuer, kept for its next order of the same certificate: an order that may bring more. Or empty.
+  std::string subscription = {};
 };
 
 class IssuerAccount;  // commercial_account.h
@@ -69,7 +73,8 @@ class Issuer {
 
   // Logs in at the CA and says as whom; places nothing.
   virtual Result<std::string> test_login() = 0;
-  // Places an order. Never called again for the same reference without find() first.
+  // Places an order. Never called again for the same reference without find() first, unless the error says that the CA was
+  // not reached at all: then nothing was sent.
   virtual Result<IssuerOrder> place(const Wanted& wanted) = 0;
   // Looks for an order that an interrupted place() may have left at the CA; `known` are CA references that are not it.
   virtual Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) = 0;

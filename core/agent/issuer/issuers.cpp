@@ -6,6 +6,7 @@
 #include "agent/issuer/commercial_issuer.h"
 #include "agent/issuer/digicert.h"
 #include "agent/issuer/sectigo.h"
+#include "agent/issuer/ssl_store.h"
 
 namespace evercert {
 
@@ -36,6 +37,7 @@ std::unique_ptr<CommercialApi> make(const IssuerSpec& spec, std::unique_ptr<Http
 MakeApi commercial_api_of(const IssuerSpec& spec) {
   if (spec.type == "certinext") return spec.purchase.api == "v2" ? make<CertinextV2> : make<CertinextV1>;
   if (spec.type == "sectigo") return make<Sectigo>;
+  if (spec.type == "ssl_store") return make<SslStore>;
   if (spec.type == "digicert") return make<DigiCert>;
   return nullptr;
 }
@@ -49,7 +51,7 @@ Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const Issuer
     return make_commercial_issuer(spec, make_api(spec, std::move(http), surroundings.clock), surroundings);
   }
   return Error{ErrorKind::configuration, "issuer " + spec.name + " is of type \"" + spec.type +
-                                             "\", which does not exist; use acme, certinext, sectigo or digicert"};
+                                             "\", which does not exist; use acme, certinext, sectigo, ssl_store or digicert"};
 }
 
 }  // namespace evercert

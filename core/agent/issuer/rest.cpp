@@ -77,6 +77,8 @@ Error RestClient::refused(ErrorKind kind, const std::string& what, std::string_v
 Result<RestAnswer> RestClient::send(const RestRequest& request) {
   HttpRequest http;
   http.method = request.method;
+  // An order that goes out a second time by itself, on a new connection, may be paid for twice.
+  http.once = request.method != "GET";
   http.uri = request.path.find("://") == std::string::npos ? base_ + request.path : request.path;
   http.headers = request.headers;
   http.headers.emplace_back("Accept", "application/json");
@@ -148,6 +150,12 @@ std::string pem_of_request(BytesView der) {
 
 std::string date_of(std::chrono::system_clock::time_point time) {
   return time_text(time, "%Y-%m-%d");
+}
+
+std::optional<std::chrono::system_clock::time_point> day_of(const std::string& text) {
+  std::tm parts{};
+  if (strptime(text.c_str(), "%Y-%m-%d", &parts) == nullptr) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(timegm(&parts));
 }
 
 std::string zoned_time_of(std::chrono::system_clock::time_point time) {

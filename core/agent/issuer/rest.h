@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -70,6 +71,8 @@ const Json& member_of(const Json& object, std::string_view member);
 std::string pem_of_request(BytesView der);
 // "2026-11-22".
 std::string date_of(std::chrono::system_clock::time_point time);
+// The day that a text begins with, "2026-11-22..."; nullopt: it begins otherwise.
+std::optional<std::chrono::system_clock::time_point> day_of(const std::string& text);
 // "2026-11-22T05:30:00+00:00".
 std::string zoned_time_of(std::chrono::system_clock::time_point time);
 std::string form_field(std::string_view text);  // application/x-www-form-urlencoded

@@ -86,6 +86,15 @@ Result<std::string> RestApi::reason_word(int reason, const char* RevocationReaso
   return Error{ErrorKind::configuration, rest_.who() + " takes only the reasons " + taken + "; say one of them"};
 }
 
+Result<std::string> CommercialApi::reissue(const Subscription& subscription, const Wanted&) {
+  return Error{ErrorKind::issuer_refused, title() + " cannot reissue the order " + subscription.order};
+}
+
+Result<std::optional<std::string>> CommercialApi::find_reissue(const Subscription&, const Wanted&,
+                                                               const std::vector<std::string>&) {
+  return std::optional<std::string>();
+}
+
 std::string code_of(const Error& error) {
   return error.problem ? error.problem->type : "";
 }

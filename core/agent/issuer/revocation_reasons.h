@@ -6,7 +6,7 @@
 
 namespace evercert {
 
-// A CA's word is null where it does not take the reason.
+// A CA's word is null where it does not take the reason. Which words The SSL Store knows is not documented; it takes a text.
 struct RevocationReason {
   int number;
   const char* name;
@@ -14,14 +14,15 @@ struct RevocationReason {
   const char* certinext_v2;
   const char* sectigo;
   const char* digicert;
+  const char* ssl_store;
 };
 
 inline constexpr std::array<RevocationReason, 6> revocation_reasons{
-    {{0, "unspecified", nullptr, nullptr, "0", "unspecified"},
-     {1, "keyCompromise", "1", "key-compromise", "1", "key_compromise"},
-     {3, "affiliationChanged", "3", "affiliation-changed", "3", "affiliation_changed"},
-     {4, "superseded", "4", "superseded", "4", "superseded"},
-     {5, "cessationOfOperation", "5", "cessation-of-operation", "5", "cessation_of_operation"},
-     {9, "privilegeWithdrawn", "9", "privilege-withdrawn", nullptr, nullptr}}};
+    {{0, "unspecified", nullptr, nullptr, "0", "unspecified", "unspecified"},
+     {1, "keyCompromise", "1", "key-compromise", "1", "key_compromise", "keyCompromise"},
+     {3, "affiliationChanged", "3", "affiliation-changed", "3", "affiliation_changed", "affiliationChanged"},
+     {4, "superseded", "4", "superseded", "4", "superseded", "superseded"},
+     {5, "cessationOfOperation", "5", "cessation-of-operation", "5", "cessation_of_operation", "cessationOfOperation"},
+     {9, "privilegeWithdrawn", "9", "privilege-withdrawn", nullptr, nullptr, "privilegeWithdrawn"}}};
 
 }  // namespace evercert

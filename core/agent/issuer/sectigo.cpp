@@ -142,6 +142,35 @@ Result<Json> Sectigo::validation_of(const std::string& order, const std::string&
   return Json(answer->front());
 }
 
+// What Certificate Manager calls to replace: the certificate changes, its number stays.
+Result<std::string> Sectigo::reissue(const Subscription& subscription, const Wanted& wanted) {
+  Json names = Json::array();
+  for (const auto& identifier : wanted.identifiers) names.push_back(identifier.value);
+  Json body{{"csr", pem_of_request(wanted.request)},
+            {"reason", "reissued, " + mark_of(wanted)},
+            {"commonName", wanted.identifiers.front().value},
+            {"subjectAlternativeNames", std::move(names)},
+            {"dcvMode", mode_word(spec_.challenge)}};
+  if (spec_.challenge == ChallengeKind::email) body["dcvEmail"] = spec_.purchase.email;
+  RestRequest request{"POST", std::string(ssl) + "/replace/" + subscription.order,
+                      "replace the certificate of the order " + subscription.order, std::move(body)};
+  request.once = true;
+  auto answer = get(request);
+  if (!answer) return answer.error();
+  return subscription.order;
+}
+
+Result<std::optional<std::string>> Sectigo::find_reissue(const Subscription& subscription, const Wanted&,
+                                                         const std::vector<std::string>&) {
+  auto detail = get({"GET", std::string(ssl) + "/" + subscription.order, "show the order " + subscription.order});
+  if (!detail) return detail.error();
+  // The reason of a replacement is not shown again. Nobody else knows the number, and one that is under way leaves Issued.
+  const std::string status = normal_word(loose_text(*detail, "status"));
+  const bool pending = status == "applied" || status == "requested" || status == "approved" || status == "saapproved";
+  const bool done = status == "issued" && !same_serial(subscription.serial, loose_text(*detail, "serialNumber"));
+  return pending || done ? std::optional<std::string>(subscription.order) : std::nullopt;
+}
+
 void Sectigo::add_validation(Progress& progress, const Json& validation) const {
   for (const auto& entry : member_of(member_of(validation, "dcvLog"), "log")) {
     progress.domains_known = true;

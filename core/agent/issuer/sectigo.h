@@ -20,6 +20,10 @@ class Sectigo : public RestApi {
   Result<std::string> test_login() override;
   Result<std::string> place(const Wanted& wanted) override;
   Result<std::optional<std::string>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
+  [[nodiscard]] bool can_reissue(const Subscription&, const Wanted&) const override { return true; }
+  Result<std::string> reissue(const Subscription& subscription, const Wanted& wanted) override;
+  Result<std::optional<std::string>> find_reissue(const Subscription& subscription, const Wanted& wanted,
+                                                  const std::vector<std::string>& known) override;
   Result<Progress> track(const std::string& order) override;
   Result<Task> task(const std::string& order, const std::string& name, ChallengeKind kind) override;
   Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "agent/net/http_client.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -135,7 +136,8 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
   return steps;
 }
 
-OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known)
+OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known,
+                           std::map<std::string, std::string> subscriptions)
     : parts_(parts) {
   record_.certificate = certificate.name;
   record_.identifiers = certificate.identifiers;
@@ -144,6 +146,7 @@ OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, cons
   record_.issuer_uri = parts.issuer.spec().uri;
   record_.our_reference = to_hex(random_bytes(16));
   record_.known = std::move(known);
+  record_.subscriptions = std::move(subscriptions);
   record_.history.push_back({parts.clock.now(), OrderState::planned});
 }
 
@@ -180,8 +183,9 @@ Result<StepResult> OrderMachine::place() {
   auto order = parts_.issuer.place(record_.wanted());
   if (!order) {
     const Error& error = order.error();
+    const bool unsent = error.problem && error.problem->type == server_unreachable;
     // No answer, or one that makes no sense: the order may exist, so the state stays `placing`.
-    if (error.kind == ErrorKind::connection || error.kind == ErrorKind::internal) return error;
+    if (!unsent && (error.kind == ErrorKind::connection || error.kind == ErrorKind::internal)) return error;
     if (auto entered = enter(OrderState::planned, Durability::process); !entered) return entered.error();
     return error;
   }
@@ -266,6 +270,11 @@ Result<StepResult> OrderMachine::finalize() {
 Result<StepResult> OrderMachine::collect() {
   auto issued = parts_.issuer.collect(*record_.order);
   if (!issued) return refused(issued.error());
+  // What the order may still bring is paid for: it is on disk before the certificate is anywhere.
+  if (!issued->subscription.empty() && record_.subscriptions[record_.issuer_uri] != issued->subscription) {
+    record_.subscriptions[record_.issuer_uri] = issued->subscription;
+    if (auto written = write(Durability::process); !written) return written.error();
+  }
   tell("issued", LogLevel::info, "the CA issued the certificate for " + names_of(record_.identifiers));
   StepResult result{Wait::ended};
   result.issued = std::move(issued).value();

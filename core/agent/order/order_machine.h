@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -44,8 +45,9 @@ class OrderMachine {
     Events& events;
   };
 
-  // A new order: nothing is made or written before the first step. `known` comes from the record before it.
-  OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known);
+  // A new order: nothing is made or written before the first step. `known` and `subscriptions` come from the record before it.
+  OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known,
+               std::map<std::string, std::string> subscriptions = {});
   // An order found on disk.
   OrderMachine(Parts parts, OrderRecord record);
 

@@ -146,6 +146,9 @@ OrderRecord record_from(const Json& json) {
   if (json.contains("order")) record.order = order_from(json.at("order"));
   for (const auto& challenge : json.at("challenges")) record.challenges.push_back(challenge_from(challenge));
   record.known = json.at("known").get<std::vector<std::string>>();
+  if (json.contains("subscriptions")) {
+    record.subscriptions = json.at("subscriptions").get<std::map<std::string, std::string>>();
+  }
   if (json.contains("problem")) record.problem = problem_from(json.at("problem"));
   record.attempts = json.at("attempts").get<unsigned>();
   for (const auto& mark : json.at("history")) {
@@ -174,7 +177,8 @@ bool is_open(OrderState state) {
 }
 
 Wanted OrderRecord::wanted() const {
-  return {certificate, identifiers, key, request, our_reference};
+  const auto running = subscriptions.find(issuer_uri);
+  return {certificate, identifiers, key, request, our_reference, running == subscriptions.end() ? "" : running->second};
 }
 
 std::string order_key(std::string_view certificate, KeyAlgorithm algorithm) {
@@ -199,6 +203,7 @@ Bytes to_bytes(const OrderRecord& record) {
             {"history", Json::array()}};
   for (const auto& identifier : record.identifiers) json["identifiers"].push_back(identifier_json(identifier));
   if (record.order) json["order"] = order_json(*record.order);
+  if (!record.subscriptions.empty()) json["subscriptions"] = record.subscriptions;
   for (const auto& challenge : record.challenges) json["challenges"].push_back(challenge_json(challenge));
   if (record.problem) json["problem"] = problem_json(*record.problem);
   for (const auto& mark : record.history) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,8 @@ struct OrderRecord {
   std::optional<IssuerOrder> order;
   std::vector<Challenge> challenges;
   std::vector<std::string> known;  // CA references of earlier orders, for Issuer::find
+  // By issuer_uri: what its last certificate brought (IssuedCertificate::subscription). Kept from order to order.
+  std::map<std::string, std::string> subscriptions;
   std::optional<Error> problem;
   unsigned attempts = 0;  // steps that failed
   struct Mark {

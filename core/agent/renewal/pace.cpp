@@ -34,13 +34,14 @@ Json failure_json(const Pace::Failure& failure) {
   return {{"kind", static_cast<int>(failure.kind)},
           {"message", failure.message},
           {"since", number_of(failure.since)},
-          {"in_a_row", failure.in_a_row}};
+          {"in_a_row", failure.in_a_row},
+          {"options", failure.options}};
 }
 
 Pace::Failure failure_from(const Json& json) {
   const int kind = std::clamp(json.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::dns));
   return {static_cast<ErrorKind>(kind), json.at("message").get<std::string>(), time_of(json.at("since")),
-          json.at("in_a_row").get<unsigned>()};
+          json.at("in_a_row").get<unsigned>(), json.value("options", "")};
 }
 
 Json json_of(const Pace& pace) {

@@ -22,6 +22,7 @@ struct Pace {
     std::string message;
     Time since;             // the first of the row
     unsigned in_a_row = 0;  // of this kind
+    std::string options{};  // IssuerSeat::options then; empty: a correction of them ends no pause
   };
   std::optional<Failure> failure;
   Time next_attempt;             // no step before it

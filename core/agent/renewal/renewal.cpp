@@ -56,6 +56,8 @@ Workers::Again Renewal::run() {
 
 std::optional<Workers::Again> Renewal::load(Time now) {
   pace_ = parts_.paces.load(certificate_.name, key_.algorithm);
+  // Each start may bring the configuration that was missing.
+  if (pace_.failure && pace_.failure->kind == ErrorKind::configuration) pace_.next_attempt = Time();
   {
     const std::lock_guard lock(mutex_);
     issues_ = pace_.issues_for(certificate_.identifiers);
@@ -71,8 +73,10 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     return Workers::Again{now + std::chrono::seconds(5)};
   }
   loaded_ = true;
+  if (is_corrected()) pace_.next_attempt = Time();
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
+  subscriptions_ = (*record)->subscriptions;
   if (!is_open((*record)->state)) return std::nullopt;
 
   seat_ = parts_.seat((*record)->issuer);
@@ -197,7 +201,13 @@ Workers::Again Renewal::consider(Time now) {
     return {};
   }
   if (const auto blocked = seat_->budget->blocked_until(job_, now)) {
-    show("", *blocked, "the issuer cannot be reached");
+    // Another order probes; what it finds counts for all.
+    const Error away{ErrorKind::connection, "the issuer cannot be reached"};
+    if (choose_issuer(away)) {
+      pace_.next_attempt = *blocked;
+      return {move_on(name, away, now)};
+    }
+    show("", *blocked, away.message);
     return {*blocked};
   }
   const auto lifetime = installed ? std::optional<Lifetime>(installed->lifetime) : std::nullopt;
@@ -207,7 +217,7 @@ Workers::Again Renewal::consider(Time now) {
     return {};
   }
   has_place_ = true;
-  machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_);
+  machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_, subscriptions_);
   polling_.end();
   retry_at_.reset();
   hits_told_ = false;
@@ -350,6 +360,7 @@ Workers::Again Renewal::publish(Time now) {
   // When this write fails the record says `valid` still; who reads it finds the key in the newest bundle.
   static_cast<void>(machine_->published().has_value());
   known_ = machine_->record().known;
+  subscriptions_ = machine_->record().subscriptions;
   {
     const std::lock_guard lock(mutex_);
     // Who has seen this one served may have asked for the next already.

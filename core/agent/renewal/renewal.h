@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,6 +23,8 @@ struct IssuerSeat {
   std::shared_ptr<Issuer> issuer;
   ChallengeSolver* solver = nullptr;
   std::shared_ptr<Budget> budget;
+  // Digest of the issuer's options: what somebody corrected is tried at once.
+  std::string options{};
 };
 
 // What is published now for this key.
@@ -119,6 +122,8 @@ class Renewal {
   void tell(const char* name, LogLevel level, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields = {});
   void show(const std::string& now_text, std::optional<Time> next, const std::string& why);
+  // The issuer's options are others than those with which it failed, so the pause for people is over.
+  [[nodiscard]] bool is_corrected();
   [[nodiscard]] OrderMachine::Parts machine_parts() const;
   [[nodiscard]] double share_left(Time now) const;
 
@@ -133,6 +138,7 @@ class Renewal {
   std::optional<IssuerSeat> seat_;
   std::unique_ptr<OrderMachine> machine_;
   std::vector<std::string> known_;
+  std::map<std::string, std::string> subscriptions_;
   std::optional<IssuedCertificate> issued_;
   Polling polling_;
   std::optional<Time> retry_at_;

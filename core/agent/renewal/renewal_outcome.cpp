@@ -26,7 +26,9 @@ bool is_answer(ErrorKind kind) {
 // --- failures ---
 
 Workers::Again Renewal::step_failed(const Error& error, Time now) {
-  const bool open = machine_ && (is_open(machine_->state()) || issued_);
+  // Where nothing was sent there is nothing to keep but time: key and request are as good for the next try.
+  const bool unsent = machine_ && machine_->state() == OrderState::planned && problem_word(error) == "unreachable";
+  const bool open = machine_ && (is_open(machine_->state()) || issued_ || (unsent && certificate_.issuers.size() < 2));
   std::optional<Time> probe;
   if (seat_ && error.kind == ErrorKind::connection) {
     if (seat_->budget->failed(job_, now, parts_.random(), problem_word(error) == "unreachable")) {
@@ -112,6 +114,8 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->kind = error.kind;
   pace_.failure->message = error.message;
   ++pace_.failure->in_a_row;
+  // Who cancelled an order does not want it back because an option has changed.
+  pace_.failure->options = seat_ && problem_word(error) != cancelled_word ? seat_->options : "";
   const double left = share_left(now);
   bool emergency = false;
   {
@@ -164,6 +168,15 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
   const std::lock_guard lock(mutex_);
   view_.failure = shown;
   return at;
+}
+
+bool Renewal::is_corrected() {
+  if (!pace_.failure || pace_.failure->options.empty()) return false;
+  const auto kind = pace_.failure->kind;
+  if (kind != ErrorKind::action_required && kind != ErrorKind::configuration) return false;
+  const auto& issuers = certificate_.issuers;
+  const auto seat = parts_.seat(issuers[pace_.issuer_index % issuers.size()]);
+  return seat && seat->options != pace_.failure->options;
 }
 
 // The process before us published and ended before it wrote so down: the guard must know of it all the same.

@@ -256,6 +256,28 @@ bool send_all(int socket, std::string_view text, SteadyTime deadline) {
   return true;
 }
 
+// Our own addresses, since not all readers understand the short form for connections of unknown origin.
+std::string proxy_line(int socket) {
+  const auto spelled = [&](auto name_of, std::string& family) -> std::pair<std::string, std::string> {
+    sockaddr_storage address{};
+    socklen_t length = sizeof address;
+    char host[NI_MAXHOST];
+    char port[NI_MAXSERV];
+    if (name_of(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) return {};
+    if (address.ss_family != AF_INET && address.ss_family != AF_INET6) return {};
+    if (::getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host, sizeof host, port, sizeof port,
+                      NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+      return {};
+    family = address.ss_family == AF_INET ? "TCP4" : "TCP6";
+    return {host, port};
+  };
+  std::string family;
+  const auto [own, own_port] = spelled(::getsockname, family);
+  const auto [other, other_port] = spelled(::getpeername, family);
+  if (own.empty() || other.empty()) return "PROXY UNKNOWN\r\n";
+  return "PROXY " + family + " " + own + " " + other + " " + own_port + " " + other_port + "\r\n";
+}
+
 }  // namespace
 
 Result<ProofOutcome> prove(const ProofAddress& address, const std::string& server_name, KeyAlgorithm algorithm,
@@ -270,7 +292,7 @@ Result<ProofOutcome> prove(const ProofAddress& address, const std::string& serve
     return socket.error().with_prefix(asked);
   }
   // A listener that expects the PROXY protocol drops connections without its first line.
-  if (address.proxy_protocol && !send_all(socket->get(), "PROXY UNKNOWN\r\n", deadline)) {
+  if (address.proxy_protocol && !send_all(socket->get(), proxy_line(socket->get()), deadline)) {
     return Error{ErrorKind::connection, asked + ": it closed the connection"};
   }
   Seen seen;

@@ -89,7 +89,8 @@ std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
     events_.tell(std::move(event));
     return std::nullopt;
   }
-  IssuerSeat seat{std::move(issuer).value(), solver.get(), std::make_shared<Budget>(spec.max_orders)};
+  IssuerSeat seat{std::move(issuer).value(), solver.get(), std::make_shared<Budget>(spec.max_orders),
+                  to_hex(sha256(bytes_of(text)))};
   solvers_.push_back(std::move(solver));
   seats_.emplace(text, seat);
   return seat;

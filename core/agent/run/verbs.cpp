@@ -151,7 +151,8 @@ void Verbs::work(ControlServer::Client client, std::function<Result<std::string>
   leader_.workers().add(job, at_once, ground_.clock.now(),
                         [this, client, action = std::move(action), alive = std::weak_ptr<bool>(alive_)]() -> Workers::Again {
                           const auto outcome = action();
-                          const bool person = !outcome && outcome.error().kind == ErrorKind::action_required;
+                          const bool person = !outcome && (outcome.error().kind == ErrorKind::action_required ||
+                                                           outcome.error().kind == ErrorKind::configuration);
                           const int exit = outcome ? exit_done : person ? exit_person : exit_failed;
                           const std::string message = outcome ? *outcome : outcome.error().message;
                           ground_.loop.post([this, client, exit, message, alive] {

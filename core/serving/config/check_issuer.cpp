@@ -101,10 +101,10 @@ class IssuerReading {
     const Setting* const setting = reader_.find("type");
     if (setting == nullptr) return;
     spec_.type = setting->words[0];
-    static constexpr std::string_view types[] = {"acme", "certinext", "sectigo", "digicert"};
+    static constexpr std::string_view types[] = {"acme", "certinext", "sectigo", "ssl_store", "digicert"};
     if (std::find(std::begin(types), std::end(types), spec_.type) != std::end(types)) return;
-    reader_.blame(*setting,
-                  "type: " + in_quotes(spec_.type) + " is not known here; write type acme, certinext, sectigo or digicert");
+    reader_.blame(*setting, "type: " + in_quotes(spec_.type) +
+                                " is not known here; write type acme, certinext, sectigo, ssl_store or digicert");
     spec_.type = "acme";
   }
 
@@ -113,8 +113,26 @@ class IssuerReading {
     static constexpr std::string_view of_acme[] = {"account_key", "contact",    "external_account_key",   "preferred_chain",
                                                    "profile",     "state_path", "accept_terms_of_service"};
     static constexpr std::string_view of_all_others[] = {"secret", "product", "organization", "term", "comments"};
-    static constexpr std::string_view of_certinext[] = {"api",  "token_uri", "requester",       "technical_contact", "signer",
-                                                        "tags", "www",       "validation_name", "validation_file"};
+    // Who else knows an option that not all of them have.
+    struct Shared {
+      std::string_view option;
+      std::string_view types;
+    };
+    static constexpr Shared shared[] = {{"api", "certinext"},
+                                        {"token_uri", "certinext"},
+                                        {"signer", "certinext"},
+                                        {"tags", "certinext"},
+                                        {"validation_name", "certinext"},
+                                        {"validation_file", "certinext"},
+                                        {"requester", "certinext ssl_store"},
+                                        {"technical_contact", "certinext ssl_store"},
+                                        {"www", "certinext ssl_store"},
+                                        {"account", "certinext sectigo ssl_store"},
+                                        {"recipients", "certinext sectigo"},
+                                        {"group", "certinext digicert"},
+                                        {"customer", "sectigo"},
+                                        {"low_balance", "certinext ssl_store"},
+                                        {"custom_field", "sectigo digicert ssl_store"}};
     const bool acme = spec_.type == "acme";
     const auto refuse = [&](std::string_view option) {
       if (const Setting* const setting = reader_.find(option))
@@ -124,16 +142,9 @@ class IssuerReading {
       std::for_each(std::begin(of_all_others), std::end(of_all_others), refuse);
     else
       std::for_each(std::begin(of_acme), std::end(of_acme), refuse);
-    const bool certinext = spec_.type == "certinext";
-    const bool sectigo = spec_.type == "sectigo";
-    const bool digicert = spec_.type == "digicert";
-    if (!certinext) std::for_each(std::begin(of_certinext), std::end(of_certinext), refuse);
-    if (!certinext && !sectigo) refuse("account");
-    if (!certinext && !sectigo) refuse("recipients");
-    if (!certinext && !digicert) refuse("group");
-    if (!sectigo) refuse("customer");
-    if (!certinext && spec_.type != "ssl_store") refuse("low_balance");
-    if (!sectigo && !digicert) refuse("custom_field");
+    for (const Shared& one : shared) {
+      if (one.types.find(spec_.type) == std::string_view::npos) refuse(one.option);
+    }
   }
 
   void read_caa_identities() {

@@ -19,6 +19,25 @@ constexpr std::array<Method, 3> methods{
     {{"http-file", ChallengeKind::http_file}, {"dns-txt", ChallengeKind::dns_txt}, {"dns-cname", ChallengeKind::dns_cname}}};
 constexpr std::string_view mail_prefix = "email:";
 
+// What The SSL Store wants to know of the organization, in its own words.
+constexpr std::array<std::string_view, 17> company_fields{"OrganizationName",
+                                                          "DUNS",
+                                                          "Division",
+                                                          "IncorporatingAgency",
+                                                          "RegistrationNumber",
+                                                          "JurisdictionCity",
+                                                          "JurisdictionRegion",
+                                                          "JurisdictionCountry",
+                                                          "AddressLine1",
+                                                          "AddressLine2",
+                                                          "AddressLine3",
+                                                          "City",
+                                                          "Region",
+                                                          "PostalCode",
+                                                          "Country",
+                                                          "Fax",
+                                                          "LocalityName"};
+
 bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -67,6 +86,8 @@ class PurchaseReading {
       read_sectigo();
     else if (spec_.type == "digicert")
       read_digicert();
+    else if (spec_.type == "ssl_store")
+      read_ssl_store();
     else
       read_certinext();
   }
@@ -107,6 +128,37 @@ class PurchaseReading {
     const bool decimal = point == std::string::npos || (is_number(amount.substr(point + 1)) && amount.size() - point <= 3);
     if (!is_number(amount.substr(0, point)) || !decimal || amount.size() > 12)
       reader_.blame(*setting, "low_balance: " + in_quotes(amount) + " is no amount; write a number, for example 250 or 99.50");
+  }
+
+  void read_ssl_store() {
+    constexpr unsigned months = 60;
+    purchase_.term = 12;
+    reader_.read_number("term", 1, months, purchase_.term);
+    read_number_words("organization");
+    read_people();
+    reader_.read_switch("www", purchase_.www);
+    read_custom_fields();
+    for (const char* option : {"requester", "technical_contact"})
+      if (const Setting* const setting = reader_.find(option);
+          setting != nullptr && setting->words[0].find(' ') == std::string::npos)
+        reader_.blame(*setting, std::string(option) + ": The SSL Store wants a first and a last name; write both, in quotes");
+    const Setting* const fields = reader_.find("custom_field");
+    for (const auto& [name, value] : purchase_.custom_fields)
+      if (std::find(company_fields.begin(), company_fields.end(), name) == company_fields.end())
+        reader_.blame(*fields,
+                      "custom_field: The SSL Store has no " + in_quotes(name) +
+                          "; it knows OrganizationName, AddressLine1, City, Region, PostalCode, Country and others that " +
+                          "docs/how-to/buy-certificates.md lists");
+    // Behind its products is one CA or the other, and they differ in what they look for.
+    const bool digicert = purchase_.product.starts_with("digi");
+    const bool by_text =
+        std::find(spec_.challenges.begin(), spec_.challenges.end(), ChallengeKind::dns_txt) != spec_.challenges.end();
+    if (by_text && !digicert)
+      reader_.error("challenge", "challenge: Sectigo, which is behind " + in_quotes(purchase_.product) +
+                                     ", looks for no TXT record; write dns-cname");
+    if (!purchase_.organization.empty() && !digicert)
+      reader_.error("organization", "organization: only DigiCert's products take the number of an organization; for " +
+                                        in_quotes(purchase_.product) + " write custom_field OrganizationName and its address");
   }
 
   void read_number_words(std::string_view option) {

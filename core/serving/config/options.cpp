@@ -66,9 +66,10 @@ constexpr Option table[] = {
     {"server", Scope::global, ValueKind::word, 1, 1, false, "NAME/VERSION", "", "The server that this configuration is for.",
      true},
 
-    {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme | certinext | sectigo | digicert", "acme",
-     "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext, Sectigo Certificate Manager or "
-     "DigiCert CertCentral."},
+    {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme | certinext | sectigo | ssl_store | digicert", "acme",
+     "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext, Sectigo Certificate Manager, The "
+     "SSL "
+     "Store or DigiCert CertCentral."},
     {"uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
      "The issuer's ACME directory, or the base of the CA's API. Required; https, except on loopback."},
     {"account_key", Scope::issuer, ValueKind::word, 1, 1, false, "ALGORITHM[:SIZE] | FILE", "ecdsa:256",
@@ -78,7 +79,7 @@ constexpr Option table[] = {
     {"challenge", Scope::issuer, ValueKind::words, 1, 4, false,
      "http-01 | dns-01 | http-file | dns-txt | dns-cname | email:ADDRESS ...", "http-01",
      "How control over a name is shown to the issuer. ACME knows http-01 and dns-01. certinext knows http-file, "
-     "dns-txt and email, digicert also dns-cname, several in the order to try them; sectigo takes one of these. "
+     "dns-txt and email, digicert and ssl_store also dns-cname, several in the order to try them; sectigo takes one of these. "
      "http-file is their default. Those by DNS need dns_update or dns_program. Wildcards need one by DNS or mail."},
     {"common_name_in_csr", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
      "Puts the first name into the request's subject as well, for issuers that insist on it."},
@@ -104,8 +105,7 @@ constexpr Option table[] = {
      "the file that holds the password, unreadable for others."},
     {"caa_identity", Scope::issuer, ValueKind::words, 1, 0, true, "DOMAIN...", "",
      "Under which names the CA looks for itself in CAA records, as its practice statement says. With it, nothing is ordered "
-     "that the "
-     "records forbid."},
+     "that the records forbid. ACME issuers mostly say theirs themselves."},
     {"timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "30",
      "How long a whole request to the issuer may take."},
     {"connect_timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "10",
@@ -113,11 +113,11 @@ constexpr Option table[] = {
     {"api", Scope::issuer, ValueKind::word, 1, 1, false, "v1 | v2", "v1",
      "Which of the CA's interfaces is spoken: of CERTInext, v1 goes with an access key, v2 with an OAuth client."},
     {"account", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
-     "Who we are at the CA: for CERTInext the account number, for Sectigo the login name."},
+     "Who we are at the CA: for CERTInext the account number, for Sectigo the login name, for The SSL Store the partner code."},
     {"customer", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
      "The last part of the address at which one logs in to Sectigo Certificate Manager."},
     {"secret", Scope::issuer, ValueKind::word, 1, 1, false, "FILE | credential:NAME | environment:NAME", "",
-     "The access key, client secret, password or API key of the account: in a file unreadable for others, in a "
+     "The access key, client secret, password, token or API key of the account: in a file unreadable for others, in a "
      "credential of the service manager, or in a variable of the server's environment."},
     {"token_uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
      "Where access tokens are fetched, if not at oauth/token below uri."},
@@ -128,12 +128,14 @@ constexpr Option table[] = {
      "The group of the account that the order belongs to; CertCentral calls it division."},
     {"organization", Scope::issuer, ValueKind::word, 1, 1, false, "NUMBER", "",
      "The organization by its number at the CA: for CERTInext and CertCentral one that was vetted before, where the "
-     "certificate names one; Sectigo wants it with each order."},
+     "certificate names one; Sectigo wants it with each order; of The SSL Store for DigiCert's products."},
     {"term", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "",
      "How long is ordered for: for CERTInext and CertCentral in years (1 by default), for Sectigo in days as the "
-     "profile has them."},
+     "profile has them, for The SSL Store in months (12 by default)."},
     {"requester", Scope::issuer, ValueKind::words, 2, 4, false, "NAME ADDRESS [+CC-PHONE [TITLE]]", "",
-     "Who orders. The mail address must be one that the CA knows as a user of the account."},
+     "Who orders. For CERTInext the mail address must be one that it knows as a user of the account; The SSL Store takes the "
+     "person "
+     "as administrative contact and wants first and last name."},
     {"technical_contact", Scope::issuer, ValueKind::words, 2, 4, false, "NAME ADDRESS [+CC-PHONE [TITLE]]", "",
      "Whom the CA may ask about technical matters. Without it, the requester."},
     {"signer", Scope::issuer, ValueKind::words, 3, 3, false, "NAME PLACE IP-ADDRESS", "",
@@ -144,7 +146,9 @@ constexpr Option table[] = {
     {"tags", Scope::issuer, ValueKind::words, 1, 0, true, "TAG...", "",
      "Tags that the order carries at the CA, beside one of ours."},
     {"custom_field", Scope::issuer, ValueKind::words, 2, 0, true, "NAME VALUE...", "",
-     "A field of the customer's own that Sectigo (by name) or CertCentral (by number) wants filled in with each order."},
+     "A field of the customer's own that Sectigo (by name) or CertCentral (by number) wants filled in with each order; for The "
+     "SSL "
+     "Store what it wants to know of the organization, by its own names: OrganizationName, City, Country and others."},
     {"recipients", Scope::issuer, ValueKind::words, 1, 0, true, "ADDRESS...", "",
      "Further mail addresses that the CA tells of the order (CERTInext v2, Sectigo)."},
     {"low_balance", Scope::issuer, ValueKind::word, 1, 1, false, "AMOUNT", "",

@@ -1,8 +1,11 @@
 // Keys kept as bytes in our own sealed files.
+#include <openssl/decoder.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "serving/key/key_provider.h"
 
@@ -19,6 +22,34 @@ Result<Secret> to_pkcs8(EVP_PKEY* key) {
   const long size = BIO_get_mem_data(memory.get(), &begin);
   return Secret(Bytes(begin, begin + size));
 }
+
+// OpenSSL 3.0 looks through everything it can decode whenever a key is to be read: twenty times the work of reading it. So this
+// is done once for each process.
+class KeyReader {
+ public:
+  KeyReader()
+      : decoder_(OSSL_DECODER_CTX_new_for_pkey(&key_, "DER", "PrivateKeyInfo", nullptr, EVP_PKEY_KEYPAIR, nullptr, nullptr)) {}
+
+  // `at` is moved behind what was read. Null: OpenSSL's error queue says why.
+  KeyHandle read(BytesView& at) {
+    const std::lock_guard lock(mutex_);
+    const std::uint8_t* begin = at.data();
+    std::size_t left = at.size();
+    if (!decoder_ || OSSL_DECODER_from_data(decoder_.get(), &begin, &left) != 1) return nullptr;
+    at = at.last(left);
+    return KeyHandle(std::exchange(key_, nullptr));
+  }
+
+  static KeyReader& of_this_process() {
+    static KeyReader reader;
+    return reader;
+  }
+
+ private:
+  std::mutex mutex_;
+  EVP_PKEY* key_ = nullptr;  // where the decoder puts what it reads
+  DecoderHandle decoder_;
+};
 
 class FileKeys : public KeyProvider {
  public:
@@ -41,14 +72,10 @@ class FileKeys : public KeyProvider {
       return Error{ErrorKind::key_provider, reference.empty() ? "a private key cannot be opened: there are no bytes"
                                                               : "the private key \"" + reference + "\" does not lie in a file"};
     }
-    const std::uint8_t* at = bytes.view().data();
-    // Not d2i_AutoPrivateKey: it tries every kind of key there is.
-    const KeyInformationHandle information(d2i_PKCS8_PRIV_KEY_INFO(nullptr, &at, static_cast<long>(bytes.view().size())));
-    KeyHandle key(information ? EVP_PKCS82PKEY(information.get()) : nullptr);
+    BytesView at = bytes.view();
+    KeyHandle key = KeyReader::of_this_process().read(at);
     if (!key) return openssl_error(ErrorKind::key_provider, "a private key cannot be read");
-    if (at != bytes.view().data() + bytes.view().size()) {
-      return Error{ErrorKind::key_provider, "a private key cannot be read: other bytes follow it"};
-    }
+    if (!at.empty()) return Error{ErrorKind::key_provider, "a private key cannot be read: other bytes follow it"};
     return PrivateKey{std::move(key), bytes, {}};
   }
 };

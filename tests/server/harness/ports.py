@@ -7,6 +7,8 @@ ACME, ACME_MANAGEMENT, DNS, DNS_CONTROL = (BASE + i for i in range(4))
 # A second CA with other settings, beside the shared one.
 OTHER_ACME, OTHER_MANAGEMENT = BASE + 4, BASE + 5
 FAULT = BASE + 6
+# Between a server and its CA.
+LINK, PROXY = BASE + 7, BASE + 8
 # Where the CA knocks.
 HTTP, TLS = BASE + 10, BASE + 11
 STATUS = BASE + 12

@@ -1,0 +1,187 @@
+"""The SSL Store on nginx, against the simulated one: products of Sectigo and of DigiCert."""
+import pytest
+
+from harness import processes, tls, ports
+from harness.nginx import host
+from harness.shop import Shop, name_server
+from harness.waiting import wait_for
+
+
+@pytest.fixture
+def shop(folder, dns):
+    one = Shop("ssl_store", folder)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def ca(shop):
+    return shop.ca
+
+
+@pytest.fixture
+def store(nginx, shop):
+    def make(http, options="", **wanted):
+        return nginx(http, pebble=None, global_extra=shop.issuer(**wanted) + options)
+    return make
+
+
+@pytest.mark.parametrize("product", ["positivessl", "digi_rapidssl"])
+def test_a_certificate_of_either_ca_behind_it_is_bought_proved_by_file_and_served(store, shop, ca, product):
+    site = store(host("www.store.test"), product=product).start()
+    site.audit.wait("served", "www.store.test", timeout=60)
+    assert shop.is_trusted("www.store.test") and len(ca.orders()) == 1
+    order = ca.order(ca.orders()[0]["id"])
+    assert order["dcv"]["www.store.test"]["method"] == "HTTP" and order["reference"].startswith("evercert-")
+
+
+def test_several_names_are_bought_in_one_order(store, ca):
+    site = store(host(["several.test", "www.several.test", "mail.several.test"]), product="positivemdcssl").start()
+    site.audit.wait("served", "several.test", timeout=60)
+    assert set(tls.leaf_at(ports.TLS, "mail.several.test").names) == {"several.test", "www.several.test", "mail.several.test"}
+    assert len(ca.orders()) == 1
+
+
+@pytest.mark.parametrize("product, challenge", [("positivesslwildcard", "dns-cname"), ("digi_rapidssl_wc", "dns-txt"), ("digi_rapidssl_wc", "dns-cname")])
+def test_a_wildcard_is_proved_by_a_record(store, shop, product, challenge):
+    server = name_server(shop, "store.test")
+    try:
+        site = store(host("*.store.test", http=False), options=server.options, product=product, extra="challenge %s;" % challenge).start()
+        site.audit.wait("served", "*.store.test", timeout=60)
+    finally:
+        server.close()
+
+
+def test_a_company_is_named_where_the_product_wants_one(store, ca):
+    fields = "custom_field OrganizationName 'Example Limited' City Exampleton Country XX;"
+    site = store(host("company.test"), product="sectigoovssl", extra=fields).start()
+    site.audit.wait("served", "company.test", timeout=60)
+    assert "Example Limited" in tls.leaf_at(ports.TLS, "company.test").x509.subject.rfc4514_string()
+
+
+def test_a_renewal_is_a_reissue_of_the_running_order(store, ca, evercert):
+    site = store(host("renewed.test"), term=12).start()
+    site.audit.wait("served", "renewed.test", timeout=60)
+    first = tls.leaf_at(ports.TLS, "renewed.test")
+    evercert.renew("renewed.test", timeout=60)
+    second = tls.leaf_at(ports.TLS, "renewed.test")
+    assert first.serial != second.serial and len(ca.orders()) == 1
+
+
+def test_vetting_by_people_is_waited_for(store, ca, evercert):
+    ca.settings(approval="manual")
+    store(host("vetted.test")).start()
+    certificate = evercert.wait_state("vetted.test", "action_required", timeout=90)
+    assert "portal" in certificate["problem"]["message"] and certificate["problem"]["since"]
+    ca.act(ca.orders()[0]["id"], "approve")
+    evercert.renew("vetted.test", timeout=60)
+    assert len(ca.orders()) == 1
+
+
+def test_a_mail_is_answered_by_a_person(store, ca, evercert):
+    store(host("mail.test"), extra="challenge email:admin@mail.test;").start()
+    certificate = evercert.wait_state("mail.test", "action_required", timeout=60)
+    assert "admin@mail.test" in certificate["problem"]["message"]
+    ca.act(ca.orders()[0]["id"], "mail", domain="mail.test")
+    evercert.renew("mail.test", timeout=60)
+
+
+@pytest.mark.slow
+def test_where_a_file_is_not_found_the_record_is_tried_next(store, shop, ca):
+    # Nothing of ours listens where the CA knocks.
+    ca.settings(http_port=ports.FREE, recheck_seconds=1)
+    server = name_server(shop, "store.test")
+    try:
+        site = store(host("fallback.store.test"), options=server.options, extra="challenge http-file dns-cname;").start()
+        site.audit.wait("validation_method_changed", timeout=150)
+        site.audit.wait("served", "fallback.store.test", timeout=60)
+        assert len(ca.orders()) == 1
+    finally:
+        server.close()
+
+
+def test_an_order_is_cancelled_and_its_money_asked_back(store, ca, evercert):
+    ca.settings(approval="manual")
+    site = store(host("cancelled.test")).start()
+    site.audit.wait("order_placed", "cancelled.test")
+    assert evercert.run("cancel", "cancelled.test").returncode == 0
+    site.audit.wait("order_cancelled")
+    assert [order["state"] for order in ca.orders()] == ["Cancelled"]
+
+
+def test_a_revocation_reaches_the_ca_with_its_reason(store, ca, evercert):
+    site = store(host("revoked.test")).start()
+    site.audit.wait("served", "revoked.test", timeout=60)
+    done = evercert.run("revoke", "revoked.test", "--reason", "keyCompromise", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert ca.orders()[0]["state"] == "Cancelled" and ca.counts()["order/certificaterevokerequest"] == 1
+
+
+def test_an_order_whose_answer_was_lost_is_found_by_our_mark(store, ca):
+    ca.fault("drop_after", match="order/neworder")
+    site = store(host("lost.test")).start()
+    site.audit.wait("served", "lost.test", timeout=60)
+    assert len(ca.orders()) == 1
+
+
+def test_a_kill_between_order_and_record_makes_no_second_order(store, ca):
+    ca.settings(answer_seconds=3)  # time to die while the CA answers
+    site = store(host("killed.test")).start()
+    wait_for(lambda: len(ca.orders()) == 1, "the order to arrive")
+    processes.kill(site.agent())
+    ca.settings(answer_seconds=0)
+    site.audit.wait("served", "killed.test", timeout=90)
+    assert len(ca.orders()) == 1
+
+
+@pytest.mark.parametrize("wanted, said", [(dict(secret="wrong"), "secret"), (dict(product="no_such"), "product"), (dict(term=7), "term")])
+def test_what_is_wrong_with_our_settings_is_said_and_costs_nothing(store, shop, ca, evercert, wanted, said):
+    store(host("wrong.test"), **wanted).start()
+    problem = evercert.wait_problem("wrong.test", timeout=40)
+    assert said in problem["message"] and shop.secret not in problem["message"], problem
+    assert len(ca.orders()) == 0
+
+
+def test_an_exhausted_balance_is_a_matter_for_a_person(store, ca, evercert):
+    ca.settings(balance=0)
+    store(host("poor.test")).start()
+    certificate = evercert.wait_state("poor.test", "action_required", timeout=60)
+    assert "account" in certificate["problem"]["message"] and len(ca.orders()) == 0
+
+
+@pytest.mark.parametrize("fault, options", [("html", dict(status=503)), ("truncated", {}), ("drop", {})])
+def test_an_order_gets_over_a_ca_that_is_out_of_order(store, ca, fault, options):
+    for operation in ("order/neworder", "order/status", "order/download"):
+        ca.fault(fault, match=operation, **options)
+    site = store(host("rough.test")).start()
+    site.audit.wait("served", "rough.test", timeout=120)
+    assert len(ca.orders()) == 1
+
+
+def test_a_login_is_tested_by_a_call_that_refuses_a_wrong_token(store, ca, evercert):
+    ca.settings(approval="manual")
+    site = store(host("login.test")).start()
+    site.audit.wait("order_placed", "login.test")
+    done = evercert.run("test", "issuer", "shop")
+    assert done.returncode == 0 and ca.partner_code in done.stdout, done.stdout + done.stderr
+
+
+def test_a_wrong_token_fails_the_test_of_the_login(store, evercert):
+    store(host("login.test"), secret="wrong").start()
+    evercert.wait_problem("login.test")
+    done = evercert.run("test", "issuer", "shop")
+    assert done.returncode != 0 and "secret" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("wanted, said", [
+    (dict(requester="Team ops@example.com +91-8012345678"), "first and a last name"),
+    (dict(requester=None), "has no requester"),
+    (dict(organization="81"), "only DigiCert"),
+    (dict(extra="custom_field Colour green;"), "Colour"),
+    (dict(extra="challenge dns-txt;", options="evercert_dns_program /bin/true;"), "dns-cname"),
+    (dict(extra="recipients a@b.c;"), "recipients is no option"),
+])
+def test_what_is_wrong_with_the_options_is_said_with_file_and_line(store, wanted, said):
+    site = store(host("check.test"), **wanted)
+    code, answer = site.test()
+    assert code != 0 and said in answer and site.configuration + ":" in answer, answer
