@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from harness import csr
 from harness.authority import write_private
 from harness.nginx import host
-from harness.simulator import Simulator
+from harness.shop import Shop
 
 COUNT = int(os.environ.get("EVERCERT_BENCH_ORDERS", "10000"))
 KEYS = 20
@@ -30,14 +30,12 @@ def key_and_request(folder, name):
 def measure(stack, report):
     folder = stack.place()
     names = ["bound%02d.test" % number for number in range(KEYS)]
-    requests = [key_and_request(folder, name) for name in names]
-    ca = Simulator("certinext", folder)
-    secret = os.path.join(folder, "secret")
-    write_private(secret, ca.access_key.encode())
-    block = ('evercert_issuer bought { type certinext; uri %s; account %s; secret %s; product 842; order off; requester "Web Team" '
-             'ops@example.com +91-8012345678; signer "Web Team" Chennai 8.8.8.8; ssl_trusted_certificate %s; }'
-             % (ca.v1, ca.account_number, secret, ca.tls_ca_file))
-    site = stack.nginx(host(names, "evercert each;"), pebble=None, global_extra=block)
+    keys = os.path.join(folder, "keys")
+    os.makedirs(keys)
+    requests = [key_and_request(keys, name) for name in names]
+    shop = Shop("certinext", folder)
+    ca = shop.ca
+    site = stack.nginx(host(names, "evercert each;"), pebble=None, global_extra=shop.issuer("bought", extra="order off;"))
     try:
         ca.seed(count=COUNT, expired=500, revoked=200, rejected=100, csrs=requests)
         site.start()
@@ -45,7 +43,7 @@ def measure(stack, report):
         agent = evercert.status()["agent"]["pid"]
         before = peak_mib(agent)
         begin = time.monotonic()
-        done = evercert.run("import", "issuer", "bought", "--key", folder, timeout=1800)
+        done = evercert.run("import", "issuer", "bought", "--key", keys, timeout=1800)
         seconds = time.monotonic() - begin
         assert done.returncode == 0, done.stdout + done.stderr[-2000:]
         assert "%d taken over" % KEYS in done.stdout, done.stdout
@@ -55,8 +53,8 @@ def measure(stack, report):
         report.note("%.0f MiB before; %.0f s, %d requests for %d orders and %d certificates taken over; progress told %d times"
                     % (before, seconds, sum(ca.counts().values()), COUNT + 800, KEYS, progress))
         again = time.monotonic()
-        assert "0 downloads" in evercert.run("import", "issuer", "bought", "--key", folder, timeout=600).stdout
+        assert "0 downloads" in evercert.run("import", "issuer", "bought", "--key", keys, timeout=600).stdout
         report.note("run again: %.1f s, no certificate downloaded" % (time.monotonic() - again))
     finally:
         site.close()
-        ca.close()
+        shop.close()

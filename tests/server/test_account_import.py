@@ -10,65 +10,44 @@ from harness import csr, ports, processes, tls
 from harness.authority import write_private
 from harness.evercert import DONE, FAILED, HUMAN, UNREACHABLE
 from harness.nginx import host
-from harness.simulator import Simulator
+from harness.shop import Shop
 from harness.waiting import wait_for
 
 KINDS = ("certinext-v1", "certinext-v2", "sectigo", "digicert", "ssl_store")
 DOWNLOADS = {"certinext-v1": ("GetCertificate", 1), "certinext-v2": ("GET /ssl-certificates/{number}/certificate", 1),
-             "sectigo": ("GET /ssl/v1/collect/{number}", 2), "digicert": ("GET /certificate/download/order/{number}/format/{form}", 1), "ssl_store": ("order/download", 1)}
+             "sectigo": ("GET /ssl/v1/collect/{number}", 2), "digicert": ("GET /certificate/download/order/{number}/format/{form}", 1),
+             "ssl_store": ("order/download", 1)}
 
 
-class Shop:
-    """An account at a simulated CA, and a server whose certificate is to come from it."""
+class Account(Shop):
+    """An account at a simulated CA with orders in it, key files as an operator has them, and a server that is to use both."""
 
-    def __init__(self, kind, folder, make_nginx):
-        self.kind, self.folder, self.make_nginx = kind, folder, make_nginx
-        settings = {"prevalidation": False, "any_domain": True} if kind == "sectigo" else {}
-        self.ca = Simulator(kind.split("-")[0], folder, **settings)
+    def __init__(self, name, folder, make_nginx):
+        super().__init__(name, folder)
+        self.name, self.make_nginx = name, make_nginx
         self.keys = os.path.join(folder, "keys")
         os.makedirs(self.keys)
-        self.site = None
 
-    def issuer(self, extra="order off;"):
-        secret = os.path.join(self.folder, "secret")
-        ca, v2 = self.ca, self.kind.endswith("v2")
-        if self.kind == "sectigo":
-            write_private(secret, ca.logins["api"].encode())
-            what = "uri %s; account api; customer %s; organization 10; product 501; term 199;" % (ca.api, ca.customer_uri)
-        elif self.kind == "digicert":
-            write_private(secret, ca.keys["admin"].encode())
-            what = "uri %s; product ssl_dv_geotrust;" % ca.api
-        else:
-            write_private(secret, (ca.client_secret if v2 else ca.access_key).encode())
-            what = ('api %s; uri %s; account %s; product 842 dv; requester "Web Team" ops@example.com +91-8012345678; '
-                    'signer "Web Team" Chennai 8.8.8.8;' % ("v2" if v2 else "v1", ca.url if v2 else ca.v1, ca.account_number))
-        return ("evercert_issuer bought { type %s; secret %s; ssl_trusted_certificate %s; %s %s }\n"
-                % (self.kind.split("-")[0], secret, ca.tls_ca_file, what, extra))
-
-    def request(self, *names, keep=True):
+    def request(self, *names):
         """A request for these names, whose key lies where an operator has it."""
         key = csr.key()
-        if keep:
-            pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-            write_private(os.path.join(self.keys, names[0] + ".key"), pem)
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        write_private(os.path.join(self.keys, names[0] + ".key"), pem)
         return csr.request(*names, signer=key)
 
-    def start(self, *names, **options):
-        self.site = self.make_nginx(host(list(names)), pebble=None, global_extra=self.issuer(**options)).start()
-        self.site.audit.wait("agent_leads")
-        return self.site
+    def start(self, *names, extra="order off;", **options):
+        site = self.make_nginx(host(list(names)), pebble=None, global_extra=self.issuer("bought", extra=extra, **options)).start()
+        site.audit.wait("agent_leads")
+        return site
 
     def downloads(self):
-        name, each = DOWNLOADS[self.kind]
+        name, each = DOWNLOADS[self.name]
         return self.ca.counts().get(name, 0) // each
-
-    def close(self):
-        self.ca.close()
 
 
 @pytest.fixture
 def shop(nginx, folder, dns, request):
-    one = Shop(getattr(request, "param", "certinext-v1"), folder, nginx)
+    one = Account(getattr(request, "param", "certinext-v1"), folder, nginx)
     yield one
     one.close()
 
@@ -92,8 +71,9 @@ COUNTS = {"digicert": 500}
 
 @pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_thousand_orders_are_read_and_the_one_whose_key_is_here_is_served(shop, evercert):
-    count = COUNTS.get(shop.kind, 1000)
-    numbers = shop.ca.seed(count=count, expired=4, revoked=3, rejected=2, csrs=[shop.request("bound.test", "www.bound.test")])
+    count = COUNTS.get(shop.name, 1000)
+    ended = {"expired": 4, "cancelled": 5} if shop.name == "ssl_store" else {"expired": 4, "revoked": 3, "rejected": 2}
+    numbers = shop.ca.seed(count=count, **ended, csrs=[shop.request("bound.test", "www.bound.test")])
     site = shop.start("bound.test", "www.bound.test")
     done = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=280)
     assert done.returncode == DONE, done.stderr[-2000:]
@@ -212,7 +192,7 @@ def test_an_import_ends_with_its_command_and_another_may_follow(shop, evercert):
 def test_a_page_that_fails_is_asked_for_again(shop, evercert):
     shop.ca.seed(count=30)
     shop.start("bound.test")
-    listing = "GetOrderReport" if shop.kind == "certinext-v1" else r"^GET /ssl/v1$"
+    listing = "GetOrderReport" if shop.name == "certinext-v1" else r"^GET /ssl/v1$"
     shop.ca.fault("status", match=listing, times=2)
     done = evercert.run("import", "issuer", "bought")
     assert done.returncode == DONE and "30 orders read" in done.stdout and "import_waits" in done.stderr, done.stderr
@@ -252,19 +232,17 @@ def test_sync_reads_what_the_ca_offers(shop, evercert):
     shop.start("bound.test")
     done = evercert.run("sync")
     assert done.returncode == DONE and "products" in done.stdout, done.stdout + done.stderr
-    if shop.kind == "certinext-v2":
-        assert "balance 1000000.00 USD" in done.stdout and "domains" in done.stdout
+    if shop.name in ("certinext-v2", "ssl_store"):
+        assert "balance 1000000.00" in done.stdout
     tested = evercert.run("test", "issuer", "bought")
     assert tested.returncode == DONE and "products" in tested.stdout, tested.stderr
 
 
 @pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_product_that_does_not_exist_is_told_with_those_that_do_and_nothing_is_sent(shop, evercert):
-    real = {"sectigo": "product 501", "digicert": "product ssl_dv_geotrust"}.get(shop.kind, "product 842 dv")
-    wrong = {"sectigo": "product 999", "digicert": "product ssl_nothing"}.get(shop.kind, "product 999 dv")
-    known = {"sectigo": "501", "digicert": "ssl_dv_geotrust"}.get(shop.kind, "842 (DV SSL)")
-    block = shop.issuer(extra="").replace(real, wrong)
-    shop.make_nginx(host("wrong.test"), pebble=None, global_extra=block).start()
+    wrong = {"sectigo": "999", "digicert": "ssl_nothing", "ssl_store": "nothing"}.get(shop.name, "999 dv")
+    known = {"sectigo": "501", "digicert": "ssl_dv_geotrust", "ssl_store": "positivessl"}.get(shop.name, "842 (DV SSL)")
+    shop.start("wrong.test", extra="", product=wrong)
     problem = evercert.wait_problem("wrong.test", "action_required", timeout=40)
     assert known in problem["message"] and "correct the option product" in problem["message"], problem
     assert shop.ca.orders() == []
@@ -274,8 +252,7 @@ def test_a_product_that_does_not_exist_is_told_with_those_that_do_and_nothing_is
 
 @pytest.mark.parametrize("shop", ["sectigo"], indirect=True)
 def test_a_term_or_organization_that_does_not_exist_is_told(shop, evercert):
-    block = shop.issuer(extra="").replace("term 199", "term 77")
-    shop.make_nginx(host("wrong.test"), pebble=None, global_extra=block).start()
+    shop.start("wrong.test", extra="", term="77")
     assert "no term 77" in evercert.wait_problem("wrong.test", "action_required", timeout=40)["message"]
     assert shop.ca.orders() == []
 

@@ -55,7 +55,7 @@ Result<AccountImport::Wish> AccountVerbs::wish_of(const Json& request, const std
   wish.filter.group = text_of(request, "group");
   wish.filter.since = text_of(request, "since");
   wish.filter.until = text_of(request, "until");
-  if (request.value("open", false)) wish.filter.states = {ListedState::open};
+  if (request.contains("open") && request["open"] == true) wish.filter.states = {ListedState::open};
   for (const auto& word : texts_in(request, "with")) {
     for (const auto state : {ListedState::expired, ListedState::revoked, ListedState::rejected}) {
       if (word == to_string(state)) wish.filter.states.insert(state);
@@ -108,17 +108,21 @@ void AccountVerbs::begin(ControlServer::Client client, const IssuerSeat& seat, I
   if (!ledger) return server_.finish(client, exit_failed, ledger.error().message);
   const auto ended = std::make_shared<std::atomic<bool>>(false);
   const auto alive = std::weak_ptr<bool>(alive_);
-  const auto tell = [this, client, name, alive](const char* step, const std::string& certificate, const std::string& sentence) {
-    Event event{step, LogLevel::notice, ground_.clock.now(), certificate, name, sentence, {}};
+  // On workers only what outlives us may be touched.
+  Ground& ground = ground_;
+  Leader& leader = leader_;
+  const auto tell = [this, &ground, client, name, alive](const char* step, const std::string& certificate,
+                                                         const std::string& sentence) {
+    Event event{step, LogLevel::notice, ground.clock.now(), certificate, name, sentence, {}};
     // Only what has changed something is a matter for the audit trail.
-    if (event.name == "imported") ground_.events.tell(event);
-    ground_.loop.post([this, client, event, alive] {
+    if (event.name == "imported") ground.events.tell(event);
+    ground.loop.post([this, client, event, alive] {
       if (!alive.expired()) server_.send(client, Json{{"event", event_json(event)}});
     });
   };
   const auto import = std::make_shared<AccountImport>(
       AccountImport::Parts{account, seat.issuer->spec(), ground_.clock, leader_.publication(), ground_.store,
-                           ground_.keys.serving, [this](OrderRecord record) { return leader_.take_over(std::move(record)); },
+                           ground_.keys.serving, [&leader](OrderRecord record) { return leader.take_over(std::move(record)); },
                            tell},
       std::move(wish), std::move(*ledger));
   running_[name] = {client, ended};
@@ -126,13 +130,13 @@ void AccountVerbs::begin(ControlServer::Client client, const IssuerSeat& seat, I
   // The seat goes along: its issuer is to live as long as the job.
   leader_.workers().add(
       "import from " + name, after_orders, ground_.clock.now(),
-      [this, client, name, import, ended, alive, seat]() -> Workers::Again {
+      [this, &ground, client, name, import, ended, alive, seat]() -> Workers::Again {
         if (*ended) return {std::nullopt, true};
         const auto later = import->step();
-        if (!import->done()) return {later ? *later : ground_.clock.now()};
+        if (!import->done()) return {later ? *later : ground.clock.now()};
         const bool person = import->failure() && import->failure()->kind == ErrorKind::action_required;
         const int exit = person ? exit_person : import->failure() || !import->nothing_refused() ? exit_failed : exit_done;
-        ground_.loop.post([this, client, name, exit, message = import->summary(), alive] {
+        ground.loop.post([this, client, name, exit, message = import->summary(), alive] {
           if (alive.expired()) return;
           running_.erase(name);
           server_.finish(client, exit, message);
