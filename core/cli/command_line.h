@@ -48,6 +48,7 @@ struct Request {
   bool yes = false;
   std::optional<std::uint64_t> to;
   std::string reason;
+  std::string comment;
   std::string source_kind;  // import: certbot, mod-md or nginx-acme
   std::string source_path;
   std::string user;  // import into a state directory that does not exist yet

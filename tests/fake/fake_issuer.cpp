@@ -117,7 +117,7 @@ Result<Done> FakeIssuer::abandon(const IssuerOrder&) {
   return begin("abandon");
 }
 
-Result<Done> FakeIssuer::revoke(BytesView, int, const Secret*) {
+Result<Done> FakeIssuer::revoke(BytesView, const Revocation&, const Secret*) {
   const std::lock_guard lock(mutex_);
   return begin("revoke");
 }

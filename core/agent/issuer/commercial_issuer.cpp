@@ -188,10 +188,10 @@ Result<Done> CommercialIssuer::abandon(const IssuerOrder& order) {
   return cancelled;
 }
 
-Result<Done> CommercialIssuer::revoke(BytesView leaf, int reason, const Secret*) {
+Result<Done> CommercialIssuer::revoke(BytesView leaf, const Revocation& why, const Secret*) {
   auto facts = leaf_facts(leaf);
   if (!facts) return facts.error();
-  return api_->revoke(*facts, reason, "revoked by evercert");
+  return api_->revoke(*facts, why.reason, why.comment.empty() ? "revoked by evercert" : why.comment);
 }
 
 std::unique_ptr<Issuer> make_commercial_issuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,
