@@ -218,9 +218,9 @@ bool Bridge::ask_renewal(const std::string& certificate) {
   return link_ && link_->ask_renewal(certificate);
 }
 
-std::optional<std::string> Bridge::answer(std::string_view token) {
+std::optional<std::string> Bridge::answer(std::string_view host, std::string_view path) {
   if (!board_) return std::nullopt;
-  return answer_challenge(*board_, &*report_, instance_->wake.get(), ChallengeKind::http_01, token);
+  return answer_http_challenge(*board_, &*report_, instance_->wake.get(), host, path);
 }
 
 Result<std::optional<std::string>> Bridge::status(std::string_view rest, std::string& type) const {

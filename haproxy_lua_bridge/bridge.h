@@ -52,7 +52,7 @@ class Bridge {
   void swapped(const std::string& certificate, std::uint64_t generation);
   void refused(const std::string& certificate, std::uint64_t generation, std::string_view why);
   bool ask_renewal(const std::string& certificate);
-  std::optional<std::string> answer(std::string_view token);
+  std::optional<std::string> answer(std::string_view host, std::string_view path);
   // `rest`: the path below the status location. nullopt: no such page.
   Result<std::optional<std::string>> status(std::string_view rest, std::string& type) const;
 

@@ -129,12 +129,12 @@ end
 core.register_init(start)
 core.register_task(work)
 
--- HTTP-01 (RFC 8555 section 8.3).
-local challenge_folder = "/.well-known/acme-challenge/"
+-- HTTP-01 (RFC 8555 section 8.3), and the files that commercial CAs ask for.
+local well_known = "/.well-known/"
 
-local function answer_to(path)
-  if path and path:sub(1, #challenge_folder) == challenge_folder then
-    return bridge.answer(path:sub(#challenge_folder + 1))
+local function answer_to(host, path)
+  if path and path:sub(1, #well_known) == well_known then
+    return bridge.answer(host or "", path)
   end
 end
 
@@ -145,7 +145,7 @@ core.register_action("evercert", { "http-req" }, function(txn)
   if method ~= "GET" and method ~= "HEAD" then
     return
   end
-  local answer = answer_to(txn.sf:path())
+  local answer = answer_to(txn.sf:req_hdr("host"), txn.sf:path())
   if not answer then
     return
   end
@@ -171,7 +171,8 @@ end
 
 -- `http-request use-service lua.evercert_challenge`: the same for frontends that serve nothing else.
 core.register_service("evercert_challenge", "http", function(applet)
-  local answer = answer_to(applet.path)
+  local hosts = applet.headers["host"]
+  local answer = answer_to(hosts and hosts[0], applet.path)
   if answer then
     send(applet, 200, "application/octet-stream", answer)
   else

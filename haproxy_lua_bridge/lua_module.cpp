@@ -199,9 +199,10 @@ int renew(lua_State* lua) {
 }
 
 int answer(lua_State* lua) {
-  const std::string_view token = argument(lua, 1);
+  const std::string_view host = argument(lua, 1);
+  const std::string_view path = argument(lua, 2);
   return answer_with(lua, [&](Bridge& bridge) -> Values {
-    auto found = bridge.answer(token);
+    auto found = bridge.answer(host, path);
     return values_of(found ? value(std::move(*found)) : nil());
   });
 }

@@ -1,4 +1,5 @@
 """DNS-01 against a real BIND 9: wildcards, shared names, propagation, keys, delegation, a program of the operator's own."""
+import json
 import os
 import stat
 
@@ -175,3 +176,31 @@ def test_nothing_is_ordered_that_caa_records_forbid(nginx, named, ca, folder, ev
     problem = evercert.wait_problem("www.sub.wild.test", "challenge_failed")
     assert "CAA" in problem["message"] and "other.example" in problem["message"] and "ca.example" in problem["message"]
     assert pebble.orders() == 1
+
+
+def with_identities(*identities):
+    """The directory's answer, with the names under which the CA looks for itself (RFC 8555 section 9.7.6)."""
+    def act(link, answer):
+        status, headers, body = answer
+        directory = json.loads(body)
+        directory.setdefault("meta", {})["caaIdentities"] = list(identities)
+        body = json.dumps(directory).encode()
+        fields = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        lines = ["HTTP/1.1 %d OK" % status, *("%s: %s" % field for field in fields), "Content-Length: %d" % len(body)]
+        link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
+        return True
+    return act
+
+
+def test_the_names_in_an_acme_directory_are_looked_for_in_caa_records(nginx, named, pebble, fault, evercert):
+    fault.add("^/dir$", with_identities("CA.example", "ca.test"), times=1000, after=True)
+    server = named({"wild.test": dict(key=None, records=['www CAA 0 issue "other.example"', 'own CAA 0 issue "ca.test"'])})
+    mark = pebble.mark()
+    site = nginx(host("www.wild.test") + host("own.wild.test") + host("silent.other"), directory=fault.uri,
+                 global_extra=dns_options()).start()
+    # No record forbids it, or none could be had: the CA looks, too.
+    site.audit.wait("served", "own.wild.test", timeout=30)
+    site.audit.wait("served", "silent.other", timeout=30)
+    problem = evercert.wait_problem("www.wild.test", "challenge_failed")
+    assert "CAA" in problem["message"] and "other.example" in problem["message"] and "ca.example" in problem["message"]
+    assert pebble.orders(mark) == 2 and server.look_up("www.wild.test", "CAA")

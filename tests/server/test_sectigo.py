@@ -81,8 +81,17 @@ def test_sectigo_first_then_certinext_then_acme_each_move_explained(nginx, buyer
     try:
         blocks = buyer.issuer(name="first", secret="wrong") + other.issuer(name="second") + issuer(pebble.uri, pebble.trust, name="third")
         site = nginx(host("mixed.test", evercert="evercert_certificate first,second,third;"), pebble=None,
-                     global_extra=blocks).start()
-        site.audit.wait("served", "mixed.test", timeout=30)
+                     global_extra=blocks)
+        pebble.kill()
+        site.start()
+        # The last one is not there: the status says so, and why the first two were left.
+        problem = evercert.wait_problem("mixed.test", "connection", timeout=30)
+        assert str(pebble.acme) in problem["message"]
+        shown = evercert.run("show", "mixed.test").stdout
+        assert "ordered from second from now on; first failed" in shown and "ordered from third from now on; second failed" in shown
+        assert "secret" in shown and "fill up the account" in shown
+        pebble.start()
+        site.audit.wait("served", "mixed.test", timeout=60)
         moves = [(e["fields"]["from"], e["fields"]["to"]) if "fields" in e else (e["from"], e["to"])
                  for e in site.audit.all("issuer_changed")]
         assert moves == [("first", "second"), ("second", "third")]

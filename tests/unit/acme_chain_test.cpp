@@ -1,4 +1,5 @@
 #include <cppunit/extensions/HelperMacros.h>
+#include <openssl/pem.h>
 
 #include <algorithm>
 
@@ -19,6 +20,9 @@ class AcmeChainTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(text_cut_anywhere_is_asked_for_again_or_refused);
   CPPUNIT_TEST(text_without_certificates_is_asked_for_again);
   CPPUNIT_TEST(too_many_certificates_are_refused);
+  CPPUNIT_TEST(a_pkcs7_wrapper_is_opened_whatever_its_order);
+  CPPUNIT_TEST(a_damaged_pkcs7_wrapper_is_asked_for_again);
+  CPPUNIT_TEST(a_root_in_the_place_of_the_intermediate_is_refused);
   CPPUNIT_TEST_SUITE_END();
 
   const LittleCa ca_;
@@ -98,6 +102,53 @@ class AcmeChainTest : public CppUnit::TestFixture {
   void too_many_certificates_are_refused() {
     const auto chain = read_chain(pem(std::vector<Bytes>(33, intermediate())), digest_);
     CPPUNIT_ASSERT(!chain && chain.error().kind == ErrorKind::issuer_refused);
+  }
+
+  // As Sectigo and others hand certificates out: certificates and nothing signed.
+  static std::string wrapped(const std::vector<Bytes>& certificates) {
+    const CertificateBagHandle bag(PKCS7_new());
+    PKCS7_set_type(bag.get(), NID_pkcs7_signed);
+    PKCS7_content_new(bag.get(), NID_pkcs7_data);
+    for (const Bytes& der : certificates) {
+      const std::uint8_t* bytes = der.data();
+      const CertificateHandle certificate(d2i_X509(nullptr, &bytes, static_cast<long>(der.size())));
+      PKCS7_add_certificate(bag.get(), certificate.get());
+    }
+    const BioHandle output(BIO_new(BIO_s_mem()));
+    PEM_write_bio_PKCS7(output.get(), bag.get());
+    char* text = nullptr;
+    const long size = BIO_get_mem_data(output.get(), &text);
+    return {text, static_cast<std::size_t>(size)};
+  }
+
+  void a_pkcs7_wrapper_is_opened_whatever_its_order() {
+    std::vector<Bytes> sent{ours_.leaf, intermediate(), ca_.root()};
+    std::sort(sent.begin(), sent.end());
+    do {
+      const auto chain = read_chain(wrapped(sent), digest_);
+      CPPUNIT_ASSERT_MESSAGE(chain ? "" : chain.error().message, chain.has_value());
+      CPPUNIT_ASSERT(chain->certificates.leaf == ours_.leaf);
+      CPPUNIT_ASSERT(chain->certificates.chain == std::vector<Bytes>{intermediate()});
+    } while (std::next_permutation(sent.begin(), sent.end()));
+    // The leaf by itself, and what is above it wrapped.
+    const auto mixed = read_chain(pem({ours_.leaf}) + wrapped({ca_.root(), intermediate()}), digest_);
+    CPPUNIT_ASSERT(mixed && mixed->certificates.chain == std::vector<Bytes>{intermediate()});
+  }
+
+  void a_damaged_pkcs7_wrapper_is_asked_for_again() {
+    const std::string whole = wrapped({ours_.leaf, intermediate()});
+    for (std::size_t length = 0; length + 30 < whole.size(); length += 97) {
+      const auto chain = read_chain(std::string_view(whole).substr(0, length), digest_);
+      CPPUNIT_ASSERT_MESSAGE(std::to_string(length), !chain && chain.error().kind == ErrorKind::connection);
+    }
+    const auto empty = read_chain(wrapped({}), digest_);
+    CPPUNIT_ASSERT(!empty && empty.error().kind == ErrorKind::connection);
+  }
+
+  void a_root_in_the_place_of_the_intermediate_is_refused() {
+    const auto chain = read_chain(pem({ours_.leaf, ca_.root()}), digest_);
+    CPPUNIT_ASSERT(!chain && chain.error().kind == ErrorKind::issuer_refused);
+    CPPUNIT_ASSERT(chain.error().message.find("has signed it") != std::string::npos);
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(AcmeChainTest);

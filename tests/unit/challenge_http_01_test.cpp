@@ -163,6 +163,7 @@ CPPUNIT_TEST_SUITE_REGISTRATION(Http01Test);
 class HttpResponderTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(HttpResponderTest);
   CPPUNIT_TEST(a_known_token_is_answered_to_get_and_head);
+  CPPUNIT_TEST(a_file_is_that_of_the_host_that_is_asked_for);
   CPPUNIT_TEST(everything_else_is_not_found);
   CPPUNIT_TEST(other_methods_and_no_http_are_refused);
   CPPUNIT_TEST(a_head_of_more_than_eight_kibibytes_is_refused);
@@ -174,8 +175,9 @@ class HttpResponderTest : public CppUnit::TestFixture {
  public:
   void setUp() override {
     for (port_ = 31350; port_ < 31390; ++port_) {
-      auto started = HttpResponder::start({"127.0.0.1"}, port_, [](std::string_view token) {
-        return token == "abc" ? std::optional<std::string>("abc.t") : std::nullopt;
+      auto started = HttpResponder::start({"127.0.0.1"}, port_, [](std::string_view host, std::string_view path) {
+        if (path == "/.well-known/acme-challenge/abc") return std::optional<std::string>("abc.t");
+        return path == "/.well-known/pki-validation/file.txt" ? std::optional("for " + std::string(host)) : std::nullopt;
       });
       if (!started) continue;
       responder_ = std::move(*started);
@@ -193,6 +195,14 @@ class HttpResponderTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(ask("GET http://x.example" + path + "?q HTTP/1.0\r\n\r\n").ends_with("abc.t"));
     const std::string head = ask("HEAD " + path + " HTTP/1.1\r\n\r\n");
     CPPUNIT_ASSERT(head.find("Content-Length: 5\r\n") != std::string::npos && head.ends_with("\r\n\r\n"));
+  }
+
+  void a_file_is_that_of_the_host_that_is_asked_for() {
+    const std::string line = "GET /.well-known/pki-validation/file.txt HTTP/1.1\r\n";
+    CPPUNIT_ASSERT(ask(line + "Accept: */*\r\nhOST: \t one.test:8080 \r\n\r\n").ends_with("for one.test:8080"));
+    CPPUNIT_ASSERT(ask(line + "\r\n").ends_with("for "));
+    CPPUNIT_ASSERT(ask("GET http://two.test/.well-known/pki-validation/file.txt HTTP/1.1\r\nHost: one.test\r\n\r\n")
+                       .ends_with("for two.test"));
   }
 
   void everything_else_is_not_found() {
@@ -230,11 +240,12 @@ class HttpResponderTest : public CppUnit::TestFixture {
   }
 
   void an_address_in_use_is_named() {
-    auto second = HttpResponder::start({"127.0.0.1"}, port_, [](std::string_view) { return std::nullopt; });
+    auto second = HttpResponder::start({"127.0.0.1"}, port_, [](std::string_view, std::string_view) { return std::nullopt; });
     CPPUNIT_ASSERT(!second && second.error().kind == ErrorKind::configuration);
     CPPUNIT_ASSERT(second.error().message.find(std::to_string(port_)) != std::string::npos);
-    CPPUNIT_ASSERT(!HttpResponder::start({}, port_, [](std::string_view) { return std::nullopt; }));
-    CPPUNIT_ASSERT(!HttpResponder::start({"no address"}, port_, [](std::string_view) { return std::nullopt; }));
+    CPPUNIT_ASSERT(!HttpResponder::start({}, port_, [](std::string_view, std::string_view) { return std::nullopt; }));
+    CPPUNIT_ASSERT(
+        !HttpResponder::start({"no address"}, port_, [](std::string_view, std::string_view) { return std::nullopt; }));
   }
 
  private:

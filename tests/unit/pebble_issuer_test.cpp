@@ -115,8 +115,10 @@ class PebbleIssuerTest : public CppUnit::TestFixture {
     events_seen_.clear();
     records_ = std::make_unique<KeptRecords>();
     answers_ = std::make_unique<Answers>();
-    responder_ = good(HttpResponder::start({"127.0.0.1"}, PebbleServer::http_port,
-                                           [this](std::string_view token) { return answers_->find(token); }));
+    responder_ =
+        good(HttpResponder::start({"127.0.0.1"}, PebbleServer::http_port, [this](std::string_view, std::string_view path) {
+          return answers_->find(path.substr(path.rfind('/') + 1));
+        }));
   }
   void tearDown() override {
     issuer_.reset();

@@ -54,28 +54,61 @@ struct Sent {
   CertificateHandle certificate;
 };
 
+// What stands between the lines of the next block of that name.
+OpensslBytesHandle next_block(BIO* input, const char* name, long& size) {
+  std::uint8_t* begin = nullptr;
+  if (PEM_bytes_read_bio(&begin, &size, nullptr, name, input, nullptr, nullptr) != 1) begin = nullptr;
+  return OpensslBytesHandle(begin);
+}
+
+// The certificates of a PKCS#7 wrapper (RFC 2315 section 9.1), as their DER stands in it.
+std::vector<Bytes> unwrapped(const std::uint8_t* begin, long size) {
+  std::vector<Bytes> certificates;
+  const CertificateBagHandle bag(d2i_PKCS7(nullptr, &begin, size));
+  const STACK_OF(X509)* all = bag && PKCS7_type_is_signed(bag.get()) && bag->d.sign ? bag->d.sign->cert : nullptr;
+  for (int i = 0; i < sk_X509_num(all); ++i) {
+    std::uint8_t* bytes = nullptr;
+    const int length = i2d_X509(sk_X509_value(all, i), &bytes);
+    const OpensslBytesHandle owned(bytes);
+    if (length > 0) certificates.emplace_back(bytes, bytes + length);
+  }
+  return certificates;
+}
+
+// Every certificate of the text as DER; whether its blocks are whole is in OpenSSL's error queue.
+std::vector<Bytes> blocks_of(BIO* input, const char* name) {
+  std::vector<Bytes> found;
+  long size = 0;
+  while (const auto block = next_block(input, name, size)) {
+    if (std::string_view(name) == PEM_STRING_X509) {
+      found.emplace_back(block.get(), block.get() + size);
+    } else {
+      for (auto& der : unwrapped(block.get(), size)) found.push_back(std::move(der));
+    }
+    if (found.size() > certificate_limit) break;
+  }
+  return found;
+}
+
 Result<std::vector<Sent>> read_all(std::string_view pem) {
-  const BioHandle input(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (!input) return broken("there is no memory to read it");
   const CleanErrorQueue clean;
   std::vector<Sent> all;
-  while (true) {
-    std::uint8_t* begin = nullptr;
-    long size = 0;
-    if (PEM_bytes_read_bio(&begin, &size, nullptr, PEM_STRING_X509, input.get(), nullptr, nullptr) != 1) break;
-    const OpensslBytesHandle owned(begin);
-    if (all.size() == certificate_limit) {
-      return broken("it has more than " + std::to_string(certificate_limit) + " certificates");
+  for (const char* name : {PEM_STRING_X509, PEM_STRING_PKCS7}) {
+    const BioHandle input(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+    if (!input) return broken("there is no memory to read it");
+    for (auto& der : blocks_of(input.get(), name)) {
+      if (all.size() == certificate_limit) {
+        return broken("it has more than " + std::to_string(certificate_limit) + " certificates");
+      }
+      auto certificate = read_certificate(der);
+      if (!certificate) return garbled("certificate " + std::to_string(all.size() + 1) + " in it is damaged");
+      all.push_back({std::move(der), std::move(*certificate)});
     }
-    Bytes der(begin, begin + size);
-    auto certificate = read_certificate(der);
-    if (!certificate) return garbled("certificate " + std::to_string(all.size() + 1) + " in it is damaged");
-    all.push_back({std::move(der), std::move(*certificate)});
-  }
-  // The end of the text is "no start line"; anything else is a damaged certificate.
-  const unsigned long reason = ERR_peek_last_error();
-  if (ERR_GET_LIB(reason) != ERR_LIB_PEM || ERR_GET_REASON(reason) != PEM_R_NO_START_LINE) {
-    return garbled("certificate " + std::to_string(all.size() + 1) + " in it is damaged");
+    // The end of the text is "no start line"; anything else is a damaged block.
+    const unsigned long reason = ERR_peek_last_error();
+    if (ERR_GET_LIB(reason) != ERR_LIB_PEM || ERR_GET_REASON(reason) != PEM_R_NO_START_LINE) {
+      return garbled("certificate " + std::to_string(all.size() + 1) + " in it is damaged");
+    }
   }
   if (all.empty()) return garbled("there is no certificate in it");
   return all;

@@ -1,5 +1,5 @@
-// The certificate chain an ACME server sends (RFC 8555 section 9.1): untrusted text that becomes a leaf and its issuers in
-// order, or an error that says what is wrong with it.
+// The certificates that a CA hands out, as PEM (RFC 8555 section 9.1) or wrapped in PKCS#7: untrusted text that becomes a leaf
+// and its issuers in order, or an error that says what is wrong with it.
 #pragma once
 
 #include <string>

@@ -64,6 +64,15 @@ Result<Directory> parse_directory(std::string_view text, const std::string& uri)
       directory.profiles[name] = description.is_string() ? description.get<std::string>() : std::string();
     }
   }
+  const auto identities = meta->find("caaIdentities");
+  if (identities != meta->end() && identities->is_array()) {
+    for (const auto& identity : *identities) {
+      if (!identity.is_string()) continue;
+      std::string domain = identity.get<std::string>();
+      for (char& c : domain) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+      directory.caa_identities.push_back(std::move(domain));
+    }
+  }
   return directory;
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "evercert/result.h"
 
@@ -20,6 +21,7 @@ struct Directory {
   std::string website;
   bool external_account_required = false;
   std::map<std::string, std::string> profiles;  // name and description; empty: not offered
+  std::vector<std::string> caa_identities;      // RFC 8555 section 9.7.6, in lower case
 };
 
 // `uri`: where the text came from. An https directory must not send us to plain http. Errors: connection, since a garbled

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,7 +13,6 @@
 #include <cerrno>
 #include <chrono>
 
-#include "agent/challenge/http_01.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t connection_limit = 128;
 constexpr std::size_t head_limit = 8192;
 constexpr std::chrono::seconds connection_time{10};
-constexpr std::string_view prefix = "/.well-known/acme-challenge/";
+constexpr std::string_view prefix = "/.well-known/";
 
 using Steady = std::chrono::steady_clock;
 
@@ -31,6 +31,23 @@ std::string response_of(const char* status, std::string_view body, bool with_bod
                      "\r\nConnection: close\r\n\r\n";
   if (with_body) text += body;
   return text;
+}
+
+// The host that is asked for, by the Host field (RFC 9110 section 7.2).
+std::string_view host_field(std::string_view head) {
+  for (auto line = head.find("\r\n"); line != std::string_view::npos && line + 2 < head.size();) {
+    const auto end = head.find("\r\n", line + 2);
+    std::string_view field = head.substr(line + 2, end == std::string_view::npos ? end : end - line - 2);
+    constexpr std::string_view name = "host:";
+    if (field.size() >= name.size() && strncasecmp(field.data(), name.data(), name.size()) == 0) {
+      field.remove_prefix(name.size());
+      while (!field.empty() && (field.front() == ' ' || field.front() == '\t')) field.remove_prefix(1);
+      while (!field.empty() && (field.back() == ' ' || field.back() == '\t')) field.remove_suffix(1);
+      return field;
+    }
+    line = end;
+  }
+  return {};
 }
 
 struct AddressListRelease {
@@ -182,14 +199,17 @@ std::string HttpResponder::answer_to(std::string_view head) const {
   const bool with_body = method != "HEAD";
   if (method != "GET" && method != "HEAD") return response_of("405 Method Not Allowed", "", true);
   std::string_view path = line.substr(first + 1, last - first - 1);
-  // The absolute form must be understood too (RFC 9112 section 3.2.2).
-  if (path.starts_with("http://")) {
-    const auto slash = path.find('/', 7);
+  std::string_view host = host_field(head);
+  // The absolute form must be understood too, and its host goes before the field's (RFC 9112 section 3.2.2).
+  constexpr std::string_view scheme = "http://";
+  if (path.starts_with(scheme)) {
+    const auto slash = path.find('/', scheme.size());
+    host = path.substr(scheme.size(), slash == std::string_view::npos ? slash : slash - scheme.size());
     path = slash == std::string_view::npos ? std::string_view("/") : path.substr(slash);
   }
   path = path.substr(0, path.find('?'));
-  if (!path.starts_with(prefix) || !is_token(path.substr(prefix.size()))) return response_of("404 Not Found", "", with_body);
-  const auto answer = lookup_(path.substr(prefix.size()));
+  if (!path.starts_with(prefix)) return response_of("404 Not Found", "", with_body);
+  const auto answer = lookup_(host, path);
   if (!answer) return response_of("404 Not Found", "", with_body);
   return response_of("200 OK", *answer, with_body);
 }

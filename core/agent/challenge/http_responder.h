@@ -1,5 +1,5 @@
-// Answers HTTP-01 validation requests where no web server of ours does: a thread of its own that knows nothing but
-// /.well-known/acme-challenge/. It faces the network: every length, count and time has a limit.
+// Answers validation requests where no web server of ours does: a thread of its own that knows nothing but what is below
+// /.well-known/. It faces the network: every length, count and time has a limit.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ namespace evercert {
 
 class HttpResponder {
  public:
-  // The key authorization for a token; called on the responder's thread.
-  using Lookup = std::function<std::optional<std::string>(std::string_view token)>;
+  // What is shown to whoever asks a host for a path; called on the responder's thread.
+  using Lookup = std::function<std::optional<std::string>(std::string_view host, std::string_view path)>;
 
   // Listens on each address ("0.0.0.0", "::"; IPv6 sockets take IPv6 only) until destroyed. An address family that this
   // machine does not have is passed over as long as another one works. Errors: configuration, when nothing can be listened on.

@@ -108,7 +108,10 @@ Result<std::string> AcmeIssuer::profile_to_send(const Wanted& wanted) {
 }
 
 Result<IssuerOrder> AcmeIssuer::place(const Wanted& wanted) {
-  if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
+  auto directory = server_.directory();
+  if (!directory) return directory.error();
+  const auto& identities = spec_.caa_identities.empty() ? (*directory)->caa_identities : spec_.caa_identities;
+  if (auto permitted = check_caa(spec_, identities, wanted.identifiers, stop_); !permitted) return permitted.error();
   auto request_key = request_key_digest(wanted.request);
   if (!request_key) return request_key.error();
   auto profile = profile_to_send(wanted);

@@ -1,6 +1,7 @@
 #include "agent/issuer/caa.h"
 
 #include <algorithm>
+#include <map>
 
 #include "agent/net/dns_lookup.h"
 
@@ -34,24 +35,45 @@ std::string issuer_domain(const std::string& value) {
   return domain;
 }
 
-// The nearest records, at the name or above it (RFC 8659 section 3).
-std::vector<DnsRecord> relevant_records(const DnsLookup& lookup, std::string name) {
-  while (!name.empty()) {
-    auto answer = lookup.resolve(name, DnsType::caa);
-    if (!answer) return {};
-    std::vector<DnsRecord> records;
-    for (const auto& record : answer->answer) {
-      if (record.type == DnsType::caa) records.push_back(record);
-    }
-    if (!records.empty()) return records;
-    const auto dot = name.find('.');
-    name = dot == std::string::npos ? "" : name.substr(dot + 1);
-  }
-  return {};
-}
+// Names of one certificate share what is above them, so each name is looked up once.
+class CaaLookup {
+ public:
+  CaaLookup(const DnsSettings& settings, const std::stop_token& stop)
+      : lookup_(settings, {std::chrono::milliseconds(2000), 2, stop}) {}
 
-// Why the records forbid it; empty: they do not.
-std::string objection(const std::vector<DnsRecord>& records, bool wildcard, const std::vector<std::string>& identities) {
+  // The nearest records, at the name or above it (RFC 8659 section 3).
+  std::vector<DnsRecord> relevant(std::string name) {
+    while (!name.empty() && answers_) {
+      const auto& records = at(name);
+      if (!records.empty()) return records;
+      const auto dot = name.find('.');
+      name = dot == std::string::npos ? "" : name.substr(dot + 1);
+    }
+    return {};
+  }
+
+ private:
+  const std::vector<DnsRecord>& at(const std::string& name) {
+    const auto [known, fresh] = known_.try_emplace(name);
+    if (!fresh) return known->second;
+    auto answer = lookup_.resolve(name, DnsType::caa);
+    // A hundred names must not wait a hundred times for a resolver that is silent.
+    answers_ = answer.has_value();
+    if (!answer) return known->second;
+    for (const auto& record : answer->answer) {
+      if (record.type == DnsType::caa) known->second.push_back(record);
+    }
+    return known->second;
+  }
+
+  const DnsLookup lookup_;
+  std::map<std::string, std::vector<DnsRecord>> known_;
+  bool answers_ = true;
+};
+
+}  // namespace
+
+std::string caa_objection(const std::vector<DnsRecord>& records, bool wildcard, const std::vector<std::string>& identities) {
   std::vector<std::string> issue;
   std::vector<std::string> issue_wild;
   for (const auto& record : records) {
@@ -75,21 +97,20 @@ std::string objection(const std::vector<DnsRecord>& records, bool wildcard, cons
   return listed.empty() ? "permit no CA at all" : "permit only " + listed;
 }
 
-}  // namespace
-
-Result<Done> check_caa(const IssuerSpec& spec, const std::vector<Identifier>& identifiers, const std::stop_token& stop) {
-  if (spec.caa_identities.empty()) return Done{};
-  const DnsLookup lookup(spec.dns, {std::chrono::milliseconds(2000), 2, stop});
+Result<Done> check_caa(const IssuerSpec& spec, const std::vector<std::string>& identities,
+                       const std::vector<Identifier>& identifiers, const std::stop_token& stop) {
+  if (identities.empty()) return Done{};
+  CaaLookup lookup(spec.dns, stop);
   for (const auto& identifier : identifiers) {
     if (identifier.kind != IdentifierKind::dns) continue;
     const std::string name = identifier.is_wildcard() ? identifier.value.substr(2) : identifier.value;
-    const auto records = relevant_records(lookup, name);
-    const std::string why = objection(records, identifier.is_wildcard(), spec.caa_identities);
+    const auto records = lookup.relevant(name);
+    const std::string why = caa_objection(records, identifier.is_wildcard(), identities);
     if (why.empty()) continue;
     auto problem = std::make_shared<const Problem>(Problem{"urn:ietf:params:acme:error:caa", why, "", {}});
     return Error{ErrorKind::challenge_failed,
                  "nothing was ordered from issuer " + spec.name + ": the CAA records of " + records.front().name + " " + why +
-                     "; add one for " + spec.caa_identities.front(),
+                     "; add one for " + identities.front(),
                  std::nullopt, problem};
   }
   return Done{};

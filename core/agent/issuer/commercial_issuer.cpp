@@ -65,7 +65,7 @@ Result<std::optional<std::string>> CommercialIssuer::reissue(const Subscription&
 }
 
 Result<IssuerOrder> CommercialIssuer::place(const Wanted& wanted) {
-  if (auto permitted = check_caa(spec_, wanted.identifiers, stop_); !permitted) return permitted.error();
+  if (auto permitted = check_caa(spec_, spec_.caa_identities, wanted.identifiers, stop_); !permitted) return permitted.error();
   if (const auto subscription = running(wanted)) {
     auto reissued = reissue(*subscription, wanted);
     if (!reissued) return reissued.error();

@@ -107,6 +107,10 @@ bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+bool is_good(long status) {
+  return status >= 200 && status <= 299;
+}
+
 class CurlClient : public HttpClient {
  public:
   explicit CurlClient(HttpSettings settings) : settings_(std::move(settings)) {}
@@ -272,6 +276,16 @@ class CurlClient : public HttpClient {
     return list;
   }
 
+  // RFC 9110 section 15.5.8: 407 wants other credentials than those that were sent, if any were.
+  [[nodiscard]] std::string proxy_refusal(long status, const std::string& peer) const {
+    constexpr long wants_login = 407;
+    return "the proxy " + origin_of(settings_.proxy.uri) + " did not let a connection to " + peer + " through (HTTP status " +
+           std::to_string(status) + "); " +
+           (status != wants_login          ? "allow this host to reach the CA there, or set another in the option proxy"
+            : settings_.proxy.user.empty() ? "it asks for a user and a password: add them to the option proxy"
+                                           : "check user and password of the option proxy");
+  }
+
   [[nodiscard]] Error failure(CURL* handle, CURLcode outcome, const std::string& uri, const std::string& reason,
                               const Exchange& exchange) const {
     const std::string peer = origin_of(uri);
@@ -281,6 +295,9 @@ class CurlClient : public HttpClient {
       auto problem = std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}});
       return Error{ErrorKind::connection, std::move(sentence), std::nullopt, std::move(problem)};
     };
+    long tunnel = 0;
+    curl_easy_getinfo(handle, CURLINFO_HTTP_CONNECTCODE, &tunnel);
+    if (tunnel != 0 && !is_good(tunnel)) return error(proxy_refusal(tunnel, peer));
     if (exchange.oversize) return error(peer + " sent an answer of more than 1 MiB; it was not read to its end");
     if (exchange.once && exchange.sent > 1) {
       return error(peer + " closed the connection without an answer; whether it did what was asked has to be found out");

@@ -228,8 +228,8 @@ int run_alone(const RunOptions& options) {
 
   const auto listen = responder_addresses(plan);
   // Before becoming the user: low ports are root's. Its thread begins here, so the user changes for all threads (setuid(2)).
-  auto responder = HttpResponder::start(listen.first, listen.second, [&](std::string_view token) -> std::optional<std::string> {
-    return answer_challenge(*board, &*report, wake.get(), ChallengeKind::http_01, token);
+  auto responder = HttpResponder::start(listen.first, listen.second, [&](std::string_view host, std::string_view path) {
+    return answer_http_challenge(*board, &*report, wake.get(), host, path);
   });
   if (!responder) return fail(log, responder.error());
   if (auto became = become(*user); !became) return fail(log, became.error());

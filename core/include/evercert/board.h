@@ -140,4 +140,9 @@ class ReportPage {
 std::optional<std::string> answer_challenge(const Board& board, ReportPage* report, int wake, ChallengeKind kind,
                                             std::string_view token);
 
+// The same for a GET or HEAD on the port for plain HTTP: ACME's challenges (RFC 8555 section 8.3), and the files below
+// /.well-known/pki-validation/ that other CAs ask for, which are the host's own.
+std::optional<std::string> answer_http_challenge(const Board& board, ReportPage* report, int wake, std::string_view host,
+                                                 std::string_view path);
+
 }  // namespace evercert

@@ -8,6 +8,7 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
+#include <openssl/pkcs7.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -46,6 +47,7 @@ inline void release_extensions(STACK_OF(X509_EXTENSION) * extensions) {
 
 using CertificateHandle = std::unique_ptr<X509, Releaser<X509_free>>;
 using CertificatesHandle = std::unique_ptr<STACK_OF(X509), Releaser<release_certificates>>;
+using CertificateBagHandle = std::unique_ptr<PKCS7, Releaser<PKCS7_free>>;
 using RequestHandle = std::unique_ptr<X509_REQ, Releaser<X509_REQ_free>>;
 using KeyHandle = std::unique_ptr<EVP_PKEY, Releaser<EVP_PKEY_free>>;
 using KeyInformationHandle = std::unique_ptr<PKCS8_PRIV_KEY_INFO, Releaser<PKCS8_PRIV_KEY_INFO_free>>;

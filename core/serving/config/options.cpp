@@ -105,8 +105,7 @@ constexpr Option table[] = {
      "the file that holds the password, unreadable for others."},
     {"caa_identity", Scope::issuer, ValueKind::words, 1, 0, true, "DOMAIN...", "",
      "Under which names the CA looks for itself in CAA records, as its practice statement says. With it, nothing is ordered "
-     "that the "
-     "records forbid."},
+     "that the records forbid. ACME issuers mostly say theirs themselves."},
     {"timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "30",
      "How long a whole request to the issuer may take."},
     {"connect_timeout", Scope::issuer, ValueKind::number, 1, 1, false, "SECONDS", "10",

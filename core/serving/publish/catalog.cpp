@@ -71,9 +71,7 @@ class Catalog::Content {
 
   const Board& board() const { return board_; }
 
-  std::optional<std::string> answer(ChallengeKind kind, std::string_view token, int wake) {
-    return answer_challenge(board_, report_.get(), wake, kind, token);
-  }
+  ReportPage* report() const { return report_.get(); }
 
  private:
   struct Entry {
@@ -212,22 +210,11 @@ const Board& Catalog::board() const {
 }
 
 std::optional<std::string> Catalog::answer_http(std::string_view host, std::string_view path, int wake) {
-  constexpr std::string_view acme = "/.well-known/acme-challenge/";
-  constexpr std::string_view files = "/.well-known/pki-validation/";
-  if (path.starts_with(acme)) return answer(ChallengeKind::http_01, path.substr(acme.size()), wake);
-  if (!path.starts_with(files)) return std::nullopt;
-  // An IPv6 address has colons of its own, and no CA validates one by file.
-  std::string token(host.substr(0, host.find(':')));
-  std::transform(token.begin(), token.end(), token.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  while (token.ends_with('.')) token.pop_back();
-  token += "/";
-  token += path.substr(files.size());
-  return answer(ChallengeKind::http_file, token, wake);
+  return answer_http_challenge(content_->board(), content_->report(), wake, host, path);
 }
 
 std::optional<std::string> Catalog::answer(ChallengeKind kind, std::string_view token, int wake) {
-  return content_->answer(kind, token, wake);
+  return answer_challenge(content_->board(), content_->report(), wake, kind, token);
 }
 
 std::array<unsigned char, 32> session_context(std::string_view certificate_name) {

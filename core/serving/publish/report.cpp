@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -69,6 +70,24 @@ std::optional<std::string> answer_challenge(const Board& board, ReportPage* repo
   if (wake >= 0) [[maybe_unused]]
     const ssize_t written = ::write(wake, &one, sizeof one);
   return std::move(found->answer);
+}
+
+std::optional<std::string> answer_http_challenge(const Board& board, ReportPage* report, int wake, std::string_view host,
+                                                 std::string_view path) {
+  constexpr std::string_view acme = "/.well-known/acme-challenge/";
+  constexpr std::string_view files = "/.well-known/pki-validation/";
+  if (path.starts_with(acme)) {
+    return answer_challenge(board, report, wake, ChallengeKind::http_01, path.substr(acme.size()));
+  }
+  if (!path.starts_with(files)) return std::nullopt;
+  // An IPv6 address has colons of its own, and no CA validates one by file.
+  std::string token(host.substr(0, host.find(':')));
+  std::transform(token.begin(), token.end(), token.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  while (token.ends_with('.')) token.pop_back();
+  token += "/";
+  token += path.substr(files.size());
+  return answer_challenge(board, report, wake, ChallengeKind::http_file, token);
 }
 
 }  // namespace evercert

@@ -34,7 +34,7 @@ class Buyer:
     def described(self):
         raise NotImplementedError
 
-    def issuer(self, name="bought", **changed):
+    def issuer(self, name="seller", **changed):
         options = dict(self.options, **changed)
         path = os.path.join(self.folder, name + ".secret")
         write_private(path, options["secret"].encode() + b"\n")
@@ -137,9 +137,9 @@ class DigiCert(Buyer):
 BUYERS = {"certinext-v1": CertinextOne, "certinext-v2": CertinextTwo, "sectigo": Sectigo, "digicert": DigiCert}
 
 
-def says(problem, *words):
+def says(problem, *words, who="issuer seller"):
     """A problem of the status is one clear sentence: who, these words, and nothing of a page."""
-    for word in ("bought", *words):
+    for word in (who, *words):
         assert re.search(word, problem["message"]), "%s is not in: %s" % (word, problem["message"])
     assert problem["remedy"] and problem["since"]
     assert len(problem["message"]) < 700 and "\n" not in problem["message"] and "<" not in problem["message"]
