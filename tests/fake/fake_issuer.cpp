@@ -109,7 +109,7 @@ Result<IssuedCertificate> FakeIssuer::collect(const IssuerOrder& order) {
   const std::lock_guard lock(mutex_);
   if (auto begun = begin("collect"); !begun) return begun.error();
   if (auto ended = end("collect"); !ended) return ended.error();
-  return IssuedCertificate{held_.at(order.reference).leaf, {}};
+  return IssuedCertificate{held_.at(order.reference).leaf, {}, subscription};
 }
 
 Result<Done> FakeIssuer::abandon(const IssuerOrder&) {

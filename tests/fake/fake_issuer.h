@@ -39,6 +39,7 @@ class FakeIssuer : public Issuer {
   std::chrono::hours lifetime{24 * 90};
   Error* always = nullptr;  // every action fails with it
   bool validation_fails = false;
+  std::string subscription;    // what every certificate brings
   bool people_wanted = false;  // a validated order waits for somebody
 
  private:
