@@ -71,6 +71,7 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(without_a_running_order_one_is_placed);
   CPPUNIT_TEST(a_running_order_is_reissued_instead_of_bought_again);
   CPPUNIT_TEST(an_order_that_ends_with_its_certificate_is_followed_by_another);
+  CPPUNIT_TEST(a_young_certificate_is_replaced_without_another_term);
   CPPUNIT_TEST(other_names_are_reissued_while_there_is_time_left);
   CPPUNIT_TEST(a_ca_without_a_reissue_for_it_is_sent_an_order);
   CPPUNIT_TEST(a_reissue_that_is_refused_becomes_an_order_and_an_event);
@@ -117,6 +118,13 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("new"), issuer_->place(wanted_)->reference);
     runs(60 * day, 74 * day);
     CPPUNIT_ASSERT_EQUAL(std::string("4711"), issuer_->place(wanted_)->reference);
+  }
+
+  void a_young_certificate_is_replaced_without_another_term() {
+    runs(101 * day, 101 * day);
+    CPPUNIT_ASSERT_EQUAL(std::string("4711"), issuer_->place(wanted_)->reference);
+    runs(100 * day, 100 * day);
+    CPPUNIT_ASSERT_EQUAL(std::string("new"), issuer_->place(wanted_)->reference);
   }
 
   void other_names_are_reissued_while_there_is_time_left() {
@@ -182,11 +190,12 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
   }
 
   void a_text_that_is_no_running_order_is_none() {
-    const Subscription given{"4711", {"a.test"}, "0a1b", 5, 6};
+    const Subscription given{"4711", {"a.test"}, "0a1b", 4, 5, 6};
     const auto read = subscription_from(text_of(given));
     CPPUNIT_ASSERT(read && read->order == given.order && read->names == given.names && read->serial == given.serial &&
-                   read->not_after == 5 && read->ends == 6);
-    for (const char* text : {"", "{}", "[", R"({"order":1})", R"({"order":"1","names":[],"serial":"1","not_after":1})"}) {
+                   read->not_before == 4 && read->not_after == 5 && read->ends == 6);
+    for (const char* text :
+         {"", "{}", "[", R"({"order":1})", R"({"order":"1","names":[],"serial":"1","not_before":1,"not_after":1})"}) {
       CPPUNIT_ASSERT_MESSAGE(text, !subscription_from(text));
     }
   }
@@ -203,10 +212,11 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
  private:
   static std::vector<std::string> asked(std::initializer_list<const char*> what) { return {what.begin(), what.end()}; }
 
-  // What was bought before ends so many seconds from now: its last certificate, and the order.
+  // What was bought before ends so many seconds from now: its last certificate, which lives 200 days, and the order.
   void runs(std::int64_t certificate, std::int64_t order, std::vector<std::string> names = {"b.test", "a.test"}) {
     const std::int64_t now = std::chrono::system_clock::to_time_t(clock_.now());
-    wanted_.subscription = text_of({"4711", std::move(names), "01", now + certificate, now + order});
+    wanted_.subscription =
+        text_of({"4711", std::move(names), "01", now + certificate - 200 * day, now + certificate, now + order});
   }
 
   MadeUpApi::Told told_;

@@ -115,7 +115,7 @@ class SslStoreTest : public CppUnit::TestFixture {
 
   void names_that_came_and_went_are_told_with_a_reissue() {
     answer(std::string(R"({"TheSSLStoreOrderID":"7",)") + good + "}");
-    CPPUNIT_ASSERT_EQUAL(std::string("7"), *store().reissue({"7", {"a.test", "c.test"}, "01", 0, 0}, wanted_));
+    CPPUNIT_ASSERT_EQUAL(std::string("7"), *store().reissue({"7", {"a.test", "c.test"}, "01", 0, 0, 0}, wanted_));
     CPPUNIT_ASSERT(exchange_.sent[0].once);
     CPPUNIT_ASSERT(sent(0).at("AddSAN") == Json::array({{{"OldValue", ""}, {"NewValue", "b.test"}}}));
     CPPUNIT_ASSERT(sent(0).at("DeleteSAN") == Json::array({{{"OldValue", "c.test"}, {"NewValue", ""}}}));

@@ -163,9 +163,10 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
   }
   IssuedCertificate issued = std::move(chain->certificates);
   if (auto facts = leaf_facts(issued.leaf)) {
+    const std::int64_t not_before = std::chrono::system_clock::to_time_t(facts->not_before);
     const std::int64_t not_after = std::chrono::system_clock::to_time_t(facts->not_after);
     issued.subscription =
-        text_of({order.reference, detail->names, facts->serial, not_after, std::max(detail->ends, not_after)});
+        text_of({order.reference, detail->names, facts->serial, not_before, not_after, std::max(detail->ends, not_after)});
   }
   return issued;
 }
