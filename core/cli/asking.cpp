@@ -62,6 +62,7 @@ int ask_revoke(const Request& request, Surroundings& surroundings) {
   }
   Json message{{"verb", "revoke"}, {"name", request.name}};
   message["reason"] = request.reason.empty() ? "unspecified" : request.reason;
+  if (!request.comment.empty()) message["comment"] = request.comment;
   return ask_agent(request, message, surroundings);
 }
 

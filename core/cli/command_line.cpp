@@ -6,10 +6,17 @@
 #include <ostream>
 #include <tuple>
 
+#include "agent/issuer/revocation_reasons.h"
 #include "cli/commands.h"
 
 namespace evercert {
 namespace {
+
+std::vector<std::string> reason_names() {
+  std::vector<std::string> names;
+  for (const auto& reason : revocation_reasons) names.emplace_back(reason.name);
+  return names;
+}
 
 struct Verb {
   const char* name;
@@ -131,10 +138,15 @@ void add_changing_verbs(CLI::App& app, Request& request) {
 
   CLI::App* revoke = app.add_subcommand("revoke", "Tells the CA that a certificate must not be trusted any more");
   revoke->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
-  revoke->add_option("--reason", request.reason, "Why")
-      ->type_name("REASON")
-      ->check(CLI::IsMember(
-          {"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn"}));
+  revoke->add_option("--reason", request.reason, "Why")->type_name("REASON")->check(CLI::IsMember(reason_names()));
+  // Sectigo takes no more; CERTInext refuses semicolons.
+  constexpr std::size_t longest_comment = 500;
+  revoke->add_option("--comment", request.comment, "A remark for the CA's records; commercial CAs keep one")
+      ->type_name("TEXT")
+      ->check([](const std::string& text) {
+        const bool good = text.size() <= longest_comment && text.find(';') == std::string::npos;
+        return good ? std::string() : std::string("has at most 500 characters and no semicolon");
+      });
   revoke->add_flag("--yes", request.yes, "Do not ask");
   revoke->footer(
       "Examples:\n  evercert revoke www.example.com --reason superseded\n"

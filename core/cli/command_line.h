@@ -61,6 +61,7 @@ struct Request {
   std::string source_kind;  // import: certbot, mod-md, nginx-acme or issuer
   std::string source_path;  // or the issuer's name
   OrderWish orders;
+  std::string comment;
   std::string user;  // import into a state directory that does not exist yet
   int descriptor = -1;
   std::string kept_program;

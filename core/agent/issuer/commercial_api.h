@@ -40,7 +40,8 @@ struct Subscription {
   std::string order;               // the CA's reference
   std::vector<std::string> names;  // of the certificate it brought last
   std::string serial;              // of that, as LeafFacts has it
-  std::int64_t not_after = 0;      // of that, in seconds since 1970
+  std::int64_t not_before = 0;     // of that, in seconds since 1970
+  std::int64_t not_after = 0;
   std::int64_t ends = 0;
 };
 

@@ -187,9 +187,10 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
   }
   IssuedCertificate issued = std::move(chain->certificates);
   if (auto facts = leaf_facts(issued.leaf)) {
+    const std::int64_t not_before = std::chrono::system_clock::to_time_t(facts->not_before);
     const std::int64_t not_after = std::chrono::system_clock::to_time_t(facts->not_after);
     issued.subscription =
-        text_of({order.reference, detail->names, facts->serial, not_after, std::max(detail->ends, not_after)});
+        text_of({order.reference, detail->names, facts->serial, not_before, not_after, std::max(detail->ends, not_after)});
   }
   return issued;
 }
@@ -212,10 +213,10 @@ Result<Done> CommercialIssuer::abandon(const IssuerOrder& order) {
   return cancelled;
 }
 
-Result<Done> CommercialIssuer::revoke(BytesView leaf, int reason, const Secret*) {
+Result<Done> CommercialIssuer::revoke(BytesView leaf, const Revocation& why, const Secret*) {
   auto facts = leaf_facts(leaf);
   if (!facts) return facts.error();
-  return api_->revoke(*facts, reason, "revoked by evercert");
+  return api_->revoke(*facts, why.reason, why.comment.empty() ? "revoked by evercert" : why.comment);
 }
 
 std::unique_ptr<Issuer> make_commercial_issuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,

@@ -36,7 +36,7 @@ class CommercialIssuer : public Issuer {
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
   Result<Done> abandon(const IssuerOrder& order) override;
-  Result<Done> revoke(BytesView leaf, int reason, const Secret* certificate_key) override;
+  Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
 
  private:
   Result<IssuerOrder> fresh_order(std::string reference, const Wanted& wanted, bool reissue) const;

@@ -1,5 +1,6 @@
 #include "agent/run/verbs.h"
 
+#include "agent/issuer/revocation_reasons.h"
 #include "agent/observe/event_json.h"
 #include "agent/run/verb_words.h"
 #include "serving/base/files.h"
@@ -20,11 +21,10 @@ std::string field_of(const Event& event, const std::string& name) {
 
 // RFC 5280 section 5.3.1, as far as the owner of a certificate may say it.
 std::optional<int> reason_code(const std::string& word) {
-  static const std::map<std::string, int> codes{
-      {"", 0},           {"unspecified", 0},          {"keyCompromise", 1},     {"affiliationChanged", 3},
-      {"superseded", 4}, {"cessationOfOperation", 5}, {"privilegeWithdrawn", 9}};
-  const auto found = codes.find(word);
-  return found == codes.end() ? std::nullopt : std::optional<int>(found->second);
+  for (const auto& row : revocation_reasons) {
+    if (word == row.name) return row.number;
+  }
+  return word.empty() ? std::optional<int>(0) : std::nullopt;
 }
 
 }  // namespace
@@ -179,13 +179,14 @@ void Verbs::rollback(ControlServer::Client client, const Json& request) {
 void Verbs::revoke(ControlServer::Client client, const Json& request) {
   const auto* item = item_of(client, request);
   if (item == nullptr) return;
+  const std::string comment = text_of(request, "comment");
   const auto reason = reason_code(text_of(request, "reason"));
   if (!reason) {
     return server_.finish(client, exit_usage,
                           "there is no such reason; say keyCompromise, affiliationChanged, superseded, cessationOfOperation or "
                           "privilegeWithdrawn");
   }
-  work(client, [this, item = *item, reason = *reason]() -> Result<std::string> {
+  work(client, [this, item = *item, why = Revocation{*reason, comment}]() -> Result<std::string> {
     auto newest = newest_bundle(ground_.store, ground_.keys.serving, item.certificate.name);
     if (!newest) return newest.error();
     if (!newest->bundle) return Error{ErrorKind::configuration, item.certificate.name + " has no certificate to revoke"};
@@ -194,7 +195,7 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
     if (!seat) return Error{ErrorKind::configuration, "its issuer " + newest->bundle->issuer + " is not configured"};
     for (const auto& pair : newest->bundle->pairs) {
       const Secret* key = pair.private_key.empty() ? nullptr : &pair.private_key;
-      if (auto revoked = seat->issuer->revoke(pair.leaf, reason, key); !revoked) return revoked.error();
+      if (auto revoked = seat->issuer->revoke(pair.leaf, why, key); !revoked) return revoked.error();
     }
     Event event;
     event.name = "revoked";

@@ -110,6 +110,16 @@ class Sectigo(Buyer):
                 "secret": self.simulator.logins["api"], "organization": "10", "product": "501", "term": "199"}
 
 
+class SslStore(Buyer):
+    ca = "ssl_store"
+    place, task, track, collect = "order/neworder$", "order/status$", "order/status$", "order/download$"
+    wrong_product = dict(product="no_such_product")
+
+    def described(self):
+        return {"type": "ssl_store", "uri": self.simulator.rest, "account": self.simulator.partner_code, "secret": self.simulator.auth_token,
+                "product": "positivessl", "requester": '"Web Team" ops@example.com +91-8012345678'}
+
+
 class DigiCert(Buyer):
     ca = "digicert"
     place, task = "^POST .*/order/certificate/", "^PUT .*/dcv-random-value$"
