@@ -233,6 +233,21 @@ def test_an_old_process_hands_over_to_a_new_one_without_a_master(haproxy, everce
     site.stop()
 
 
+def test_a_start_in_the_background_lets_go_of_the_output_of_its_caller(haproxy):
+    # As in $(haproxy -D ... 2>&1): the end of the output comes when nobody holds it any more.
+    site = haproxy([certificate("shell.test")], mode=("-D",))
+    with open(site.configuration) as file:
+        text = file.read()
+    with open(site.configuration, "w") as file:
+        file.write(text.replace("log stderr format raw daemon", ""))  # HAProxy itself would hold it
+    with subprocess.Popen(site.arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as first:
+        site.process = processes.Adopted(wait_for(site._pid_in_file, "the pid file"))
+        said, _ = first.communicate(timeout=20)
+    assert first.returncode == 0 and b"ALERT" not in said
+    site.wait_agent()
+    site.stop()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root")
 def test_as_process_one_of_a_container_it_works_and_ends(haproxy, evercert):
     site = haproxy([certificate("container.test")])
@@ -256,10 +271,9 @@ def test_a_full_file_system_for_pem_files_does_not_keep_haproxy_from_starting(ha
         site.audit.wait("served", "full.test", seen=site.log)
         evercert.renew("full.test")
         serial = tls.leaf_at(ports.TLS, "full.test").serial
-        with open(os.path.join(site.pem_path, "ballast"), "wb") as ballast, contextlib.suppress(OSError):
+        with open(os.path.join(site.pem_path, "ballast"), "wb", buffering=0) as ballast, contextlib.suppress(OSError):
             while True:
-                ballast.write(b"x" * 4096)
-                ballast.flush()
+                ballast.write(b"x" * 1024)
         site.stop()
         site.start()  # with what stood there, and soon with what is newest
         site.wait_log("make room there")
@@ -272,6 +286,7 @@ def test_two_haproxies_on_one_state_directory_order_a_shared_name_once(haproxy, 
     mark = pebble.mark()
     one = haproxy([certificate("shared.test"), certificate("one.test")]).start()
     one.audit.wait("served", "one.test", seen=one.log)
+    first = one.remember()
     two = haproxy([certificate("shared.test"), certificate("two.test")], label="second", port=ports.OTHER_TLS, http=ports.OTHER_HTTP, status=ports.FREE).start()
     for name in ("shared.test", "two.test"):
         tls.wait_leaf(ports.OTHER_TLS, name, lambda leaf: "Pebble" in leaf.issuer, 20, seen=two.log)
@@ -281,7 +296,9 @@ def test_two_haproxies_on_one_state_directory_order_a_shared_name_once(haproxy, 
     tls.wait_leaf(ports.OTHER_TLS, "shared.test", lambda leaf: leaf.serial == renewed, seen=two.log)
     assert pebble.issued(mark) == 4
     # Where the CA knocks is the first one's port: the second leads, but orders nothing new.
-    one.stop()
+    processes.stop(one.process)
+    wait_for(lambda: not any(processes.alive(pid) for pid in first), "the first and its agent to end", seen=one.tree)
+    one.process = None
     wait_for(lambda: evercert.status()["agent"]["pid"] == two.agent(), "the second to lead", 20, 0.1)
     assert tls.leaf_at(ports.OTHER_TLS, "shared.test").serial == renewed
     two.stop()
