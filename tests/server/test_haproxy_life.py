@@ -3,6 +3,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -124,6 +125,23 @@ def test_a_reload_that_fails_leaves_the_agent_as_it_is(haproxy, evercert):
     os.kill(site.master, signal.SIGUSR2)
     site.wait_agent(other_than=before)
     evercert.renew("failed.test")
+
+
+def test_a_reload_with_a_broken_evercert_json_serves_and_renews_on(haproxy, evercert):
+    site = haproxy([certificate("broken.test")]).start()
+    site.audit.wait("served", "broken.test", seen=site.log)
+    serial, agent = tls.leaf_at(ports.TLS, "broken.test").serial, site.agent()
+    site.write(settings={"agent_usr": "x"})
+    os.kill(site.master, signal.SIGUSR2)
+    site.wait_log("Loading failure")
+    site.wait_ready()
+    assert re.search(r"haproxy\.json:\d+.*agent_usr", site.log()) and tls.leaf_at(ports.TLS, "broken.test").serial == serial
+    evercert.renew("broken.test")
+    assert site.agents() == [agent]
+    site.write(settings={})
+    shutil.rmtree(site.pem_path)  # as after a clean-up of /run
+    site.reload()
+    assert tls.leaf_at(ports.TLS, "broken.test").serial != serial
 
 
 def test_twenty_reloads_leak_neither_processes_nor_descriptors(haproxy, pebble):
