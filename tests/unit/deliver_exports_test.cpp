@@ -28,14 +28,9 @@ class DeliverExportsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE_END();
 
  private:
-  class RealClock : public Clock {
-   public:
-    [[nodiscard]] std::chrono::system_clock::time_point now() const override { return std::chrono::system_clock::now(); }
-  };
-
   const TemporaryDirectory folder_;
   const LittleCa ca_;
-  const RealClock clock_;
+  const SystemClock clock_{};
   KeptLog log_;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -35,8 +35,8 @@ constexpr Option table[] = {
      "The directory into which an agent without a server of its own writes each certificate as one PEM file (leaf, "
      "chain, key), for software that reads files. It must be the agent's to write."},
     {"runtime_api", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
-     "HAProxy's stats socket (level admin), at which exported certificates are exchanged without a reload. HAProxy "
-     "must have loaded them from export_path."},
+     "HAProxy's stats socket (level admin), at which exported certificates are exchanged without a reload. New ones are "
+     "added where HAProxy binds to the directory export_path."},
     {"master_cli", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
      "HAProxy's master socket (haproxy -S), told to reload after certificates were exported."},
     {"hook", Scope::global, ValueKind::words, 1, 0, false, "COMMAND [ARGUMENT...]", "",
