@@ -190,6 +190,25 @@ def test_bundles_under_an_unknown_seal_key_are_locked_and_nothing_is_replaced(ng
     assert tls.leaf_at(ports.TLS, "locked.test").serial == serial
 
 
+@needs_root
+def test_a_store_that_cannot_be_read_at_start_orders_nothing_and_heals(nginx, evercert, pebble):
+    site = nginx(host("unreadable.test")).start()
+    site.audit.wait("served", "unreadable.test")
+    serial = tls.leaf_at(ports.TLS, "unreadable.test").serial
+    site.stop()
+    place = os.path.dirname(bundles(evercert.state, "unreadable.test")[0])
+    mode, mark = os.stat(place).st_mode & 0o7777, pebble.mark()
+    os.chmod(place, 0)
+    site.start()
+    problem = evercert.wait_problem("unreadable.test")
+    assert "unreadable.test" in problem["message"] and "ermission denied" in problem["message"], problem
+    assert pebble.request_count(mark) == 0
+    os.chmod(place, mode)
+    assert tls.wait_leaf(ports.TLS, "unreadable.test", timeout=20, seen=site.log).serial == serial
+    evercert.wait_state("unreadable.test", "served")
+    assert pebble.orders(mark) == 0
+
+
 def test_a_swapped_bundle_of_another_name_does_not_open(nginx, evercert):
     site = nginx(host("mine.test") + host("theirs.test")).start()
     for name in ("mine.test", "theirs.test"):
