@@ -25,7 +25,7 @@ std::string names_text(const std::vector<Identifier>& identifiers) {
   return text;
 }
 
-std::int64_t seconds_of(Time time) {
+std::int64_t unix_seconds(Time time) {
   return std::chrono::system_clock::to_time_t(time);
 }
 
@@ -241,7 +241,7 @@ Result<Done> AccountImport::look_at_issued(const ListedOrder& order) {
     auto facts = leaf_facts(certificate->leaf);
     if (!facts) return facts.error();
     auto added = ledger_.add(order.reference, order.name,
-                             {order.version, to_hex(sha256(facts->public_key)), seconds_of(facts->not_after)});
+                             {order.version, to_hex(sha256(facts->public_key)), unix_seconds(facts->not_after)});
     if (!added) return added;
     known = ledger_.find(order.reference);
   }
@@ -260,7 +260,7 @@ bool AccountImport::is_there(const Candidate& candidate) const {
   if (found == wish_.published.end()) return false;
   const auto current = parts_.publication.current(found->second);
   return std::any_of(current.pairs.begin(), current.pairs.end(), [&](const auto& pair) {
-    return to_hex(sha256(pair.public_key)) == candidate.key && seconds_of(pair.lifetime.not_after) >= candidate.not_after;
+    return to_hex(sha256(pair.public_key)) == candidate.key && unix_seconds(pair.lifetime.not_after) >= candidate.not_after;
   });
 }
 
@@ -269,7 +269,7 @@ Result<Done> AccountImport::bind(const Candidate& candidate) {
     ++there_;
     return Done{};
   }
-  if (candidate.not_after <= seconds_of(parts_.clock.now())) {
+  if (candidate.not_after <= unix_seconds(parts_.clock.now())) {
     ++left_out_;
     return Done{};
   }
