@@ -7,9 +7,10 @@ namespace {
 
 constexpr int unauthorized = 401;
 constexpr int forbidden = 403;
+constexpr std::chrono::minutes believable_gap{2};
 
 bool is_about_money(std::string_view said) {
-  for (const char* word : {"balance", "insufficient", "credit", "fund"}) {
+  for (const char* word : {"balance", "insufficient", "credit", "fund", "quota", "used up", "licen"}) {
     if (contains_word(said, word)) return true;
   }
   return false;
@@ -55,6 +56,14 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
     cause = RefusalCause::login;
   }
   if (cause == RefusalCause::other && is_about_money(refusal.said)) cause = RefusalCause::money;
+  // Signed requests and tokens go by the time: what looks like a wrong secret may be a wrong clock.
+  const bool by_time = cause == RefusalCause::other || cause == RefusalCause::login;
+  if (by_time && answer.clock_gap && std::chrono::abs(*answer.clock_gap) > believable_gap) {
+    error.kind = ErrorKind::action_required;
+    error.message += "; the clocks of this machine and of the CA are " +
+                     std::to_string(std::chrono::abs(*answer.clock_gap).count()) + " s apart: set this machine's clock";
+    return error;
+  }
   switch (cause) {
     case RefusalCause::other:
       break;
