@@ -25,12 +25,13 @@ only_digicert = pytest.mark.parametrize("buyer", ["digicert"], indirect=True)
 def issuer_of(buyer, folder):
     """The issuer as evercert.json has it."""
     secret = os.path.join(folder, "json.secret")
-    write_private(secret, buyer.options["secret"].encode())
-    return dict(buyer.options, secret=secret, product=[buyer.options["product"]])
+    write_private(secret, buyer.secret.encode())
+    return {"type": buyer.kind, "uri": buyer.uri, "secret": secret, "product": ["ssl_dv_geotrust"],
+            "ssl_trusted_certificate": buyer.ca.tls_ca_file}
 
 
 def were_asked_for(buyer):
-    return {(url, what) for url, what in buyer.simulator.ask("GET", "/network")["seen"]}
+    return {(url, what) for url, what in buyer.ca.ask("GET", "/network")["seen"]}
 
 
 @pytest.mark.parametrize("answers", ANSWERS)
@@ -50,12 +51,10 @@ def test_haproxy_shows_each_host_its_own_file(haproxy, buyer, folder, answers):
 
 @only_digicert
 def test_apache_shows_each_host_its_own_file(apache, buyer):
-    options = dict(buyer.options)
-    secret = os.path.join(buyer.folder, "apache.secret")
-    write_private(secret, options["secret"].encode())
+    options = issuer_of(buyer, buyer.folder)
     block = ("<EvercertIssuer bought>\nEvercertType digicert\nEvercertUri %s\nEvercertSecret %s\nEvercertProduct %s\n"
              "EvercertSslTrustedCertificate %s\n</EvercertIssuer>\n"
-             % (options["uri"], secret, options["product"], options["ssl_trusted_certificate"]))
+             % (options["uri"], options["secret"], options["product"][0], options["ssl_trusted_certificate"]))
     site = apache("".join(virtual_host(name) for name in NAMES), pebble=None, global_extra=block).start()
     for name in NAMES:
         site.audit.wait("served", name, timeout=40)

@@ -40,13 +40,13 @@ class Shop:
         """An option of None is left out."""
         file = os.path.join(self.folder, name + ".secret")
         write_private(file, (secret or self.secret).encode() + b"\n")
-        wanted = dict(OPTIONS[self.kind], **options)
+        wanted = {"uri": self.uri, "ssl_trusted_certificate": self.ca.tls_ca_file, **OPTIONS[self.kind]}
         if self.api:
             wanted["api"] = self.api
+        wanted.update(options)
         words = "".join("%s %s; " % (option, value.format(**self.ca.shown) if isinstance(value, str) else value)
                         for option, value in wanted.items() if value is not None)
-        return ("evercert_issuer %s { type %s; uri %s; secret %s; ssl_trusted_certificate %s; %s%s }\n"
-                % (name, self.kind, self.uri, file, self.ca.tls_ca_file, words, extra))
+        return "evercert_issuer %s { type %s; secret %s; %s%s }\n" % (name, self.kind, file, words, extra)
 
     def is_trusted(self, name):
         with open(self.ca.issuing_root, "rb") as file:
