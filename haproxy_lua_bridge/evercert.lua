@@ -104,16 +104,20 @@ local function start()
   end
 end
 
--- One writer: HAProxy keeps one transaction for all that change certificates.
-local idle_rest = 10
+-- One writer: HAProxy keeps one transaction for all that change certificates. A task cannot wait for a descriptor of ours, so
+-- it looks (half a microsecond): often while the agent is at work, which it always tells of before it sends a certificate, and
+-- seldom when nothing came for a second.
+local busy_rest, idle_rest, busy_looks = 10, 50, 100
 
 local function work()
   if not owner then
     return
   end
   bridge.begin()
+  local empty = 0
   while true do
     local kind, first, second, third = bridge.receive()
+    empty = kind and 0 or empty + 1
     if kind == "log" then
       core.log(levels[first] or core.info, second)
     elseif kind == "certificate" then
@@ -121,7 +125,7 @@ local function work()
     elseif kind == "renewal" then
       renewals[first] = second
     else
-      core.msleep(idle_rest)
+      core.msleep(empty < busy_looks and busy_rest or idle_rest)
     end
   end
 end

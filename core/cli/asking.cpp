@@ -1,4 +1,4 @@
-// renew, cancel, test and revoke: only the agent talks to a CA, so these need one.
+// renew, cancel, test, sync and revoke: only the agent talks to a CA, so these need one.
 #include <istream>
 #include <ostream>
 
@@ -8,9 +8,8 @@
 #include "serving/base/json.h"
 
 namespace evercert {
-namespace {
 
-int ask(const Request& request, const Json& message, Surroundings& surroundings) {
+int ask_agent(const Request& request, const Json& message, Surroundings& surroundings) {
   Result<std::string> state_path = state_path_of(request);
   if (!state_path) {
     return fail(state_path.error(), surroundings);
@@ -21,8 +20,6 @@ int ask(const Request& request, const Json& message, Surroundings& surroundings)
   }
   return conclude(converse(*agent, message, surroundings), request, surroundings);
 }
-
-}  // namespace
 
 int ask_renew(const Request& request, Surroundings& surroundings) {
   if (request.name.empty() && !request.all) {
@@ -35,15 +32,21 @@ int ask_renew(const Request& request, Surroundings& surroundings) {
   } else {
     message["name"] = request.name;
   }
-  return ask(request, message, surroundings);
+  return ask_agent(request, message, surroundings);
 }
 
 int ask_cancel(const Request& request, Surroundings& surroundings) {
-  return ask(request, Json{{"verb", "cancel"}, {"name", request.name}}, surroundings);
+  return ask_agent(request, Json{{"verb", "cancel"}, {"name", request.name}}, surroundings);
 }
 
 int ask_test(const Request& request, Surroundings& surroundings) {
-  return ask(request, Json{{"verb", "test"}, {"issuer", request.name}}, surroundings);
+  return ask_agent(request, Json{{"verb", "test"}, {"issuer", request.name}}, surroundings);
+}
+
+int ask_sync(const Request& request, Surroundings& surroundings) {
+  Json message{{"verb", "sync"}};
+  if (!request.name.empty()) message["issuer"] = request.name;
+  return ask_agent(request, message, surroundings);
 }
 
 int ask_revoke(const Request& request, Surroundings& surroundings) {
@@ -59,7 +62,8 @@ int ask_revoke(const Request& request, Surroundings& surroundings) {
   }
   Json message{{"verb", "revoke"}, {"name", request.name}};
   message["reason"] = request.reason.empty() ? "unspecified" : request.reason;
-  return ask(request, message, surroundings);
+  if (!request.comment.empty()) message["comment"] = request.comment;
+  return ask_agent(request, message, surroundings);
 }
 
 }  // namespace evercert

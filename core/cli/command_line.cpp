@@ -4,11 +4,19 @@
 #include <algorithm>
 #include <limits>
 #include <ostream>
+#include <tuple>
 
+#include "agent/issuer/revocation_reasons.h"
 #include "cli/commands.h"
 
 namespace evercert {
 namespace {
+
+std::vector<std::string> reason_names() {
+  std::vector<std::string> names;
+  for (const auto& reason : revocation_reasons) names.emplace_back(reason.name);
+  return names;
+}
 
 struct Verb {
   const char* name;
@@ -27,11 +35,22 @@ int run_keeper_of(const Request& request, Surroundings& surroundings) {
   return surroundings.run({request.descriptor, request.kept_program, {}, {}});
 }
 
+int import_anything(const Request& request, Surroundings& surroundings) {
+  return request.source_kind == "issuer" ? import_orders(request, surroundings) : import_certificates(request, surroundings);
+}
+
+bool is_day(const std::string& text) {
+  constexpr std::string_view shape = "dddd-dd-dd";
+  return text.size() == shape.size() && std::equal(text.begin(), text.end(), shape.begin(), [](char letter, char wanted) {
+           return wanted == 'd' ? letter >= '0' && letter <= '9' : letter == wanted;
+         });
+}
+
 constexpr Verb verbs[] = {
-    {"status", print_status},        {"list", print_list},   {"show", print_certificate}, {"renew", ask_renew},
-    {"rollback", roll_back},         {"revoke", ask_revoke}, {"cancel", ask_cancel},      {"test", ask_test},
-    {"import", import_certificates}, {"run", run_agent},     {"version", print_version},  {"reference", print_reference},
-    {"keep", run_keeper_of},
+    {"status", print_status},       {"list", print_list},    {"show", print_certificate}, {"renew", ask_renew},
+    {"rollback", roll_back},        {"revoke", ask_revoke},  {"cancel", ask_cancel},      {"test", ask_test},
+    {"import", import_anything},    {"sync", ask_sync},      {"run", run_agent},          {"version", print_version},
+    {"reference", print_reference}, {"keep", run_keeper_of},
 };
 
 void add_place(CLI::App& command, Request& request) {
@@ -62,6 +81,49 @@ void add_reading_verbs(CLI::App& app, Request& request) {
   }
 }
 
+void add_import(CLI::App& app, Request& request) {
+  CLI::App* import = app.add_subcommand(
+      "import",
+      "Takes over what certbot, Apache's mod_md or nginx's own ACME module obtained, or what exists at a commercial CA");
+  import->add_option("kind", request.source_kind, "certbot, mod-md, nginx-acme or issuer")
+      ->type_name("KIND")
+      ->required()
+      ->check(CLI::IsMember({"certbot", "mod-md", "nginx-acme", "issuer"}));
+  import
+      ->add_option(
+          "path", request.source_path,
+          "certbot's folder (/etc/letsencrypt), mod_md's MDStoreDir, the issuer's state_path; or the name of an issuer")
+      ->type_name("PATH")
+      ->required();
+  import->add_option("names", request.names, "Only these")->type_name("NAME");
+  import->add_option("--name", request.name, "Adopt under this name (when there is only one)")->type_name("NAME");
+  import->add_option("--user", request.user, "The server's user, when the state directory does not exist yet")
+      ->type_name("USER");
+  OrderWish& orders = request.orders;
+  import->add_option("--key", orders.keys, "issuer: a file with a private key, or a folder of such files")->type_name("PATH");
+  auto* open = import->add_flag("--open", orders.open, "issuer: only orders that are open");
+  import->add_option("--with", orders.with, "issuer: orders of this state, too: expired, revoked or rejected")
+      ->type_name("STATE")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"expired", "revoked", "rejected"}))
+      ->excludes(open);
+  import->add_option("--group", orders.group, "issuer: only orders of this group, organization or division")->type_name("ID");
+  for (const auto& [option, day, meaning] :
+       {std::tuple("--since", &orders.since, "issuer: only orders of this day and later"),
+        std::tuple("--until", &orders.until, "issuer: only orders of this day and earlier")}) {
+    import->add_option(option, *day, meaning)->type_name("YYYY-MM-DD")->check([](const std::string& text) {
+      return is_day(text) ? std::string() : text + " is no day; write YYYY-MM-DD";
+  });
+}
+import->footer(
+    "Examples:\n  evercert import certbot /etc/letsencrypt\n"
+    "  evercert import mod-md /etc/apache2/md\n"
+    "  evercert import nginx-acme /var/cache/nginx/acme_example www.example.com\n"
+    "  evercert import issuer bought --key /etc/ssl/private --since 2026-01-01");
+add_place(*import, request);
+add_json(*import, request);
+}  // namespace
+
 void add_changing_verbs(CLI::App& app, Request& request) {
   CLI::App* renew = app.add_subcommand("renew", "Orders anew, and returns when the server presents it");
   auto* name = renew->add_option("name", request.name, "The certificate")->type_name("NAME");
@@ -76,10 +138,15 @@ void add_changing_verbs(CLI::App& app, Request& request) {
 
   CLI::App* revoke = app.add_subcommand("revoke", "Tells the CA that a certificate must not be trusted any more");
   revoke->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
-  revoke->add_option("--reason", request.reason, "Why")
-      ->type_name("REASON")
-      ->check(CLI::IsMember(
-          {"unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "privilegeWithdrawn"}));
+  revoke->add_option("--reason", request.reason, "Why")->type_name("REASON")->check(CLI::IsMember(reason_names()));
+  // Sectigo takes no more; CERTInext refuses semicolons.
+  constexpr std::size_t longest_comment = 500;
+  revoke->add_option("--comment", request.comment, "A remark for the CA's records; commercial CAs keep one")
+      ->type_name("TEXT")
+      ->check([](const std::string& text) {
+        const bool good = text.size() <= longest_comment && text.find(';') == std::string::npos;
+        return good ? std::string() : std::string("has at most 500 characters and no semicolon");
+      });
   revoke->add_flag("--yes", request.yes, "Do not ask");
   revoke->footer(
       "Examples:\n  evercert revoke www.example.com --reason superseded\n"
@@ -94,26 +161,13 @@ void add_changing_verbs(CLI::App& app, Request& request) {
   test->add_option("name", request.name, "The issuer")->type_name("NAME")->required();
   test->footer("Examples:\n  evercert test issuer default");
 
-  CLI::App* import =
-      app.add_subcommand("import", "Adopts certificates that certbot, Apache's mod_md or nginx's own ACME module obtained");
-  import->add_option("kind", request.source_kind, "certbot, mod-md or nginx-acme")
-      ->type_name("KIND")
-      ->required()
-      ->check(CLI::IsMember({"certbot", "mod-md", "nginx-acme"}));
-  import
-      ->add_option("path", request.source_path,
-                   "certbot's folder (/etc/letsencrypt), mod_md's MDStoreDir, or the issuer's state_path")
-      ->type_name("PATH")
-      ->required();
-  import->add_option("names", request.names, "Only these")->type_name("NAME");
-  import->add_option("--name", request.name, "Adopt under this name (when there is only one)")->type_name("NAME");
-  import->add_option("--user", request.user, "The server's user, when the state directory does not exist yet")
-      ->type_name("USER");
-  import->footer(
-      "Examples:\n  evercert import certbot /etc/letsencrypt\n"
-      "  evercert import mod-md /etc/apache2/md\n"
-      "  evercert import nginx-acme /var/cache/nginx/acme_example www.example.com");
-  for (CLI::App* command : {renew, rollback, revoke, cancel, test, import}) {
+  CLI::App* sync =
+      app.add_subcommand("sync", "Reads anew what commercial CAs offer: products, organizations, domains, balance");
+  sync->add_option("name", request.name, "Only this issuer")->type_name("ISSUER");
+  sync->footer("Examples:\n  evercert sync\n  evercert sync bought");
+
+  add_import(app, request);
+  for (CLI::App* command : {renew, rollback, revoke, cancel, test, sync}) {
     add_place(*command, request);
     add_json(*command, request);
   }
@@ -190,7 +244,7 @@ int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surro
   return verb->command(request, surroundings);
 }
 
-}  // namespace
+}  // namespace evercert
 
 std::string nearest_word(const std::string& word, const std::vector<std::string>& known) {
   // Levenshtein's distance with exchanged neighbours counted once (optimal string alignment).

@@ -36,6 +36,16 @@ struct Surroundings {
   std::function<int(const RunRequest&)> run;
 };
 
+// import issuer: which orders, and keys to bind them to.
+struct OrderWish {
+  std::vector<std::string> keys;  // paths
+  bool open = false;
+  std::vector<std::string> with;
+  std::string group;
+  std::string since;
+  std::string until;
+};
+
 struct Request {
   std::string verb;
   std::string state_path;  // --state
@@ -48,8 +58,10 @@ struct Request {
   bool yes = false;
   std::optional<std::uint64_t> to;
   std::string reason;
-  std::string source_kind;  // import: certbot, mod-md or nginx-acme
-  std::string source_path;
+  std::string source_kind;  // import: certbot, mod-md, nginx-acme or issuer
+  std::string source_path;  // or the issuer's name
+  OrderWish orders;
+  std::string comment;
   std::string user;  // import into a state directory that does not exist yet
   int descriptor = -1;
   std::string kept_program;

@@ -2,6 +2,8 @@
 // ExitCode.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "cli/command_line.h"
 #include "evercert/result.h"
 
@@ -19,6 +21,11 @@ int ask_renew(const Request& request, Surroundings& surroundings);
 int ask_revoke(const Request& request, Surroundings& surroundings);
 int ask_cancel(const Request& request, Surroundings& surroundings);
 int ask_test(const Request& request, Surroundings& surroundings);
+int ask_sync(const Request& request, Surroundings& surroundings);
+// Takes over what exists in the account at a commercial CA; reads key files as whoever runs the command.
+int import_orders(const Request& request, Surroundings& surroundings);
+// Sends one request to the agent and prints what comes of it.
+int ask_agent(const Request& request, const nlohmann::json& message, Surroundings& surroundings);
 
 // Changing: through the agent when one leads, else by taking its place for a moment.
 int roll_back(const Request& request, Surroundings& surroundings);

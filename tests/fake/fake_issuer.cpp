@@ -109,7 +109,7 @@ Result<IssuedCertificate> FakeIssuer::collect(const IssuerOrder& order) {
   const std::lock_guard lock(mutex_);
   if (auto begun = begin("collect"); !begun) return begun.error();
   if (auto ended = end("collect"); !ended) return ended.error();
-  return IssuedCertificate{held_.at(order.reference).leaf, {}};
+  return IssuedCertificate{held_.at(order.reference).leaf, {}, subscription};
 }
 
 Result<Done> FakeIssuer::abandon(const IssuerOrder&) {
@@ -117,7 +117,7 @@ Result<Done> FakeIssuer::abandon(const IssuerOrder&) {
   return begin("abandon");
 }
 
-Result<Done> FakeIssuer::revoke(BytesView, int, const Secret*) {
+Result<Done> FakeIssuer::revoke(BytesView, const Revocation&, const Secret*) {
   const std::lock_guard lock(mutex_);
   return begin("revoke");
 }

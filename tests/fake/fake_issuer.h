@@ -28,7 +28,7 @@ class FakeIssuer : public Issuer {
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
   Result<Done> abandon(const IssuerOrder& order) override;
-  Result<Done> revoke(BytesView leaf, int reason, const Secret* certificate_key) override;
+  Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
 
   [[nodiscard]] unsigned count(const std::string& action) const;
   [[nodiscard]] std::size_t orders() const;
@@ -39,6 +39,7 @@ class FakeIssuer : public Issuer {
   std::chrono::hours lifetime{24 * 90};
   Error* always = nullptr;  // every action fails with it
   bool validation_fails = false;
+  std::string subscription;    // what every certificate brings
   bool people_wanted = false;  // a validated order waits for somebody
 
  private:

@@ -184,8 +184,13 @@ class FaultProxy:
                 break
             name, _, value = line.partition(b":")
             headers.append((name.decode(), value.strip().decode()))
-        length = next((int(v) for n, v in headers if n.lower() == "content-length"), 0)
-        body = stream.read(length) if length else b""
+        if any(n.lower() == "transfer-encoding" for n, _ in headers):
+            # A client that does not say how much it sends: the CA is told, for there are some that insist.
+            body = self._chunks(stream)
+            headers = [(n, v) for n, v in headers if n.lower() != "transfer-encoding"] + [("Content-Length", str(len(body)))]
+        else:
+            length = next((int(v) for n, v in headers if n.lower() == "content-length"), 0)
+            body = stream.read(length) if length else b""
         with self._lock:
             rule = next((r for r in self.rules if r.takes(method, path)), None)
             entry = [time.monotonic(), method, path, None]
@@ -198,6 +203,16 @@ class FaultProxy:
             return rule.fault(link, answer)
         _send(link, *answer)
         return True
+
+    @staticmethod
+    def _chunks(stream):
+        body = b""
+        while True:
+            size = int(stream.readline().split(b";")[0], 16)
+            body += stream.read(size)
+            stream.readline()
+            if size == 0:
+                return body
 
     @staticmethod
     def _ask(onward, method, path, headers, body):

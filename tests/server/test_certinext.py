@@ -58,8 +58,8 @@ def test_a_certificate_is_bought_proved_by_file_and_served(shop, ca):
     site.audit.wait("served", "www.bought.test", timeout=25)
     assert is_trusted(ca, "www.bought.test")
     assert len(ca.orders()) == 1
-    # The fewest requests that the interface allows.
-    assert ca.counts() == {"GenerateOrderSSL": 1, "GetDcv": 1, "VerifyDcv": 1, "TrackOrder": 1, "GetCertificate": 1}
+    # The fewest requests that the interface allows, beside the list that is read once a week.
+    assert ca.counts() == {"GetProductDetails": 1, "GenerateOrderSSL": 1, "GetDcv": 1, "VerifyDcv": 1, "TrackOrder": 1, "GetCertificate": 1}
 
 
 @pytest.fixture

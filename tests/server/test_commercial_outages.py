@@ -27,7 +27,7 @@ NONSENSE = {
 def test_an_order_gets_over_every_kind_of_nonsense_at_every_step(shop, buyer, evercert):
     for fault, (options, _) in NONSENSE.items():
         for step in (buyer.place, buyer.task, buyer.track):
-            buyer.ca.fault(fault, match=step, **options)
+            buyer.simulator.fault(fault, match=step, **options)
     site = shop().start()
     # Somebody who does not want to wait for the pauses.
     seen, end, asking = 0, time.monotonic() + 60, []
@@ -50,7 +50,7 @@ def test_an_order_gets_over_every_kind_of_nonsense_at_every_step(shop, buyer, ev
 
 @every_ca
 def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(shop, buyer):
-    buyer.ca.fault("drop_after", match=buyer.place)
+    buyer.simulator.fault("drop_after", match=buyer.place)
     site = shop().start()
     site.audit.wait("served", NAME, timeout=40)
     assert len(buyer.orders()) == 1 and buyer.count(buyer.place) == 1
@@ -58,23 +58,23 @@ def test_an_order_whose_answer_was_lost_is_found_and_not_placed_again(shop, buye
 
 @every_ca
 def test_a_maintenance_of_hours_is_asked_about_seldom_and_ends_by_itself(shop, buyer, evercert):
-    buyer.ca.fault("html", match=".", status=200, times=100000)
+    buyer.simulator.fault("html", match=".", status=200, times=100000)
     site = shop().start()
     problem = evercert.wait_problem(NAME, "connection", timeout=30)
     says(problem, "web page instead of JSON", "is the address right, or is the CA under maintenance")
     log_says(site, problem)
     buyer.stays_calm(2.0, most=2)
     assert not buyer.orders()
-    buyer.ca.ask("DELETE", "/faults")
+    buyer.simulator.ask("DELETE", "/faults")
     site.audit.wait("served", NAME, timeout=60)
     assert len(buyer.orders()) == 1
 
 
 @every_ca
 def test_a_ca_that_dies_in_mid_order_is_waited_for(shop, buyer, evercert):
-    link = Link(ports.LINK, int(buyer.ca.url.rsplit(":", 1)[1]))
+    link = Link(ports.LINK, int(buyer.simulator.url.rsplit(":", 1)[1]))
     try:
-        buyer.ca.settings(issue_seconds=2)
+        buyer.simulator.settings(issue_seconds=2)
         site = shop(uri=buyer.through(ports.LINK)).start()
         wait_for(buyer.orders, "the order")
         link.cut()
@@ -166,14 +166,14 @@ def test_a_server_that_no_trusted_ca_vouches_for_gets_no_secret(shop, buyer, fol
 
 @pytest.mark.parametrize("buyer", ["certinext-v1"], indirect=True)
 def test_a_clock_that_the_ca_does_not_believe_is_a_matter_for_a_person(shop, buyer, evercert):
-    buyer.ca.skew(3600)
+    buyer.simulator.skew(3600)
     site = shop().start()
     problem = evercert.wait_problem(NAME, timeout=30)
     says(problem, "time", "clock")
     log_says(site, problem)
     assert not buyer.orders()
     buyer.stays_calm()
-    buyer.ca.skew(0)
+    buyer.simulator.skew(0)
     evercert.renew(NAME, timeout=30)
     assert len(buyer.orders()) == 1
 
@@ -181,8 +181,8 @@ def test_a_clock_that_the_ca_does_not_believe_is_a_matter_for_a_person(shop, buy
 @every_ca
 def test_a_certificate_of_a_ca_whose_clock_is_ahead_is_kept_until_it_is_valid(shop, buyer, evercert):
     # What was signed begins five minutes before the CA's time, and five more are forgiven.
-    buyer.ca.ask("POST", "/clock", {"advance": 603})
-    buyer.ca.settings(**({"clock_skew_seconds": 1000} if buyer.kind == "certinext" else {}))
+    buyer.simulator.ask("POST", "/clock", {"advance": 603})
+    buyer.simulator.settings(**({"clock_skew_seconds": 1000} if buyer.ca == "certinext" else {}))
     site = shop().start()
     problem = evercert.wait_state(NAME, "action_required", timeout=30)["problem"]
     says(problem, "not valid yet", "clock", who=NAME)

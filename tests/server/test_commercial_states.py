@@ -50,11 +50,11 @@ WAITS = {
 
 @pytest.mark.parametrize("buyer, wait", [(wait.ca, wait) for wait in WAITS.values()], ids=WAITS, indirect=["buyer"])
 def test_who_must_do_what_is_shown_until_it_is_done(shop, buyer, evercert, wait):
-    buyer.ca.settings(**wait.settings)
+    buyer.simulator.settings(**wait.settings)
     site = shop(**wait.options).start()
     number = wait_for(buyer.orders, "the order")[0]["id"]
     if wait.act:
-        buyer.ca.act(number, wait.act)
+        buyer.simulator.act(number, wait.act)
     problem = evercert.wait_state(NAME, "action_required", timeout=60)["problem"]
     says(problem, "the order " + number, *wait.words)
     log_says(site, problem)
@@ -65,7 +65,7 @@ def test_who_must_do_what_is_shown_until_it_is_done(shop, buyer, evercert, wait)
     buyer.stays_calm(most=1)
     assert len(site.audit.all("action_required", NAME)) == 1 and site.audit.count("renewal_failed") == 0
     if wait.end:
-        buyer.ca.act(number, wait.end, **wait.more)
+        buyer.simulator.act(number, wait.end, **wait.more)
         evercert.renew(NAME, timeout=40)
         assert buyer.is_served() and not evercert.certificate(NAME)["problem"]
     assert len(buyer.orders()) == 1
@@ -75,14 +75,14 @@ def test_who_must_do_what_is_shown_until_it_is_done(shop, buyer, evercert, wait)
 def test_records_that_keep_the_ca_from_issuing_are_a_matter_for_a_person(shop, buyer, evercert, dns):
     dns.permit(NAME, "other.example")
     try:
-        buyer.ca.settings(caa_identity="ca.example")
+        buyer.simulator.settings(caa_identity="ca.example")
         site = shop().start()
         problem = evercert.wait_state(NAME, "action_required", timeout=30)["problem"]
         says(problem, "CAA", NAME, "add one that permits the CA")
         log_says(site, problem)
     finally:
         dns.permit_all(NAME)
-    buyer.ca.act(buyer.orders()[0]["id"], "approve")
+    buyer.simulator.act(buyer.orders()[0]["id"], "approve")
     evercert.renew(NAME, timeout=30)
     assert len(buyer.orders()) == 1
 
@@ -90,12 +90,12 @@ def test_records_that_keep_the_ca_from_issuing_are_a_matter_for_a_person(shop, b
 @pytest.mark.parametrize("buyer, act", [("certinext-v1", "reject"), ("certinext-v2", "reject"), ("sectigo", "reject"),
                                         ("sectigo", "decline"), ("ssl-store", "reject"), ("digicert", "reject")], indirect=["buyer"])
 def test_an_order_that_the_ca_ends_is_told_and_not_repeated_at_once(shop, buyer, evercert, act):
-    buyer.ca.settings(approval="manual")
+    buyer.simulator.settings(approval="manual")
     site = shop().start()
     number = wait_for(buyer.orders, "the order")[0]["id"]
-    if buyer.kind != "sectigo":  # which asks for nothing before it is approved
+    if buyer.ca != "sectigo":  # which asks for nothing before it is approved
         site.audit.wait("challenge_seen", NAME, timeout=40)
-    buyer.ca.act(number, act)
+    buyer.simulator.act(number, act)
     problem = evercert.wait_problem(NAME, "issuer_refused", timeout=60)
     says(problem, "the order " + number, "[Rr]ejected|[Dd]eclined|[Cc]ancelled")
     log_says(site, problem)
@@ -105,11 +105,11 @@ def test_an_order_that_the_ca_ends_is_told_and_not_repeated_at_once(shop, buyer,
 
 @every_ca
 def test_a_kill_between_order_and_record_makes_no_second_order(shop, buyer):
-    buyer.ca.settings(answer_seconds=2)  # time to die while the CA answers
+    buyer.simulator.settings(answer_seconds=2)  # time to die while the CA answers
     site = shop().start()
     wait_for(buyer.orders, "the order to arrive")
     processes.kill(site.agent())
-    buyer.ca.settings(answer_seconds=0)
+    buyer.simulator.settings(answer_seconds=0)
     site.audit.wait("served", NAME, timeout=60)
     assert len(buyer.orders()) == 1
 
@@ -121,7 +121,7 @@ def test_where_no_file_is_found_the_record_is_tried_next(nginx, buyer, folder, e
     server = Bind(folder, {NAME: dict(key="update")}, [key])
     try:
         # Nothing of ours listens where the CA knocks.
-        buyer.ca.settings(http_port=ports.FREE, name_server="127.0.0.1:%d" % ports.BIND)
+        buyer.simulator.settings(http_port=ports.FREE, name_server="127.0.0.1:%d" % ports.BIND)
         options = ("evercert_resolver 127.0.0.1:%d; evercert_dns_port %d; evercert_dns_update * 127.0.0.1:%d %s;"
                    % (ports.BIND, ports.BIND, ports.BIND, key))
         site = nginx(host(NAME), pebble=None, global_extra=buyer.issuer(challenge="http-file dns-txt") + options).start()
@@ -140,7 +140,7 @@ def test_an_organization_that_the_ca_has_not_validated_is_named_to_a_person(shop
     problem = evercert.wait_state(NAME, "action_required", timeout=120)["problem"]
     says(problem, "in the CA's portal whether organization 117484 is validated")
     log_says(site, problem)
-    buyer.ca.ask("POST", "/organizations", {"id": 117484})
+    buyer.simulator.ask("POST", "/organizations", {"id": 117484})
     evercert.renew(NAME, timeout=40)
     assert buyer.is_served() and len(buyer.orders()) == 1
 
@@ -148,12 +148,12 @@ def test_an_organization_that_the_ca_has_not_validated_is_named_to_a_person(shop
 @pytest.mark.slow
 @pytest.mark.parametrize("buyer", ["sectigo"], indirect=True)
 def test_a_name_that_the_ca_does_not_find_here_is_named_to_a_person(shop, buyer, evercert):
-    buyer.ca.settings(http_port=ports.FREE, recheck_seconds=1)
+    buyer.simulator.settings(http_port=ports.FREE, recheck_seconds=1)
     site = shop().start()
     problem = evercert.wait_state(NAME, "action_required", timeout=120)["problem"]
     says(problem, "is not validated", "http-file", NAME, "port 80")
     log_says(site, problem)
-    buyer.ca.settings(http_port=ports.HTTP)
+    buyer.simulator.settings(http_port=ports.HTTP)
     begin = time.monotonic()
     wait_for(lambda: time.monotonic() - begin > 1.5, "the CA to look again")
     evercert.renew(NAME, timeout=40)

@@ -1,42 +1,43 @@
 """DigiCert CertCentral on nginx, against the simulated CA."""
 import pytest
 
+from harness.bind import bind_for
+from harness.buyers import BUYERS
 from harness.nginx import host
-from harness.shop import Shop, name_server
 
 
 @pytest.fixture
-def shop(folder, dns):
-    one = Shop("digicert", folder)
+def buyer(folder, dns):
+    one = BUYERS["digicert"](folder)
     yield one
     one.close()
 
 
 @pytest.fixture
-def ca(shop):
-    return shop.ca
+def ca(buyer):
+    return buyer.simulator
 
 
 @pytest.fixture
-def central(nginx, shop):
+def central(nginx, buyer):
     def make(http, options="", **wanted):
-        return nginx(http, pebble=None, global_extra=shop.issuer(name="central", **wanted) + options)
+        return nginx(http, pebble=None, global_extra=buyer.issuer(name="central", **wanted) + options)
     return make
 
 
-def test_two_certificates_whose_files_have_one_name_are_proved_at_once(central, shop, ca):
+def test_two_certificates_whose_files_have_one_name_are_proved_at_once(central, buyer, ca):
     site = central(host("www.central.test") + host("other.test")).start()
     for name in ("www.central.test", "other.test"):
         site.audit.wait("served", name, timeout=40)
-        assert shop.is_trusted(name)
+        assert buyer.is_served(name)
     assert len(ca.orders()) == 2
 
 
 @pytest.mark.parametrize("challenge", ["dns-txt", "dns-cname"])
-def test_a_wildcard_is_proved_by_a_record(central, shop, challenge):
-    server = name_server(shop, "central.test")
+def test_a_wildcard_is_proved_by_a_record(central, buyer, ca, challenge):
+    server = bind_for(buyer.folder, ca, "central.test")
     site = central(host("*.central.test", http=False), options=server.options, product="wildcard_dv_geotrust",
-                   extra="challenge %s;" % challenge).start()
+                   challenge=challenge).start()
     try:
         site.audit.wait("served", "*.central.test", timeout=40)
     finally:

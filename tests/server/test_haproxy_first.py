@@ -40,7 +40,9 @@ def test_it_is_served_and_nothing_is_left_over_when_run_with(haproxy, mode):
     site = haproxy([certificate("mode.test")], mode=MODES[mode]).start()
     site.audit.wait("served", "mode.test", seen=site.log)
     agent, (keeper,) = site.wait_agent(), site.keepers()
-    assert processes.user_of(agent) == processes.user_of(keeper) == processes.user_of(site.worker_pids()[0]) != 0
+    (worker,) = site.worker_pids()
+    assert processes.user_of(agent) == processes.user_of(keeper) == processes.user_of(worker) != 0
+    assert os.readlink("/proc/%d/root" % worker) == site.jail and os.readlink("/proc/%d/root" % agent) == "/"
     site.stop()
     assert not processes.alive(agent) and not processes.alive(keeper)
 

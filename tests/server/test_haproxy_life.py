@@ -1,7 +1,9 @@
 """HAProxy's life: reloads in mid-order, kills of every process, outages of the CA, containers. Nothing is lost, doubled or left over."""
+import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +26,19 @@ def newer_or_skip(version):
     if found is None:
         pytest.skip("HAProxy %s cannot be had here" % version)
     return found
+
+
+@pytest.fixture
+def mounted():
+    @contextlib.contextmanager
+    def mount(path, options):
+        os.makedirs(path, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "-l", path], check=True)
+    return mount
 
 
 def ordered_once(site, pebble, mark, needs=1):
@@ -70,7 +85,8 @@ def test_while_an_old_worker_drains_the_new_one_leads_and_renews(haproxy, everce
     held.sendall(b"GET / HTTP/1.1\r\n")
     (old,) = site.worker_pids()
     site.reload()
-    evercert.renew("drain.test")
+    # The old agent may still be asked first, and hands over in the middle of it.
+    wait_for(lambda: evercert.run("renew", "drain.test", "--force").returncode == 0, "the new agent to renew", 20, 0.1)
     assert processes.alive(old)
     held.sendall(b"Host: drain.test\r\nConnection: close\r\n\r\n")
     assert b" 200 " in held.recv(4096)
@@ -109,6 +125,23 @@ def test_a_reload_that_fails_leaves_the_agent_as_it_is(haproxy, evercert):
     os.kill(site.master, signal.SIGUSR2)
     site.wait_agent(other_than=before)
     evercert.renew("failed.test")
+
+
+def test_a_reload_with_a_broken_evercert_json_serves_and_renews_on(haproxy, evercert):
+    site = haproxy([certificate("broken.test")]).start()
+    site.audit.wait("served", "broken.test", seen=site.log)
+    serial, agent = tls.leaf_at(ports.TLS, "broken.test").serial, site.agent()
+    site.write(settings={"agent_usr": "x"})
+    os.kill(site.master, signal.SIGUSR2)
+    site.wait_log("Loading failure")
+    site.wait_ready()
+    assert re.search(r"haproxy\.json:\d+.*agent_usr", site.log()) and tls.leaf_at(ports.TLS, "broken.test").serial == serial
+    evercert.renew("broken.test")
+    assert site.agents() == [agent]
+    site.write(settings={})
+    shutil.rmtree(site.pem_path)  # as after a clean-up of /run
+    site.reload()
+    assert tls.leaf_at(ports.TLS, "broken.test").serial != serial
 
 
 def test_twenty_reloads_leak_neither_processes_nor_descriptors(haproxy, pebble):
@@ -219,6 +252,21 @@ def test_an_old_process_hands_over_to_a_new_one_without_a_master(haproxy, everce
     site.stop()
 
 
+def test_a_start_in_the_background_lets_go_of_the_output_of_its_caller(haproxy):
+    # As in $(haproxy -D ... 2>&1): the end of the output comes when nobody holds it any more.
+    site = haproxy([certificate("shell.test")], mode=("-D",))
+    with open(site.configuration) as file:
+        text = file.read()
+    with open(site.configuration, "w") as file:
+        file.write(text.replace("log stderr format raw daemon", ""))  # HAProxy itself would hold it
+    with subprocess.Popen(site.arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as first:
+        site.process = processes.Adopted(wait_for(site._pid_in_file, "the pid file"))
+        said, _ = first.communicate(timeout=20)
+    assert first.returncode == 0 and b"ALERT" not in said
+    site.wait_agent()
+    site.stop()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root")
 def test_as_process_one_of_a_container_it_works_and_ends(haproxy, evercert):
     site = haproxy([certificate("container.test")])
@@ -232,6 +280,49 @@ def test_as_process_one_of_a_container_it_works_and_ends(haproxy, evercert):
     os.kill(inner, signal.SIGTERM)
     site.process.wait(10)
     wait_for(lambda: not any(processes.alive(pid) for pid in site.known), "everything to end")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted")
+def test_a_full_file_system_for_pem_files_does_not_keep_haproxy_from_starting(haproxy, evercert, folder, mounted):
+    site, small = haproxy([certificate("full.test")]), os.path.join(folder, "small")
+    with mounted(small, "size=64k,mode=755"):
+        site.pem_path = os.path.join(small, "pem")
+        site.write()
+        site.start()
+        site.audit.wait("served", "full.test", seen=site.log)
+        evercert.renew("full.test")
+        serial = tls.leaf_at(ports.TLS, "full.test").serial
+        with open(os.path.join(small, "ballast"), "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while True:
+                ballast.write(b"x" * 1024)
+        site.stop()
+        site.start()  # with what stood there, and soon with what is newest
+        site.wait_log("make room there")
+        tls.wait_leaf(ports.TLS, "full.test", lambda leaf: leaf.serial == serial, seen=site.log)
+        site.stop()
+
+
+def test_two_haproxies_on_one_state_directory_order_a_shared_name_once(haproxy, pebble, evercert):
+    """The first leads and shows the challenges of both; each swaps for itself."""
+    mark = pebble.mark()
+    one = haproxy([certificate("shared.test"), certificate("one.test")]).start()
+    one.audit.wait("served", "one.test", seen=one.log)
+    first = one.remember()
+    two = haproxy([certificate("shared.test"), certificate("two.test")], label="second", port=ports.OTHER_TLS, http=ports.OTHER_HTTP, status=ports.FREE).start()
+    for name in ("shared.test", "two.test"):
+        tls.wait_leaf(ports.OTHER_TLS, name, lambda leaf: "Pebble" in leaf.issuer, 20, seen=two.log)
+    assert pebble.issued(mark) == 3
+    evercert.renew("shared.test")
+    renewed = tls.leaf_at(ports.TLS, "shared.test").serial
+    tls.wait_leaf(ports.OTHER_TLS, "shared.test", lambda leaf: leaf.serial == renewed, seen=two.log)
+    assert pebble.issued(mark) == 4
+    # Where the CA knocks is the first one's port: the second leads, but orders nothing new.
+    processes.stop(one.process)
+    wait_for(lambda: not any(processes.alive(pid) for pid in first), "the first and its agent to end", seen=one.tree)
+    one.process = None
+    wait_for(lambda: evercert.status()["agent"]["pid"] == two.agent(), "the second to lead", 20, 0.1)
+    assert tls.leaf_at(ports.OTHER_TLS, "shared.test").serial == renewed
+    two.stop()
 
 
 def test_systemd_hears_of_the_master_only(haproxy, folder):

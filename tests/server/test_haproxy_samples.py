@@ -1,5 +1,9 @@
 """The samples in conf/haproxy, as they are but for ports and paths."""
 import os
+import shutil
+import subprocess
+
+import pytest
 
 from harness import ports, tls
 from harness.evercert import status_page
@@ -39,3 +43,13 @@ def test_the_sample_without_lua_is_accepted(haproxy):
         file.write(sample("without-lua.cfg", site))
     code, said = site.test()
     assert code == 0, said
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_the_unit_is_one_that_systemd_accepts(install, folder):
+    path = os.path.join(folder, "evercert.service")
+    with open(os.path.join(PROJECT, "conf", "systemd", "evercert.service")) as there, open(path, "w") as here:
+        here.write(there.read().replace("/usr/bin/evercert", install.program))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, timeout=60, check=False)
+    # It may complain of other units of this machine.
+    assert done.returncode == 0 and "evercert.service" not in done.stderr, done.stderr

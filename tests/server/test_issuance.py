@@ -55,6 +55,23 @@ def test_a_missing_external_account_is_a_matter_for_a_human(nginx, other_pebble,
     assert before < 12, ca.requests()  # no blind retries
 
 
+def test_changed_contacts_are_told_to_the_ca_once_and_a_refusal_holds_nothing_up(nginx, pebble):
+    mark = pebble.mark()
+    site = nginx(host("contacts.test")).start()
+    wait_served(site, ["contacts.test"])
+    assert pebble.requests(mark)["/my-account"] == 0  # they came with the registration
+    for round_ in range(2):
+        name = "contacts%d.test" % round_
+        site.write(http=host("contacts.test") + host(name), issuer_extra="contact second@example.test;")
+        site.reload()
+        wait_served(site, [name])
+    assert pebble.requests(mark)["/my-account"] == 1 and site.audit.count("contacts_changed") == 1
+    site.write(http=host("contacts.test") + host("late.test"), issuer_extra="contact tel:+123456;")
+    site.reload()
+    wait_served(site, ["late.test"])
+    assert "correct contact" in site.audit.all("contacts_not_changed")[-1]["sentence"]
+
+
 def test_terms_that_were_not_accepted_are_a_matter_for_a_human(nginx, pebble, evercert):
     site = nginx(host("terms.test"), terms="")
     code, said = site.test()

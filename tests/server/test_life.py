@@ -2,12 +2,11 @@
 import glob
 import os
 import re
-import shutil
 import signal
 
 import pytest
 
-from harness import ports, processes, tls
+from harness import ports, processes, tls, valgrind
 from harness.nginx import host
 from harness.waiting import wait_for
 
@@ -191,19 +190,11 @@ def test_a_clock_that_is_a_day_behind_is_named_and_orders_do_not_run_away(nginx,
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+@pytest.mark.skipif(not valgrind.INSTALLED, reason="valgrind is not installed")
 def test_the_whole_path_is_clean_under_valgrind(nginx, evercert, folder, install):
-    os.makedirs(os.path.join(folder, "reports"))
-    os.chmod(os.path.join(folder, "reports"), 0o1777)  # workers begin theirs as the web server's user
-    reports = os.path.join(folder, "reports", "valgrind.%p")
-    tool = ["valgrind", "--quiet", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite",
-            "--child-silent-after-fork=no", "--trace-children=no", "--num-callers=30", "--log-file=" + reports]
-    # valgrind looks into a program before it lets it be executed, so this copy may be read.
-    program = os.path.join(folder, "evercert-readable")
-    shutil.copy(install.program, program)
-    os.chmod(program, 0o755)
-    site = with_program(nginx(host("valgrind.test", flags="http2") + host("second.test"), workers=1), program)
-    site.start(prefix=tool, timeout=60)
+    tool = valgrind.Valgrind(folder)
+    site = with_program(nginx(host("valgrind.test", flags="http2") + host("second.test"), workers=1), tool.readable(install))
+    site.start(prefix=tool.prefix, timeout=60)
     for name in ("valgrind.test", "second.test"):
         site.audit.wait("served", name, timeout=60, pause=0.02, seen=site.log)
     for version in (tls.TLS12, tls.TLS13):
@@ -216,10 +207,4 @@ def test_the_whole_path_is_clean_under_valgrind(nginx, evercert, folder, install
     assert tls.leaf_at(ports.TLS, "second.test").names == ["second.test"]
     assert tls.alert_of(ports.TLS, "valgrind.test", timeout=20) is None
     site.stop(signal.SIGQUIT, timeout=60)
-    ours = []
-    for path in glob.glob(os.path.join(folder, "reports", "valgrind.*")):
-        text = open(path, errors="replace").read()
-        # What nginx and libcrypto do by themselves is theirs; whatever has us in its stack is ours.
-        ours += [block for block in re.split(r"\n==\d+== \n", text) if re.search(r"evercert", block) and "Command:" not in block]
-    assert not ours, "\n\n".join(ours[:5])
-    assert glob.glob(os.path.join(folder, "reports", "valgrind.*")), "valgrind wrote nothing"
+    assert not tool.complaints(), "\n\n".join(tool.complaints()[:5])

@@ -2,35 +2,36 @@
 import pytest
 
 from harness import processes, tls, ports
+from harness.bind import bind_for
+from harness.buyers import SslStore
 from harness.nginx import host
-from harness.shop import Shop, name_server
 from harness.waiting import wait_for
 
 
 @pytest.fixture
-def shop(folder, dns):
-    one = Shop("ssl_store", folder)
+def buyer(folder, dns):
+    one = SslStore(folder)
     yield one
     one.close()
 
 
 @pytest.fixture
-def ca(shop):
-    return shop.ca
+def ca(buyer):
+    return buyer.simulator
 
 
 @pytest.fixture
-def store(nginx, shop):
+def store(nginx, buyer):
     def make(http, options="", **wanted):
-        return nginx(http, pebble=None, global_extra=shop.issuer(**wanted) + options)
+        return nginx(http, pebble=None, global_extra=buyer.issuer(**wanted) + options)
     return make
 
 
 @pytest.mark.parametrize("product", ["positivessl", "digi_rapidssl"])
-def test_a_certificate_of_either_ca_behind_it_is_bought_proved_by_file_and_served(store, shop, ca, product):
+def test_a_certificate_of_either_ca_behind_it_is_bought_proved_by_file_and_served(store, buyer, ca, product):
     site = store(host("www.store.test"), product=product).start()
     site.audit.wait("served", "www.store.test", timeout=60)
-    assert shop.is_trusted("www.store.test") and len(ca.orders()) == 1
+    assert buyer.is_served("www.store.test") and len(ca.orders()) == 1
     order = ca.order(ca.orders()[0]["id"])
     assert order["dcv"]["www.store.test"]["method"] == "HTTP" and order["reference"].startswith("evercert-")
 
@@ -43,18 +44,18 @@ def test_several_names_are_bought_in_one_order(store, ca):
 
 
 @pytest.mark.parametrize("product, challenge", [("positivesslwildcard", "dns-cname"), ("digi_rapidssl_wc", "dns-txt"), ("digi_rapidssl_wc", "dns-cname")])
-def test_a_wildcard_is_proved_by_a_record(store, shop, product, challenge):
-    server = name_server(shop, "store.test")
+def test_a_wildcard_is_proved_by_a_record(store, buyer, ca, product, challenge):
+    server = bind_for(buyer.folder, ca, "store.test")
     try:
-        site = store(host("*.store.test", http=False), options=server.options, product=product, extra="challenge %s;" % challenge).start()
+        site = store(host("*.store.test", http=False), options=server.options, product=product, challenge=challenge).start()
         site.audit.wait("served", "*.store.test", timeout=60)
     finally:
         server.close()
 
 
 def test_a_company_is_named_where_the_product_wants_one(store, ca):
-    fields = "custom_field OrganizationName 'Example Limited' City Exampleton Country XX;"
-    site = store(host("company.test"), product="sectigoovssl", extra=fields).start()
+    fields = "OrganizationName 'Example Limited' City Exampleton Country XX"
+    site = store(host("company.test"), product="sectigoovssl", custom_field=fields).start()
     site.audit.wait("served", "company.test", timeout=60)
     assert "Example Limited" in tls.leaf_at(ports.TLS, "company.test").x509.subject.rfc4514_string()
 
@@ -79,7 +80,7 @@ def test_vetting_by_people_is_waited_for(store, ca, evercert):
 
 
 def test_a_mail_is_answered_by_a_person(store, ca, evercert):
-    store(host("mail.test"), extra="challenge email:admin@mail.test;").start()
+    store(host("mail.test"), challenge="email:admin@mail.test").start()
     certificate = evercert.wait_state("mail.test", "action_required", timeout=60)
     assert "admin@mail.test" in certificate["problem"]["message"]
     ca.act(ca.orders()[0]["id"], "mail", domain="mail.test")
@@ -87,12 +88,12 @@ def test_a_mail_is_answered_by_a_person(store, ca, evercert):
 
 
 @pytest.mark.slow
-def test_where_a_file_is_not_found_the_record_is_tried_next(store, shop, ca):
+def test_where_a_file_is_not_found_the_record_is_tried_next(store, buyer, ca):
     # Nothing of ours listens where the CA knocks.
     ca.settings(http_port=ports.FREE, recheck_seconds=1)
-    server = name_server(shop, "store.test")
+    server = bind_for(buyer.folder, ca, "store.test")
     try:
-        site = store(host("fallback.store.test"), options=server.options, extra="challenge http-file dns-cname;").start()
+        site = store(host("fallback.store.test"), options=server.options, challenge="http-file dns-cname").start()
         site.audit.wait("validation_method_changed", timeout=150)
         site.audit.wait("served", "fallback.store.test", timeout=60)
         assert len(ca.orders()) == 1
@@ -112,7 +113,7 @@ def test_an_order_is_cancelled_and_its_money_asked_back(store, ca, evercert):
 def test_a_revocation_reaches_the_ca_with_its_reason(store, ca, evercert):
     site = store(host("revoked.test")).start()
     site.audit.wait("served", "revoked.test", timeout=60)
-    done = evercert.run("revoke", "revoked.test", "--reason", "keyCompromise", "--yes")
+    done = evercert.run("revoke", "revoked.test", "--reason", "keyCompromise", "--comment", "the laptop is gone", "--yes")
     assert done.returncode == 0, done.stderr
     assert ca.orders()[0]["state"] == "Cancelled" and ca.counts()["order/certificaterevokerequest"] == 1
 
@@ -135,10 +136,10 @@ def test_a_kill_between_order_and_record_makes_no_second_order(store, ca):
 
 
 @pytest.mark.parametrize("wanted, said", [(dict(secret="wrong"), "secret"), (dict(product="no_such"), "product"), (dict(term=7), "term")])
-def test_what_is_wrong_with_our_settings_is_said_and_costs_nothing(store, shop, ca, evercert, wanted, said):
+def test_what_is_wrong_with_our_settings_is_said_and_costs_nothing(store, buyer, ca, evercert, wanted, said):
     store(host("wrong.test"), **wanted).start()
     problem = evercert.wait_problem("wrong.test", timeout=40)
-    assert said in problem["message"] and shop.secret not in problem["message"], problem
+    assert said in problem["message"] and buyer.options["secret"] not in problem["message"], problem
     assert len(ca.orders()) == 0
 
 
@@ -162,14 +163,14 @@ def test_a_login_is_tested_by_a_call_that_refuses_a_wrong_token(store, ca, everc
     ca.settings(approval="manual")
     site = store(host("login.test")).start()
     site.audit.wait("order_placed", "login.test")
-    done = evercert.run("test", "issuer", "shop")
+    done = evercert.run("test", "issuer", "bought")
     assert done.returncode == 0 and ca.partner_code in done.stdout, done.stdout + done.stderr
 
 
 def test_a_wrong_token_fails_the_test_of_the_login(store, evercert):
     store(host("login.test"), secret="wrong").start()
     evercert.wait_problem("login.test")
-    done = evercert.run("test", "issuer", "shop")
+    done = evercert.run("test", "issuer", "bought")
     assert done.returncode != 0 and "secret" in done.stdout + done.stderr
 
 
@@ -177,9 +178,9 @@ def test_a_wrong_token_fails_the_test_of_the_login(store, evercert):
     (dict(requester="Team ops@example.com +91-8012345678"), "first and a last name"),
     (dict(requester=None), "has no requester"),
     (dict(organization="81"), "only DigiCert"),
-    (dict(extra="custom_field Colour green;"), "Colour"),
-    (dict(extra="challenge dns-txt;", options="evercert_dns_program /bin/true;"), "dns-cname"),
-    (dict(extra="recipients a@b.c;"), "recipients is no option"),
+    (dict(custom_field="Colour green"), "Colour"),
+    (dict(challenge="dns-txt", options="evercert_dns_program /bin/true;"), "dns-cname"),
+    (dict(recipients="a@b.c"), "recipients is no option"),
 ])
 def test_what_is_wrong_with_the_options_is_said_with_file_and_line(store, wanted, said):
     site = store(host("check.test"), **wanted)

@@ -1,5 +1,4 @@
 """Disks that fill, turn read-only or flip bits; files from elsewhere and from later."""
-import contextlib
 import glob
 import os
 import shutil
@@ -8,33 +7,12 @@ import subprocess
 import pytest
 
 from harness import ports, tls
+from harness.disk import fill, small_disk
 from harness.evercert import Evercert
 from harness.nginx import host
 from harness.waiting import wait_for
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-
-
-@contextlib.contextmanager
-def small_disk(folder, size="2m"):
-    place = os.path.join(folder, "disk")
-    os.makedirs(place)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s,mode=0755" % size, "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-
-
-def fill(place):
-    """Writes until not one more byte fits."""
-    path = os.path.join(place, "filler")
-    with open(path, "wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(b"x" * size)
-    return path
 
 
 def bundles(state, name):
@@ -210,6 +188,25 @@ def test_bundles_under_an_unknown_seal_key_are_locked_and_nothing_is_replaced(ng
     os.replace(key + ".aside", key)
     site.start()
     assert tls.leaf_at(ports.TLS, "locked.test").serial == serial
+
+
+@needs_root
+def test_a_store_that_cannot_be_read_at_start_orders_nothing_and_heals(nginx, evercert, pebble):
+    site = nginx(host("unreadable.test")).start()
+    site.audit.wait("served", "unreadable.test")
+    serial = tls.leaf_at(ports.TLS, "unreadable.test").serial
+    site.stop()
+    place = os.path.dirname(bundles(evercert.state, "unreadable.test")[0])
+    mode, mark = os.stat(place).st_mode & 0o7777, pebble.mark()
+    os.chmod(place, 0)
+    site.start()
+    problem = evercert.wait_problem("unreadable.test")
+    assert "unreadable.test" in problem["message"] and "ermission denied" in problem["message"], problem
+    assert pebble.request_count(mark) == 0
+    os.chmod(place, mode)
+    assert tls.wait_leaf(ports.TLS, "unreadable.test", timeout=20, seen=site.log).serial == serial
+    evercert.wait_state("unreadable.test", "served")
+    assert pebble.orders(mark) == 0
 
 
 def test_a_swapped_bundle_of_another_name_does_not_open(nginx, evercert):

@@ -25,13 +25,12 @@ only_digicert = pytest.mark.parametrize("buyer", ["digicert"], indirect=True)
 def issuer_of(buyer, folder):
     """The issuer as evercert.json has it."""
     secret = os.path.join(folder, "json.secret")
-    write_private(secret, buyer.secret.encode())
-    return {"type": buyer.kind, "uri": buyer.uri, "secret": secret, "product": ["ssl_dv_geotrust"],
-            "ssl_trusted_certificate": buyer.ca.tls_ca_file}
+    write_private(secret, buyer.options["secret"].encode())
+    return dict(buyer.options, secret=secret, product=[buyer.options["product"]])
 
 
 def were_asked_for(buyer):
-    return {(url, what) for url, what in buyer.ca.ask("GET", "/network")["seen"]}
+    return {(url, what) for url, what in buyer.simulator.ask("GET", "/network")["seen"]}
 
 
 @pytest.mark.parametrize("answers", ANSWERS)

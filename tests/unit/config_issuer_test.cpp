@@ -165,7 +165,7 @@ class IssuerCheckTest : public CppUnit::TestFixture {
   }
 
   void another_type_of_issuer_is_refused() {
-    assert_error(with_issuer(R"("type": "acmee")"), "type", 2, "write type acme, certinext, sectigo or digicert");
+    assert_error(with_issuer(R"("type": "acmee")"), "type", 2, "write type acme, certinext, sectigo, ssl_store or digicert");
     CPPUNIT_ASSERT_EQUAL(std::string("acme"), issuer_of(R"("type": "acme")").type);
   }
 

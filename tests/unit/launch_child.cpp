@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "agent/run/inheritance.h"
+#include "agent/run/keeper.h"
 #include "evercert/launch.h"
 
 namespace {
@@ -119,6 +120,17 @@ int be_obedient() {
   return wait_for_the_end();
 }
 
+// What a keeper starts, and how important it takes itself.
+int tell_pid() {
+  auto inheritance = evercert::receive_inheritance(channel);
+  if (!inheritance) return 9;
+  evercert::ChannelLogger log(channel);
+  log.write(LogLevel::notice, "nice=" + std::to_string(::getpriority(PRIO_PROCESS, 0)));
+  log.write(LogLevel::notice, "link=" + std::string(inheritance->link.valid() ? "there" : "missing"));
+  log.write(LogLevel::notice, "pid=" + std::to_string(::getpid()) + ";");
+  return wait_for_the_end();
+}
+
 int crash() {
   auto inheritance = evercert::receive_inheritance(channel);
   if (!inheritance) return 9;
@@ -165,16 +177,14 @@ int be_ready_unprotected() {
 
 }  // namespace
 
-int main() {
+int main(int count, char** words) {
+  // As `evercert keep --descriptor 3 --program PATH`: what it starts is told by that path.
+  if (count == 6 && words[1] == std::string("keep")) return evercert::run_keeper(channel, words[5]);
   const std::string path = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
-  const std::map<std::string, int (*)()> behaviours = {{"tell_all", tell_all},
-                                                       {"obedient", be_obedient},
-                                                       {"crash", crash},
-                                                       {"garbage", send_garbage},
-                                                       {"twice", be_ready_twice},
-                                                       {"flood", flood},
-                                                       {"silent", wait_for_the_end},
-                                                       {"unprotected", be_ready_unprotected}};
+  const std::map<std::string, int (*)()> behaviours = {
+      {"tell_all", tell_all}, {"obedient", be_obedient},    {"pid", tell_pid},
+      {"crash", crash},       {"garbage", send_garbage},    {"twice", be_ready_twice},
+      {"flood", flood},       {"silent", wait_for_the_end}, {"unprotected", be_ready_unprotected}};
   const auto behaviour = behaviours.find(path.substr(path.rfind('/') + 1));
   return behaviour == behaviours.end() ? 3 : behaviour->second();
 }

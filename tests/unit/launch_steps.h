@@ -1,4 +1,4 @@
-// What the tests of launching share: a logger that keeps its lines, a temporary directory with the child program under the
+// What the tests of launching share: a temporary directory with the child program under the
 // names of its behaviours, and a little event loop.
 #pragma once
 
@@ -11,41 +11,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
-#include <mutex>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "evercert/launch.h"
+#include "fake/kept_log.h"
 
 namespace evercert::launch_steps {
 
-class KeptLog : public Logger {
- public:
-  void write(LogLevel level, std::string_view line) override {
-    const std::lock_guard guard(mutex_);
-    lines_.emplace_back(level, line);
-  }
-  [[nodiscard]] std::vector<std::pair<LogLevel, std::string>> lines() const {
-    const std::lock_guard guard(mutex_);
-    return lines_;
-  }
-  // The line that holds `words`, or empty.
-  [[nodiscard]] std::string line_with(std::string_view words) const {
-    for (const auto& [level, line] : lines())
-      if (line.find(words) != std::string::npos) return line;
-    return {};
-  }
-  [[nodiscard]] std::string all() const {
-    std::string text;
-    for (const auto& [level, line] : lines()) text += line + "\n";
-    return text;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::vector<std::pair<LogLevel, std::string>> lines_;
-};
+using evercert::KeptLog;
 
 class ProgramDirectory {
  public:

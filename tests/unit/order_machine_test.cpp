@@ -32,6 +32,7 @@ class OrderMachineTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_failed_validation_is_given_up_with_its_problem);
   CPPUNIT_TEST(an_order_that_is_not_wanted_any_more_is_abandoned_at_the_ca);
   CPPUNIT_TEST(a_published_order_keeps_its_history_but_not_its_key);
+  CPPUNIT_TEST(what_an_order_may_still_bring_is_on_disk_before_it_is_published_and_handed_to_the_next);
   CPPUNIT_TEST(a_record_survives_writing_and_reading);
   CPPUNIT_TEST(a_damaged_record_is_quarantined);
   CPPUNIT_TEST(the_diagram_in_the_documentation_is_the_table);
@@ -227,6 +228,22 @@ class OrderMachineTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT((*record)->private_key.empty());
     CPPUNIT_ASSERT((*record)->known == std::vector<std::string>{"order/1"});
     CPPUNIT_ASSERT((*record)->history.size() > 5);
+  }
+
+  void what_an_order_may_still_bring_is_on_disk_before_it_is_published_and_handed_to_the_next() {
+    issuer_->subscription = "runs until summer";
+    OrderMachine machine = fresh();
+    CPPUNIT_ASSERT(drive(machine));
+    auto record = records_->load("www.example.test", KeyAlgorithm::ecdsa);
+    CPPUNIT_ASSERT(record && *record && (*record)->state != OrderState::issued);
+    CPPUNIT_ASSERT_EQUAL(issuer_->subscription, (*record)->wanted().subscription);
+    CPPUNIT_ASSERT(machine.published().has_value());
+    OrderMachine next(parts(), certificate_, certificate_.keys.front(), {}, machine.record().subscriptions);
+    CPPUNIT_ASSERT_EQUAL(issuer_->subscription, next.record().wanted().subscription);
+    // Another CA knows nothing of it.
+    OrderRecord elsewhere = next.record();
+    elsewhere.issuer_uri = "https://other.test/directory";
+    CPPUNIT_ASSERT_EQUAL(std::string(), elsewhere.wanted().subscription);
   }
 
   void a_record_survives_writing_and_reading() {

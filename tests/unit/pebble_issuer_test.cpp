@@ -225,12 +225,12 @@ class PebbleIssuerTest : public CppUnit::TestFixture {
   void a_certificate_is_revoked_by_account_and_by_key() {
     start({});
     const auto first = issue({"a.example"});
-    good(issuer_->revoke(first.certificate.leaf, 4, nullptr));
+    good(issuer_->revoke(first.certificate.leaf, {4}, nullptr));
     CPPUNIT_ASSERT(revocation(first.certificate.leaf).find("\"Revoked\"") != std::string::npos);
-    good(issuer_->revoke(first.certificate.leaf, 4, nullptr));
+    good(issuer_->revoke(first.certificate.leaf, {4}, nullptr));
     const auto second = issue({"b.example"});
     CPPUNIT_ASSERT(revocation(second.certificate.leaf).find("\"Valid\"") != std::string::npos);
-    good(issuer_->revoke(second.certificate.leaf, 1, &second.key));
+    good(issuer_->revoke(second.certificate.leaf, {1}, &second.key));
     CPPUNIT_ASSERT(revocation(second.certificate.leaf).find("\"Revoked\"") != std::string::npos);
   }
 

@@ -36,6 +36,8 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_pause_of_each_issuer_is_its_own);
   CPPUNIT_TEST(a_cancelled_order_is_given_up_and_not_placed_again_before_somebody_asks);
   CPPUNIT_TEST(what_a_commercial_ca_issued_wrongly_is_not_ordered_again);
+  CPPUNIT_TEST(an_order_that_was_placed_elsewhere_is_carried_on_and_none_is_placed);
+  CPPUNIT_TEST(an_order_is_not_taken_over_beside_one_that_is_open);
   CPPUNIT_TEST(a_corrected_option_ends_the_wait_for_a_person_at_the_next_start);
   CPPUNIT_TEST_SUITE_END();
 
@@ -354,6 +356,32 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
   }
 
+  void an_order_that_was_placed_elsewhere_is_carried_on_and_none_is_placed() {
+    IssuerSpec spec = ca().spec();
+    spec.orders = false;
+    issuers_["ca"] = std::make_shared<FakeIssuer>(spec, clock_);
+    restart();
+    CPPUNIT_ASSERT(!run());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    OrderRecord record = placed_elsewhere();
+    CPPUNIT_ASSERT(!renewal_->take_over(record));
+    CPPUNIT_ASSERT(renewal_->take_over(record).has_value());
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(std::ranges::equal(record.private_key.view(), published_.front().view()));
+  }
+
+  void an_order_is_not_taken_over_beside_one_that_is_open() {
+    ca().people_wanted = true;
+    run();
+    CPPUNIT_ASSERT(renewal_->take_over(placed_elsewhere()).has_value());
+    ca().people_wanted = false;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
   void a_corrected_option_ends_the_wait_for_a_person_at_the_next_start() {
     options_ = "with a wrong password";
     Error refused{ErrorKind::action_required, "the password is wrong"};
@@ -371,6 +399,29 @@ class RenewalTest : public CppUnit::TestFixture {
   }
 
  private:
+  // An order that exists at the CA, as an import hands it over.
+  OrderRecord placed_elsewhere() {
+    auto key = keys_->generate(renewal_->key());
+    CPPUNIT_ASSERT(key.has_value());
+    auto request = make_request(*key, certificate_.identifiers, false);
+    CPPUNIT_ASSERT(request.has_value());
+    OrderRecord record;
+    record.certificate = certificate_.name;
+    record.identifiers = certificate_.identifiers;
+    record.key = renewal_->key();
+    record.issuer = "ca";
+    record.issuer_uri = ca().spec().uri;
+    record.our_reference = "elsewhere";
+    record.private_key = std::move(key->bytes);
+    record.request = std::move(*request);
+    record.state = OrderState::placed;
+    auto order = ca().place(record.wanted());
+    CPPUNIT_ASSERT(order.has_value());
+    record.order = std::move(*order);
+    record.history.push_back({clock_.now(), OrderState::placed});
+    return record;
+  }
+
   FakeIssuer& ca() { return *issuers_.at("ca"); }
 
   void restart() {

@@ -128,7 +128,9 @@ class Server {
     }
     Result<IssuedCertificate> collect(const IssuerOrder& order) override { return ca_.collect(order); }
     Result<Done> abandon(const IssuerOrder& order) override { return ca_.abandon(order); }
-    Result<Done> revoke(BytesView leaf, int reason, const Secret* key) override { return ca_.revoke(leaf, reason, key); }
+    Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* key) override {
+      return ca_.revoke(leaf, why, key);
+    }
 
    private:
     FakeIssuer& ca_;

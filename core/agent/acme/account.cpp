@@ -1,6 +1,7 @@
 #include "agent/acme/account.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/acme/problem.h"
 #include "serving/base/files.h"
@@ -85,8 +86,38 @@ Result<std::string> Account::key_authorization(std::string_view token) {
 Result<Account::Registered> Account::registered() {
   const std::lock_guard lock(mutex_);
   if (auto loaded = load_key(); !loaded) return loaded.error();
-  if (!record_.url.empty()) return Registered{key_, record_.url};
-  return register_key(key_is_new_ ? Find::not_at_all : Find::first);
+  if (record_.url.empty()) {
+    if (auto made = register_key(key_is_new_ ? Find::not_at_all : Find::first); !made) return made;
+  }
+  const bool changed = record_.contacts ? *record_.contacts != spec_.contacts : !spec_.contacts.empty();
+  if (changed && !std::exchange(contacts_told_, true)) tell_contacts();
+  return Registered{key_, record_.url};
+}
+
+// RFC 8555 section 7.3.2. Not being told of is no reason for the CA to refuse orders, so it is none for us to place none.
+void Account::tell_contacts() {
+  const std::string what = "change the contacts of our account";
+  auto response = server_.send(*key_, record_.url, {record_.url, dump_json({{"contact", spec_.contacts}}), what, ""});
+  std::optional<Error> error;
+  if (!response) {
+    error = response.error();
+  } else if (response->status >= 400) {
+    error = with_remedy(server_.refused(*response, what), spec_);
+  } else {
+    AccountRecord record = record_;
+    record.contacts = spec_.contacts;
+    if (auto saved = records_.save(id_, record); !saved) error = saved.error();
+    record_ = std::move(record);
+  }
+  const std::string sentence =
+      error ? error->message : server_.who() + " has the contacts of our account as they are configured";
+  events_.tell({error ? "contacts_not_changed" : "contacts_changed",
+                error ? LogLevel::warn : LogLevel::info,
+                {},
+                "",
+                spec_.name,
+                sentence,
+                {{"account", record_.url}}});
 }
 
 // An empty optional: nothing more can be done now.
@@ -167,6 +198,9 @@ Result<Account::Registered> Account::register_key(Find find) {
   }
   AccountRecord record = record_;
   record.url = url;
+  // An account that was there keeps the contacts it has (RFC 8555 section 7.3.1).
+  record.contacts.reset();
+  if (!existed) record.contacts = spec_.contacts;
   if (auto saved = records_.save(id_, record); !saved) return saved.error();
   record_ = std::move(record);
   key_is_new_ = false;

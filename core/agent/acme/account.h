@@ -41,6 +41,7 @@ class Account {
   Result<Registered> register_key(Find find);
   Result<std::string> payload_for(const Directory& directory) const;
   Result<std::string> ask_for_account(const std::string& payload, bool& existed);
+  void tell_contacts();
   Result<Done> load_key();
   Result<Done> take_record(AccountRecord record);
   template <typename Send>
@@ -56,6 +57,7 @@ class Account {
   std::shared_ptr<const AccountKey> key_;
   AccountRecord record_;
   bool key_is_new_ = false;
+  bool contacts_told_ = false;
   std::optional<std::chrono::system_clock::time_point> healed_;
 };
 

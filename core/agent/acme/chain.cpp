@@ -118,19 +118,10 @@ std::string digest_of(BytesView public_key) {
   return to_hex(sha256(public_key));
 }
 
-}  // namespace
-
-Result<Chain> read_chain(std::string_view pem, const std::string& request_key) {
-  auto read = read_all(pem);
-  if (!read) return read.error();
-  const std::vector<Sent>& all = *read;
-  const auto ours = [&](const Sent& one) { return digest_of(public_key_in_certificate(one.der)) == request_key; };
-  const auto leaf = std::find_if(all.begin(), all.end(), ours);
-  if (leaf == all.end()) return broken("none of its certificates is for the key of our request");
-
+Result<Chain> chain_from(const std::vector<Sent>& all, const Sent& leaf) {
   Chain chain;
-  chain.certificates.leaf = leaf->der;
-  std::vector<const Sent*> used{&*leaf};
+  chain.certificates.leaf = leaf.der;
+  std::vector<const Sent*> used{&leaf};
   for (;;) {
     X509* const current = used.back()->certificate.get();
     chain.issuer_names.push_back(issuer_name(current));
@@ -147,6 +138,27 @@ Result<Chain> read_chain(std::string_view pem, const std::string& request_key) {
     return broken("none of the certificates sent with the leaf has signed it");
   }
   return chain;
+}
+
+}  // namespace
+
+Result<Chain> read_chain(std::string_view pem, const std::string& request_key) {
+  auto all = read_all(pem);
+  if (!all) return all.error();
+  const auto leaf = std::find_if(all->begin(), all->end(),
+                                 [&](const Sent& one) { return digest_of(public_key_in_certificate(one.der)) == request_key; });
+  if (leaf == all->end()) return broken("none of its certificates is for the key of our request");
+  return chain_from(*all, *leaf);
+}
+
+Result<Chain> read_issued_chain(std::string_view pem) {
+  auto all = read_all(pem);
+  if (!all) return all.error();
+  const auto leaf = std::find_if(all->begin(), all->end(), [](const Sent& one) {
+    return (X509_get_extension_flags(one.certificate.get()) & EXFLAG_CA) == 0;
+  });
+  if (leaf == all->end()) return broken("none of its certificates is a server's");
+  return chain_from(*all, *leaf);
 }
 
 Result<std::string> request_key_digest(BytesView request) {

@@ -21,6 +21,9 @@ struct Chain {
 // certificates that belong to others: what links to our leaf is kept. Errors: issuer_refused.
 Result<Chain> read_chain(std::string_view pem, const std::string& request_key);
 
+// The same for a certificate whose key we do not know: its leaf is the one that is no CA's.
+Result<Chain> read_issued_chain(std::string_view pem);
+
 // SHA-256 of the SubjectPublicKeyInfo of a request (PKCS#10 DER), hexadecimal.
 Result<std::string> request_key_digest(BytesView request);
 

@@ -112,12 +112,12 @@ Result<Done> Exports::export_one(Job& job) {
   auto files = pem_files_of(job.certificate, job.bundle);
   if (!files) return files.error();
   for (const PemFile& file : *files) {
-    const auto present = read_file(directory.get(), file.name, largest_pem);
-    const BytesView wanted = file.content.view();
-    if (present && *present && std::equal(wanted.begin(), wanted.end(), (*present)->begin(), (*present)->end())) continue;
+    auto read = read_file(directory.get(), file.name, largest_pem);
+    const Secret present(read && *read ? std::move(**read) : Bytes());
+    if (present.text() == file.content.text()) continue;
     WriteOptions options;
     options.group = facts.st_gid;
-    if (auto written = write_file(directory.get(), file.name, wanted, options); !written)
+    if (auto written = write_file(directory.get(), file.name, file.content.view(), options); !written)
       return written.error().with_prefix(what);
     job.changed = true;
   }

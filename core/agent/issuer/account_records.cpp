@@ -16,10 +16,11 @@ Error as_storage(Error error) {
 }  // namespace
 
 Secret to_bytes(const AccountRecord& record) {
-  const Json json = {{"format", record_format},
-                     {"directory", record.directory},
-                     {"url", record.url},
-                     {"key", to_base64url(record.key.view())}};
+  Json json = {{"format", record_format},
+               {"directory", record.directory},
+               {"url", record.url},
+               {"key", to_base64url(record.key.view())}};
+  if (record.contacts) json["contact"] = *record.contacts;
   return Secret::from_text(dump_json(json));
 }
 
@@ -46,6 +47,11 @@ Result<AccountRecord> read_account_record(const Secret& content) {
   auto bytes = from_base64url(*key);
   if (!bytes) return as_storage(bytes.error());
   record.key = Secret(std::move(*bytes));
+  const auto contacts = json->find("contact");
+  if (contacts == json->end() || !contacts->is_array()) return record;
+  record.contacts.emplace();
+  for (const Json& contact : *contacts)
+    if (contact.is_string()) record.contacts->push_back(contact.get<std::string>());
   return record;
 }
 

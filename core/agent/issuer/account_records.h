@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "evercert/result.h"
 #include "evercert/secret.h"
@@ -11,9 +12,10 @@
 namespace evercert {
 
 struct AccountRecord {
-  std::string directory;  // address of the CA's directory
-  std::string url;        // the account's; empty until registered
-  Secret key;             // PKCS#8 DER; empty when the configuration names the key's file
+  std::string directory;                             // address of the CA's directory
+  std::string url;                                   // the account's; empty until registered
+  Secret key;                                        // PKCS#8 DER; empty when the configuration names the key's file
+  std::optional<std::vector<std::string>> contacts;  // those that the CA has from us, once we know
 };
 
 // Thread-safe. An id has only the characters [a-z0-9], so that it can be part of a key in the store. Errors: storage.
@@ -26,8 +28,8 @@ class AccountRecords {
   virtual Result<Done> save(const std::string& id, const AccountRecord& record) = 0;
 };
 
-// The content of a record's file, to be sealed: JSON {"format":1,"directory","url","key"}. Errors: storage; a newer format:
-// action_required.
+// The content of a record's file, to be sealed: JSON {"format":1,"directory","url","key","contact"}. Errors: storage; a newer
+// format: action_required.
 Secret to_bytes(const AccountRecord& record);
 Result<AccountRecord> read_account_record(const Secret& content);
 

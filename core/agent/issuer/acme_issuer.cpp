@@ -53,7 +53,7 @@ class AcmeIssuer : public Issuer {
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
   Result<Done> abandon(const IssuerOrder& order) override;
-  Result<Done> revoke(BytesView leaf, int reason, const Secret* certificate_key) override;
+  Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
 
  private:
   Result<HttpResponse> read(const std::string& url, const std::string& what) { return account_.post({url, "", what, ""}); }
@@ -395,8 +395,8 @@ Result<Done> AcmeIssuer::abandon(const IssuerOrder& order) {
   return Done{};
 }
 
-Result<Done> AcmeIssuer::revoke(BytesView leaf, int reason, const Secret* certificate_key) {
-  const AcmeServer::Request request{"", dump_json({{"certificate", to_base64url(leaf)}, {"reason", reason}}),
+Result<Done> AcmeIssuer::revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) {
+  const AcmeServer::Request request{"", dump_json({{"certificate", to_base64url(leaf)}, {"reason", why.reason}}),
                                     "revoke the certificate", ""};
   auto response = [&]() -> Result<HttpResponse> {
     if (certificate_key == nullptr) return account_.post(&Directory::revoke_cert, request);

@@ -27,6 +27,7 @@ class CertinextV1 : public RestApi {
   Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,
                       const std::string& address) override;
   Result<std::string> download(const std::string& order) override;
+  std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
   // Signs `body` and sends it; what was done. An error's problem carries the CA's own code as its type.
@@ -38,6 +39,7 @@ class CertinextV1 : public RestApi {
  protected:
   [[nodiscard]] bool succeeded(const RestAnswer& answer) const override;
   [[nodiscard]] Refusal refusal_in(const RestAnswer& answer) const override;
+  [[nodiscard]] bool signs_time() const override { return true; }
   [[nodiscard]] RefusalCause cause_of(const Refusal& refusal) const override;
 
  private:

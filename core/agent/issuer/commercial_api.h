@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/issuer/commercial_account.h"
 #include "agent/issuer/issuer.h"
 #include "serving/publish/bundle.h"
 
@@ -39,7 +40,8 @@ struct Subscription {
   std::string order;               // the CA's reference
   std::vector<std::string> names;  // of the certificate it brought last
   std::string serial;              // of that, as LeafFacts has it
-  std::int64_t not_after = 0;      // of that, in seconds since 1970
+  std::int64_t not_before = 0;     // of that, in seconds since 1970
+  std::int64_t not_after = 0;
   std::int64_t ends = 0;
 };
 
@@ -84,6 +86,8 @@ class CommercialApi {
                               const std::string& address) = 0;
   // All certificates that belong to the order as PEM, in any order.
   virtual Result<std::string> download(const std::string& order) = 0;
+  // Of the same login; null where the CA shows nothing of it. Must not outlive us.
+  virtual std::unique_ptr<CommercialAccount> make_account() { return nullptr; }
   virtual Result<Done> cancel(const std::string& order, const std::string& why) = 0;
   // `comment`: for the CA's records, never empty.
   virtual Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) = 0;

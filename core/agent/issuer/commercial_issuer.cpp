@@ -20,6 +20,27 @@ constexpr std::chrono::seconds reissue_grace{86400};
 
 }  // namespace
 
+CommercialIssuer::CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,
+                                   const IssuerSurroundings& surroundings)
+    : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events), stop_(surroundings.stop) {
+  if (auto account = api_->make_account()) {
+    desk_.emplace(spec_, *api_, std::move(account), surroundings,
+                  [this](const std::string& order, const Wanted& wanted) { return fresh_order(order, wanted, false); });
+  }
+}
+
+// A login that works is not enough to order: what the issuer's options name must exist there, too.
+Result<std::string> CommercialIssuer::test_login() {
+  auto known = api_->test_login();
+  if (!known || !desk_) return known;
+  auto offers = desk_->sync(false);
+  if (!offers) return offers.error().with_prefix("the login works, but");
+  if (const auto missing = offers->missing_in(spec_.purchase)) {
+    return Error{ErrorKind::action_required, who() + ": the login works, but " + *missing};
+  }
+  return *known + "; " + offers->summary();
+}
+
 Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const Wanted& wanted, bool reissue) const {
   auto key = request_key_digest(wanted.request);
   if (!key) return key.error();
@@ -71,8 +92,11 @@ Result<IssuerOrder> CommercialIssuer::place(const Wanted& wanted) {
     if (!reissued) return reissued.error();
     if (*reissued) return fresh_order(std::move(**reissued), wanted, true);
   }
+  if (desk_) {
+    if (auto offered = desk_->check_options(); !offered) return offered.error();
+  }
   auto reference = api_->place(wanted);
-  if (!reference) return reference.error();
+  if (!reference) return desk_ ? desk_->explained(reference.error()) : reference.error();
   return fresh_order(std::move(reference).value(), wanted, false);
 }
 
@@ -163,9 +187,10 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
   }
   IssuedCertificate issued = std::move(chain->certificates);
   if (auto facts = leaf_facts(issued.leaf)) {
+    const std::int64_t not_before = std::chrono::system_clock::to_time_t(facts->not_before);
     const std::int64_t not_after = std::chrono::system_clock::to_time_t(facts->not_after);
     issued.subscription =
-        text_of({order.reference, detail->names, facts->serial, not_after, std::max(detail->ends, not_after)});
+        text_of({order.reference, detail->names, facts->serial, not_before, not_after, std::max(detail->ends, not_after)});
   }
   return issued;
 }
@@ -188,10 +213,10 @@ Result<Done> CommercialIssuer::abandon(const IssuerOrder& order) {
   return cancelled;
 }
 
-Result<Done> CommercialIssuer::revoke(BytesView leaf, int reason, const Secret*) {
+Result<Done> CommercialIssuer::revoke(BytesView leaf, const Revocation& why, const Secret*) {
   auto facts = leaf_facts(leaf);
   if (!facts) return facts.error();
-  return api_->revoke(*facts, reason, "revoked by evercert");
+  return api_->revoke(*facts, why.reason, why.comment.empty() ? "revoked by evercert" : why.comment);
 }
 
 std::unique_ptr<Issuer> make_commercial_issuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,

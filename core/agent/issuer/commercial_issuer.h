@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/issuer/account_desk.h"
 #include "agent/issuer/commercial_api.h"
 #include "agent/issuer/commercial_order.h"
 #include "agent/issuer/issuers.h"
@@ -22,11 +23,11 @@ inline constexpr std::chrono::seconds commercial_not_yet_pause{15};
 
 class CommercialIssuer : public Issuer {
  public:
-  CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings)
-      : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events), stop_(surroundings.stop) {}
+  CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings);
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
-  Result<std::string> test_login() override { return api_->test_login(); }
+  [[nodiscard]] IssuerAccount* account() override { return desk_ ? &*desk_ : nullptr; }
+  Result<std::string> test_login() override;
   Result<IssuerOrder> place(const Wanted& wanted) override;
   Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override;
   Result<std::vector<Challenge>> challenges(IssuerOrder& order) override;
@@ -35,7 +36,7 @@ class CommercialIssuer : public Issuer {
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
   Result<Done> abandon(const IssuerOrder& order) override;
-  Result<Done> revoke(BytesView leaf, int reason, const Secret* certificate_key) override;
+  Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
 
  private:
   Result<IssuerOrder> fresh_order(std::string reference, const Wanted& wanted, bool reissue) const;
@@ -55,6 +56,7 @@ class CommercialIssuer : public Issuer {
   const Clock& clock_;
   Events& events_;
   const std::stop_token stop_;
+  std::optional<AccountDesk> desk_;  // none where the CA shows nothing of the account
 };
 
 std::unique_ptr<Issuer> make_commercial_issuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,

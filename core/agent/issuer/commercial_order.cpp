@@ -56,6 +56,7 @@ std::string text_of(const Subscription& subscription) {
   return dump_json({{"order", subscription.order},
                     {"names", subscription.names},
                     {"serial", subscription.serial},
+                    {"not_before", subscription.not_before},
                     {"not_after", subscription.not_after},
                     {"ends", subscription.ends}});
 }
@@ -68,10 +69,11 @@ std::optional<Subscription> subscription_from(const std::string& text) {
   auto order = json_text(*json, "order", what);
   auto names = json_texts(*json, "names", what);
   auto serial = json_text(*json, "serial", what);
+  auto not_before = json_number(*json, "not_before", what);
   auto not_after = json_number(*json, "not_after", what);
   auto ends = json_number(*json, "ends", what);
-  if (!order || !names || !serial || !not_after || !ends) return std::nullopt;
-  return Subscription{*order, *names, *serial, *not_after, *ends};
+  if (!order || !names || !serial || !not_before || !not_after || !ends) return std::nullopt;
+  return Subscription{*order, *names, *serial, *not_before, *not_after, *ends};
 }
 
 bool is_worth_a_reissue(const Subscription& subscription, const Wanted& wanted, std::chrono::system_clock::time_point now) {
@@ -80,8 +82,10 @@ bool is_worth_a_reissue(const Subscription& subscription, const Wanted& wanted, 
   for (const auto& identifier : wanted.identifiers) names.push_back(identifier.value);
   std::sort(before.begin(), before.end());
   std::sort(names.begin(), names.end());
-  const std::int64_t begin = names == before ? subscription.not_after : seconds_of(now);
-  return subscription.ends - begin >= least_gain && subscription.ends - seconds_of(now) >= least_gain;
+  if (subscription.ends - seconds_of(now) < least_gain) return false;
+  if (names != before || subscription.ends - subscription.not_after >= least_gain) return true;
+  // Whoever replaces a young certificate wants another key, not another term.
+  return seconds_of(now) < subscription.not_before + (subscription.not_after - subscription.not_before) / 2;
 }
 
 }  // namespace evercert

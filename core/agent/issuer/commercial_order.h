@@ -33,8 +33,8 @@ std::string text_of(const Subscription& subscription);
 // nullopt: there is none, or it cannot be read.
 std::optional<Subscription> subscription_from(const std::string& text);
 
-// Whether another certificate of the running order is worth more than a new order: other names while there is time left, or
-// a later end than the certificate it brought last.
+// Whether another certificate of the running order is worth more than a new order: other names or another key while there is
+// time left, or a later end than the certificate it brought last.
 bool is_worth_a_reissue(const Subscription& subscription, const Wanted& wanted, std::chrono::system_clock::time_point now);
 
 }  // namespace evercert

@@ -62,10 +62,19 @@ struct IssuedCertificate {
   std::string subscription = {};
 };
 
+class IssuerAccount;  // commercial_account.h
+
+struct Revocation {
+  int reason = 0;            // RFC 5280 section 5.3.1 (revocation_reasons.h)
+  std::string comment = {};  // for the records of CAs that keep one; empty: ours
+};
+
 class Issuer {
  public:
   virtual ~Issuer() = default;
   [[nodiscard]] virtual const IssuerSpec& spec() const = 0;
+  // What the CA shows of our account beside our orders; null where it shows nothing (ACME). Lives as long as the issuer.
+  [[nodiscard]] virtual IssuerAccount* account() { return nullptr; }
 
   // Logs in at the CA and says as whom; places nothing.
   virtual Result<std::string> test_login() = 0;
@@ -89,8 +98,8 @@ class Issuer {
   virtual Result<IssuedCertificate> collect(const IssuerOrder& order) = 0;
   // Gives up an order that will not be finished: its open authorizations are deactivated where the CA allows it.
   virtual Result<Done> abandon(const IssuerOrder& order) = 0;
-  // RFC 5280 section 5.3.1 reason code. `certificate_key` (PKCS#8 DER) signs when given, else the account.
-  virtual Result<Done> revoke(BytesView leaf, int reason, const Secret* certificate_key) = 0;
+  // `certificate_key` (PKCS#8 DER) signs when given, else the account.
+  virtual Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) = 0;
 };
 
 }  // namespace evercert

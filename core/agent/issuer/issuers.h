@@ -8,6 +8,7 @@
 
 #include "agent/issuer/account_records.h"
 #include "agent/issuer/issuer.h"
+#include "agent/issuer/offers.h"
 #include "agent/net/http_client.h"
 #include "agent/observe/event.h"
 #include "serving/base/clock.h"
@@ -22,6 +23,7 @@ struct IssuerSurroundings {
   std::stop_token stop{};  // ends requests under way
   // Told the HTTP status of every answer, 0 when none came; from any thread. For counters.
   std::function<void(const std::string& issuer, int status)> answered{};
+  OfferRecords* offers = nullptr;  // null: what CAs offer is forgotten with the process
 };
 
 // Errors: configuration, for a type that nobody knows.

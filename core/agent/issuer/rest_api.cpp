@@ -2,19 +2,14 @@
 
 #include <algorithm>
 
+#include "agent/issuer/offers.h"
+
 namespace evercert {
 namespace {
 
 constexpr int unauthorized = 401;
 constexpr int forbidden = 403;
 constexpr std::chrono::minutes believable_gap{2};
-
-bool is_about_money(std::string_view said) {
-  for (const char* word : {"balance", "insufficient", "credit", "fund", "quota", "used up", "licen"}) {
-    if (contains_word(said, word)) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -55,9 +50,8 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
   if (cause == RefusalCause::other && (answer.status == unauthorized || answer.status == forbidden)) {
     cause = RefusalCause::login;
   }
-  if (cause == RefusalCause::other && is_about_money(refusal.said)) cause = RefusalCause::money;
-  // Signed requests and tokens go by the time: what looks like a wrong secret may be a wrong clock.
-  const bool by_time = cause == RefusalCause::other || cause == RefusalCause::login;
+  // What looks like a wrong secret may be a wrong clock.
+  const bool by_time = cause == RefusalCause::login || (cause == RefusalCause::other && signs_time() && refusal.code.empty());
   if (by_time && answer.clock_gap && std::chrono::abs(*answer.clock_gap) > believable_gap) {
     error.kind = ErrorKind::action_required;
     error.message += "; the clocks of this machine and of the CA are " +
@@ -66,6 +60,7 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
   }
   switch (cause) {
     case RefusalCause::other:
+      name_shortage(error, refusal.code + " " + refusal.said);
       break;
     case RefusalCause::passing:
       error.kind = ErrorKind::connection;

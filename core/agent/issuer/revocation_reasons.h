@@ -1,5 +1,6 @@
-// The reasons to revoke (RFC 5280 section 5.3.1), and each CA's own words for those that it takes: the one place that knows
-// either.
+// The reasons to revoke (RFC 5280 section 5.3.1), and each CA's own words for those that it takes. Read by the CAs' files, the
+// agent's verbs and the command line.
+// Rule: nobody else knows either.
 #pragma once
 
 #include <array>

@@ -191,10 +191,16 @@ Result<Progress> Sectigo::track(const std::string& order) {
     progress.stage = Stage::issued;
     return progress;
   }
-  if (status == "declined" || status == "rejected" || status == "invalid" || status == "revoked" || status == "expired" ||
-      status == "replaced") {
+  if (status == "declined" || status == "rejected" || status == "invalid" || status == "revoked" || status == "expired") {
     progress.stage = Stage::dead;
     progress.said = "is " + rest_.quoted(shown) + " at the CA";
+    return progress;
+  }
+  if (status == "replaced") {
+    // Where a replacement gets a number of its own, that is not told.
+    progress.stage = Stage::people;
+    progress.said =
+        "was replaced under another number; look for it in Certificate Manager, and give this one up with evercert cancel";
     return progress;
   }
   if (status == "requested") {

@@ -29,6 +29,7 @@ class Sectigo : public RestApi {
   Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,
                       const std::string& address) override;
   Result<std::string> download(const std::string& order) override;
+  std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
   Result<RestAnswer> ask(RestRequest request) override;

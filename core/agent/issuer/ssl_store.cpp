@@ -49,10 +49,16 @@ SslStore::SslStore(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, con
 
 Result<RestAnswer> SslStore::ask(RestRequest request) {
   // A reply token is never used twice: it tells copies of a request from new ones.
-  request.json["AuthRequest"] = {{"PartnerCode", spec_.purchase.account},
-                                 {"AuthToken", spec_.purchase.secret.text()},
-                                 {"ReplayToken", to_hex(random_bytes(16))},
-                                 {"UserAgent", "evercert"}};
+  const Json who{{"PartnerCode", spec_.purchase.account},
+                 {"AuthToken", spec_.purchase.secret.text()},
+                 {"ReplayToken", to_hex(random_bytes(16))},
+                 {"UserAgent", "evercert"}};
+  // What is about the account and no order wants it at the top.
+  if (request.path == "user/accountdetail" || request.path == "digicert/organizationlist") {
+    request.json.update(who);
+  } else {
+    request.json["AuthRequest"] = who;
+  }
   return RestApi::ask(std::move(request));
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/observe/status_report.h"
 #include "serving/base/json.h"
+#include "serving/base/log_words.h"
 
 namespace evercert {
 namespace {
@@ -31,22 +32,6 @@ Json field_value(const std::string& name, const std::string& text) {
 }
 
 }  // namespace
-
-const char* to_string(LogLevel level) {
-  switch (level) {
-    case LogLevel::error:
-      return "error";
-    case LogLevel::warn:
-      return "warn";
-    case LogLevel::notice:
-      return "notice";
-    case LogLevel::info:
-      return "info";
-    case LogLevel::debug:
-      return "debug";
-  }
-  return "info";
-}
 
 std::string to_rfc3339_milliseconds(std::chrono::system_clock::time_point time) {
   const auto whole = std::chrono::floor<std::chrono::seconds>(time);

@@ -17,6 +17,4 @@ nlohmann::json event_json(const Event& event);
 // RFC 3339 in UTC with milliseconds.
 std::string to_rfc3339_milliseconds(std::chrono::system_clock::time_point time);
 
-const char* to_string(LogLevel level);
-
 }  // namespace evercert

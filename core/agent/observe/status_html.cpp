@@ -236,6 +236,22 @@ void append_orders(std::string& page, const std::vector<OrderStatusLine>& orders
   page += "</table></div>\n";
 }
 
+void append_accounts(std::string& page, const std::vector<AccountStatus>& accounts) {
+  if (accounts.empty()) {
+    return;
+  }
+  page +=
+      "<h1>Accounts at CAs</h1>\n<div class=\"scroll\"><table>\n<tr><th>issuer</th><th>balance</th><th>there is</th>"
+      "<th>seen</th></tr>\n";
+  for (const AccountStatus& account : accounts) {
+    page += "<tr><td>" + escaped(account.issuer) + "</td><td>" +
+            escaped(account.balance.empty() ? "not told" : account.balance + " " + account.currency) +
+            (account.low ? " <b>low</b>" : "") + "</td><td>" + escaped(account.offers) + "</td><td>" + moment(account.seen) +
+            "</td></tr>\n";
+  }
+  page += "</table></div>\n";
+}
+
 }  // namespace
 
 std::string render_html(const StatusReport& report) {
@@ -253,6 +269,7 @@ std::string render_html(const StatusReport& report) {
   }
   page += "</table></div>\n";
   append_orders(page, report.orders);
+  append_accounts(page, report.accounts);
   page += "</body>\n</html>\n";
   return page;
 }

@@ -42,6 +42,10 @@ class Writer {
     separate();
     page_ += std::to_string(value);
   }
+  void truth(bool value) {
+    separate();
+    page_ += value ? "true" : "false";
+  }
   void null() {
     separate();
     page_ += "null";
@@ -174,6 +178,19 @@ void write_order(Writer& writer, const OrderStatusLine& order) {
   writer.close('}');
 }
 
+void write_account(Writer& writer, const AccountStatus& account) {
+  writer.line();
+  writer.open('{');
+  write_member(writer, "issuer", account.issuer);
+  write_member(writer, "offers", account.offers);
+  write_member(writer, "balance", account.balance);
+  write_member(writer, "currency", account.currency);
+  writer.name("low");
+  writer.truth(account.low);
+  write_member(writer, "seen", to_rfc3339(account.seen));
+  writer.close('}');
+}
+
 // One element a line, so that thousands of certificates stay readable.
 template <typename Element, typename Write>
 void write_array(Writer& writer, std::string& page, std::string_view name, const std::vector<Element>& elements, Write write) {
@@ -214,6 +231,7 @@ std::string render_json(const StatusReport& report) {
   writer.close('}');
   write_array(writer, page, "certificates", report.certificates, write_certificate);
   write_array(writer, page, "orders", report.orders, write_order);
+  write_array(writer, page, "accounts", report.accounts, write_account);
   writer.close('}');
   page += '\n';
   return page;

@@ -127,6 +127,11 @@ std::string render_metrics(const StatusReport& report) {
   add_counter(page, "issuer", "result", report.counters.orders);
   page.family("evercert_issuer_requests_total", "counter", "Requests to the CA since the agent started, by class of answer.");
   add_counter(page, "issuer", "code", report.counters.issuer_requests);
+  if (!report.accounts.empty()) {
+    page.family("evercert_account_balance_low", "gauge",
+                "1 when the balance at a commercial CA will not do for the next order, or is below low_balance.");
+    for (const auto& account : report.accounts) page.sample({{"issuer", account.issuer}}, account.low ? 1 : 0);
+  }
   page.family("evercert_challenges_total", "counter", "Challenges that ended since the agent started.");
   add_counter(page, "kind", "result", report.counters.challenges);
   return page.take();

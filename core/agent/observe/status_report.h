@@ -57,6 +57,16 @@ struct OrderStatusLine {
   Time since;
 };
 
+// The account at a commercial CA, as last seen.
+struct AccountStatus {
+  std::string issuer;
+  std::string offers;    // "10 products, 2 organizations"
+  std::string balance;   // "120.00", or empty where the CA does not tell it
+  std::string currency;  // or empty
+  bool low = false;      // it will not do for the next order, or is below low_balance
+  Time seen;
+};
+
 struct Counters {                                                      // since the agent started
   std::vector<std::pair<std::string, std::uint64_t>> issuer_requests;  // key: issuer NUL status class ("2xx")
   std::vector<std::pair<std::string, std::uint64_t>> orders;           // key: issuer NUL result ("issued", "failed")
@@ -75,6 +85,7 @@ struct StatusReport {
   } agent;
   std::vector<CertificateStatus> certificates;
   std::vector<OrderStatusLine> orders;
+  std::vector<AccountStatus> accounts;
   Counters counters;
   Time last_run;
 };

@@ -48,6 +48,7 @@ Workers::Again Renewal::run() {
     }
     return {now, false, urgency(lifetime, now)};
   }
+  if (adopt_given(now)) return {now};
   return machine_ ? carry_on(now) : consider(now);
 }
 
@@ -116,6 +117,37 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   return std::nullopt;
 }
 
+// Before anything is ordered: what exists at the CA need not be bought again.
+bool Renewal::adopt_given(Time now) {
+  std::optional<OrderRecord> given;
+  {
+    const std::lock_guard lock(mutex_);
+    given.swap(given_);
+  }
+  if (!given) return false;
+  const std::string reference = given->order ? given->order->reference : "";
+  const auto refuse = [&](const std::string& why) {
+    tell("order_not_taken_over", LogLevel::warn, "the order " + reference + " at the CA is not tracked: " + why);
+    return false;
+  };
+  if (machine_) return refuse("another order for " + certificate_.name + " is open");
+  auto seat = parts_.seat(given->issuer);
+  if (!seat) return refuse("the issuer \"" + given->issuer + "\" cannot be used");
+  if (auto saved = parts_.orders.save(*given, Durability::power); !saved) return refuse(saved.error().message);
+  seat_ = std::move(seat);
+  machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*given));
+  seat_->budget->occupy(job_);
+  has_place_ = true;
+  polling_.end();
+  retry_at_.reset();
+  hits_told_ = false;
+  farthest_ = OrderState::planned;
+  tell("order_taken_over", LogLevel::notice, "the order " + reference + " that was open at the CA is tracked from now on",
+       {{"order", reference}});
+  show(std::string("order: ") + to_string(machine_->state()), now, "");
+  return true;
+}
+
 // --- no order is open ---
 
 Workers::Again Renewal::consider(Time now) {
@@ -164,6 +196,10 @@ Workers::Again Renewal::consider(Time now) {
   const std::string& name = issuers[pace_.issuer_index % issuers.size()];
   if (!seat_ || seat_->issuer->spec().name != name) seat_ = parts_.seat(name);
   if (!seat_) return step_failed({ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used"}, now);
+  if (!seat_->issuer->spec().orders && !requested) {
+    show("nothing is ordered: the issuer " + name + " has order off", std::nullopt, why);
+    return {};
+  }
   if (const auto blocked = seat_->budget->blocked_until(job_, now)) {
     // Another order probes; what it finds counts for all.
     const Error away{ErrorKind::connection, "the issuer cannot be reached"};

@@ -85,6 +85,9 @@ class Renewal {
   // A person asks: now, past the back-off; with `force` also past the storm guard. The reason why not, if the guard forbids.
   std::optional<std::string> request(bool force);
 
+  // An order that exists at the CA and is ours becomes the open order. The reason why not, if there is one already.
+  std::optional<std::string> take_over(OrderRecord record);
+
   // A person asks that the open order is given up. The reason why not, if there is none.
   std::optional<std::string> cancel();
 
@@ -92,6 +95,7 @@ class Renewal {
 
  private:
   std::optional<Workers::Again> load(Time now);
+  bool adopt_given(Time now);
   Workers::Again consider(Time now);
   Workers::Again carry_on(Time now);
   Workers::Again take_step(Time now);
@@ -149,6 +153,7 @@ class Renewal {
   std::optional<Installed> installed_;
   bool announce_ = true;  // the next due time is worth an event
   std::optional<Error> held_;
+  std::optional<OrderRecord> given_;  // to be taken over
   bool requested_ = false;
   unsigned requests_ = 0;  // counted, so that one that comes during a publication is not taken for answered by it
   bool forced_ = false;

@@ -307,6 +307,14 @@ std::optional<std::string> Renewal::request(bool force) {
   return std::nullopt;
 }
 
+std::optional<std::string> Renewal::take_over(OrderRecord record) {
+  const std::lock_guard lock(mutex_);
+  if (held_) return held_->message;
+  if (view_.order || given_) return certificate_.name + " has another open order";
+  given_ = std::move(record);
+  return std::nullopt;
+}
+
 std::optional<std::string> Renewal::cancel() {
   const std::lock_guard lock(mutex_);
   if (!view_.order) return certificate_.name + " has no open order";

@@ -8,6 +8,9 @@
 //   {"verb":"rollback","name":N,"to":G}      "to" optional   changing
 //   {"verb":"revoke","name":N,"reason":R}                    changing
 //   {"verb":"adopt","name":N,"origin":TEXT,"issuer":TEXT,"pairs":[{"leaf":B64,"chain":[B64],"private":B64}]}   changing
+//   {"verb":"import","issuer":N,"names":[N],"open":bool,"with":["expired","revoked","rejected"],"group":G,"since":DATE,
+//        "until":DATE,"keys":[B64]}                           changing; all but "issuer" optional; ends with its client
+//   {"verb":"sync","issuer":N}               "issuer" optional    changing
 //   {"verb":"attach","server":TEXT,"plan":B64}               from another agent; "plan" is a SealedKind::message under the
 //        agent key, named "attach", of {"instance":ID,"settings":evercert.json,"files":{path:B64}}: who can seal it belongs
 //        to this state directory. Answer {"you":"follow"}: stay connected, end of file means that there is no leader;

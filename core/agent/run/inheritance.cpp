@@ -16,6 +16,7 @@
 #include "evercert/launch.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/base/log_words.h"
 #include "serving/launch/inspect.h"
 
 namespace evercert {
@@ -24,22 +25,6 @@ namespace {
 
 constexpr std::size_t descriptor_count = 5;
 constexpr std::size_t longest_log_line = 2000;
-
-const char* word_of(LogLevel level) {
-  switch (level) {
-    case LogLevel::error:
-      return "error";
-    case LogLevel::warn:
-      return "warn";
-    case LogLevel::notice:
-      return "notice";
-    case LogLevel::info:
-      return "info";
-    case LogLevel::debug:
-      return "debug";
-  }
-  return "error";
-}
 
 Result<Done> protect_this_process() {
   if (auto undumpable = make_undumpable(); !undumpable) return undumpable;
@@ -187,7 +172,8 @@ void ChannelLogger::write(LogLevel level, std::string_view line) {
 }
 
 bool ChannelLogger::send(LogLevel level, std::string_view line) const {
-  const std::string message = dump_json(Json{{"log", word_of(level)}, {"line", std::string(line.substr(0, longest_log_line))}});
+  const std::string message =
+      dump_json(Json{{"log", to_string(level)}, {"line", std::string(line.substr(0, longest_log_line))}});
   return ::send(channel_, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <random>
 
+#include "agent/issuer/commercial_account.h"
 #include "agent/store/file_store.h"
 
 namespace evercert {
@@ -34,6 +35,7 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
     : ground_(ground),
       changed_(std::move(changed)),
       accounts_(ground.store, ground.keys.agent),
+      offers_(ground.store, ground.keys.agent),
       orders_(ground.store, ground.keys.agent),
       paces_(ground.store, ground.keys.agent),
       keys_(make_file_keys()),
@@ -47,7 +49,7 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
                                       ++requests_[{issuer, status_class(status)}];
                                     };
                                     return make_issuer(
-                                        spec, {accounts_, ground_.events, ground_.clock, stop_.get_token(), answered});
+                                        spec, {accounts_, ground_.events, ground_.clock, stop_.get_token(), answered, &offers_});
                                   },
              [this](const IssuerSpec& spec) { return make_solver(spec); }, ground.events),
       since_(ground.clock.now()),
@@ -68,6 +70,7 @@ void Leader::start() {
     ground_.log.write(LogLevel::warn, swept.error().message);
   }
   sweep();
+  tend_accounts();
   apply(plans_.put({ground_.instance, ground_.plan->server, ground_.plan, true}));
 }
 
@@ -83,6 +86,18 @@ void Leader::sweep() {
     ground_.board.sweep_answers(now);
     watch_expiry();
     return {now + std::chrono::minutes(1)};
+  });
+}
+
+// What CAs offer, and what money is left there, is read anew now and then.
+void Leader::tend_accounts() {
+  constexpr double after_imports = 4;
+  static constexpr std::chrono::minutes between_looks{10};
+  workers_.add("accounts", after_imports, ground_.clock.now() + between_looks, [this]() -> Workers::Again {
+    for (const auto& issuer : seats_.issuers()) {
+      if (IssuerAccount* const account = issuer->account()) account->tend();
+    }
+    return {ground_.clock.now() + between_looks};
   });
 }
 
@@ -258,6 +273,28 @@ std::optional<std::string> Leader::cancel(const std::string& certificate) {
   return refused;
 }
 
+std::optional<std::string> Leader::take_over(OrderRecord record) {
+  for (const auto& renewal : renewals_of(record.certificate)) {
+    if (renewal->key() != record.key) continue;
+    auto refused = renewal->take_over(std::move(record));
+    if (!refused) workers_.poke(renewal->job());
+    return refused;
+  }
+  return "no configuration names the certificate \"" + record.certificate + "\" with this kind of key";
+}
+
+std::set<std::string> Leader::under_way(const std::string& issuer) const {
+  std::set<std::string> references;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, renewals] : renewals_) {
+    for (const auto& renewal : renewals) {
+      const RenewalView view = renewal->view();
+      if (view.order && view.issuer == issuer && !view.reference.empty()) references.insert(view.reference);
+    }
+  }
+  return references;
+}
+
 void Leader::hits_came() {
   for (const auto& job : hit_watch_.risen()) workers_.poke(job);
 }
@@ -294,6 +331,13 @@ StatusReport Leader::report() {
   report.agent.since = since_;
   report.agent.followers = plans_.servers();
   for (const auto& [name, item] : plans_.items()) report.certificates.push_back(status_of(item, report));
+  for (const auto& issuer : seats_.issuers()) {
+    IssuerAccount* const account = issuer->account();
+    const auto seen = account == nullptr ? std::nullopt : account->seen();
+    if (!seen) continue;
+    report.accounts.push_back({issuer->spec().name, seen->offers, seen->balance ? text_of_cents(*seen->balance) : "",
+                               seen->currency, seen->low, seen->at});
+  }
   const std::lock_guard lock(mutex_);
   report.counters = {flattened(requests_), flattened(order_results_), flattened(challenge_results_)};
   return report;

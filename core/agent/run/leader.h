@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "agent/run/plan_union.h"
 #include "agent/run/publication.h"
 #include "agent/run/sealed_accounts.h"
+#include "agent/run/stored_offers.h"
 
 namespace evercert {
 
@@ -49,6 +51,10 @@ class Leader {
   std::optional<std::string> renew(const std::string& certificate, bool force);
   // Gives up the open orders of a certificate; the reason why not.
   std::optional<std::string> cancel(const std::string& certificate);
+  // An order that is open at the CA becomes the open order of its certificate; the reason why not. From any thread.
+  std::optional<std::string> take_over(OrderRecord record);
+  // The CA's references of the orders that are under way at an issuer.
+  [[nodiscard]] std::set<std::string> under_way(const std::string& issuer) const;
   [[nodiscard]] const PlanUnion& plans() const { return plans_; }
   [[nodiscard]] Publication& publication() { return publication_; }
   [[nodiscard]] Workers& workers() { return workers_; }
@@ -66,11 +72,13 @@ class Leader {
   [[nodiscard]] std::unique_ptr<ChallengeSolver> make_solver(const IssuerSpec& spec);
   void sweep();
   void watch_expiry();
+  void tend_accounts();
 
   Ground& ground_;
   std::function<void()> changed_;
   std::stop_source stop_;
   SealedAccounts accounts_;
+  StoredOffers offers_;
   OrderRecords orders_;
   PaceRecords paces_;
   std::unique_ptr<KeyProvider> keys_;

@@ -129,7 +129,8 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
   return generation;
 }
 
-Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair pair, const std::string& issuer) {
+Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair pair, const std::string& issuer,
+                                  const char* origin) {
   Entry& place = entry(certificate.name);
   const std::lock_guard turn(place.one_at_a_time);
   const Time now = parts_.clock.now();
@@ -142,7 +143,7 @@ Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair
   bundle.issuer = issuer;
   bundle.identifiers = certificate.identifiers;
   bundle.issued_at = now;
-  bundle.origin = "order";
+  bundle.origin = origin;
   bundle.pairs.push_back(std::move(pair));
   // Alone first: when the CA sent something else than was asked for, another try of the same will not help.
   if (auto sound = verify_bundle(bundle, now); !sound) {

@@ -65,7 +65,8 @@ class Publication {
   // Reads the newest generation from the store and puts it on the board. `prove`: asks the listeners too.
   Current look(const CertificateSpec& certificate, bool prove);
   // A new generation with this pair; those of other kinds of key are carried over.
-  Result<Done> publish(const CertificateSpec& certificate, BundlePair pair, const std::string& issuer);
+  Result<Done> publish(const CertificateSpec& certificate, BundlePair pair, const std::string& issuer,
+                       const char* origin = "order");
   // The same for bundles that came otherwise (adopt, roll-back).
   Result<std::uint64_t> adopt(const CertificateSpec& certificate, Bundle bundle);
   Result<std::uint64_t> roll_back(const CertificateSpec& certificate, std::optional<std::uint64_t> to);

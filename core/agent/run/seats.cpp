@@ -42,6 +42,7 @@ std::string text_of(const Purchase& purchase) {
                            &purchase.signer.address,
                            &purchase.comments,
                            &purchase.email,
+                           &purchase.low_balance,
                            &purchase.validation_name,
                            &purchase.validation_file}) {
     text += "\n" + *part;
@@ -58,7 +59,7 @@ std::string text_of(const IssuerSpec& spec) {
                      digest(spec.account_key_pem) + "\n" + to_string(spec.challenge) + "\n" + spec.preferred_chain + "\n" +
                      (spec.profile ? spec.profile->name + (spec.profile->required ? "!" : "") : "") + "\n" +
                      digest(spec.trusted_certificates_pem) + "\n" + spec.proxy.uri + "\n" + spec.proxy.user + "\n" +
-                     digest(spec.proxy.password) + "\n" + std::to_string(spec.max_orders) + "\n" +
+                     digest(spec.proxy.password) + "\n" + std::to_string(spec.max_orders) + "\n" + (spec.orders ? "o" : "-") +
                      (spec.common_name_in_csr ? "c" : "-") + (spec.verify ? "v" : "-") + (spec.terms_accepted ? "t" : "-") +
                      "\n";
   for (const auto& contact : spec.contacts) text += contact + "\n";
@@ -93,6 +94,13 @@ std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
   solvers_.push_back(std::move(solver));
   seats_.emplace(text, seat);
   return seat;
+}
+
+std::vector<std::shared_ptr<Issuer>> Seats::issuers() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Issuer>> all;
+  for (const auto& [text, seat] : seats_) all.push_back(seat.issuer);
+  return all;
 }
 
 }  // namespace evercert

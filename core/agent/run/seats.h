@@ -22,6 +22,8 @@ class Seats {
 
   // nullopt: it cannot be made; the reason was told.
   std::optional<IssuerSeat> seat(const IssuerSpec& spec);
+  // Those that were asked for so far.
+  [[nodiscard]] std::vector<std::shared_ptr<Issuer>> issuers();
 
  private:
   const Maker make_;

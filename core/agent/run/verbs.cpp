@@ -1,20 +1,16 @@
 #include "agent/run/verbs.h"
 
+#include "agent/issuer/revocation_reasons.h"
 #include "agent/observe/event_json.h"
+#include "agent/run/verb_words.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 
 namespace evercert {
 namespace {
 
-enum Exit { exit_done = 0, exit_failed = 1, exit_usage = 2, exit_person = 4 };
 // A server that reloads is away for less than this; its certificates stay in work meanwhile.
 constexpr std::chrono::seconds follower_grace{10};
-
-std::string text_of(const Json& object, const char* member) {
-  auto text = json_optional_text(object, member, "the request");
-  return text && *text ? **text : "";
-}
 
 std::string field_of(const Event& event, const std::string& name) {
   for (const auto& [field, value] : event.fields) {
@@ -25,11 +21,10 @@ std::string field_of(const Event& event, const std::string& name) {
 
 // RFC 5280 section 5.3.1, as far as the owner of a certificate may say it.
 std::optional<int> reason_code(const std::string& word) {
-  static const std::map<std::string, int> codes{
-      {"", 0},           {"unspecified", 0},          {"keyCompromise", 1},     {"affiliationChanged", 3},
-      {"superseded", 4}, {"cessationOfOperation", 5}, {"privilegeWithdrawn", 9}};
-  const auto found = codes.find(word);
-  return found == codes.end() ? std::nullopt : std::optional<int>(found->second);
+  for (const auto& row : revocation_reasons) {
+    if (word == row.name) return row.number;
+  }
+  return word.empty() ? std::optional<int>(0) : std::nullopt;
 }
 
 }  // namespace
@@ -42,16 +37,18 @@ Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::C
       server_(ground.loop, {[this](ControlServer::Client client, const Json& message, bool may_change) {
                               request(client, message, may_change);
                             },
-                            [this](ControlServer::Client client) { gone(client); }}) {}
+                            [this](ControlServer::Client client) { gone(client); }}),
+      account_(ground, leader, server_, [this](ControlServer::Client client, std::function<Result<std::string>()> action) {
+        work(client, std::move(action));
+      }) {}
 
 void Verbs::request(ControlServer::Client client, const Json& request, bool may_change) {
   const std::string verb = text_of(request, "verb");
   if (followers_.contains(client)) return proved(client, request);
   if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
   if (verb == "attach") return attach(client, request);
-  const bool changing =
-      verb == "renew" || verb == "rollback" || verb == "revoke" || verb == "adopt" || verb == "cancel" || verb == "test";
-  if (!changing) return server_.finish(client, exit_usage, "the agent does not know the verb \"" + verb + "\"");
+  static const std::set<std::string> changing{"renew", "rollback", "revoke", "adopt", "cancel", "test", "import", "sync"};
+  if (!changing.contains(verb)) return server_.finish(client, exit_usage, "the agent does not know the verb \"" + verb + "\"");
   if (!may_change) {
     return server_.finish(client, exit_failed, "only root may " + verb + " certificates of this state directory");
   }
@@ -60,11 +57,14 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool may_
   if (verb == "revoke") return revoke(client, request);
   if (verb == "cancel") return cancel(client, request);
   if (verb == "test") return test(client, request);
+  if (verb == "import") return account_.import(client, request);
+  if (verb == "sync") return account_.sync(client, request);
   adopt(client, request);
 }
 
 void Verbs::gone(ControlServer::Client client) {
   waiting_.erase(client);
+  account_.gone(client);
   const auto follower = followers_.find(client);
   if (follower == followers_.end()) return;
   const std::string instance = follower->second;
@@ -179,13 +179,14 @@ void Verbs::rollback(ControlServer::Client client, const Json& request) {
 void Verbs::revoke(ControlServer::Client client, const Json& request) {
   const auto* item = item_of(client, request);
   if (item == nullptr) return;
+  const std::string comment = text_of(request, "comment");
   const auto reason = reason_code(text_of(request, "reason"));
   if (!reason) {
     return server_.finish(client, exit_usage,
                           "there is no such reason; say keyCompromise, affiliationChanged, superseded, cessationOfOperation or "
                           "privilegeWithdrawn");
   }
-  work(client, [this, item = *item, reason = *reason]() -> Result<std::string> {
+  work(client, [this, item = *item, why = Revocation{*reason, comment}]() -> Result<std::string> {
     auto newest = newest_bundle(ground_.store, ground_.keys.serving, item.certificate.name);
     if (!newest) return newest.error();
     if (!newest->bundle) return Error{ErrorKind::configuration, item.certificate.name + " has no certificate to revoke"};
@@ -194,7 +195,7 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
     if (!seat) return Error{ErrorKind::configuration, "its issuer " + newest->bundle->issuer + " is not configured"};
     for (const auto& pair : newest->bundle->pairs) {
       const Secret* key = pair.private_key.empty() ? nullptr : &pair.private_key;
-      if (auto revoked = seat->issuer->revoke(pair.leaf, reason, key); !revoked) return revoked.error();
+      if (auto revoked = seat->issuer->revoke(pair.leaf, why, key); !revoked) return revoked.error();
     }
     Event event;
     event.name = "revoked";

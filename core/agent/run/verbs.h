@@ -1,5 +1,6 @@
-// What the requests on the control socket do: renew, cancel, test, rollback, revoke, adopt, ping, attach. Main thread only;
-// what may take time (a revocation, a bundle written) is a job of the leader's workers and answers when it is done.
+// What the requests on the control socket do: renew, cancel, test, rollback, revoke, adopt, import, sync, ping, attach. Main
+// thread only; what may take time (a revocation, a bundle written) is a job of the leader's workers and answers when it is
+// done.
 #pragma once
 
 #include <functional>
@@ -7,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "agent/run/account_verbs.h"
 #include "agent/run/control_server.h"
 #include "agent/run/leader.h"
 
@@ -51,6 +53,7 @@ class Verbs {
   std::map<ControlServer::Client, std::string> followers_;  // their instance
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   ControlServer server_;
+  AccountVerbs account_;
 };
 
 // The sealed plan of an "attach" request, and what is in it.

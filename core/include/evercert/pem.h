@@ -22,8 +22,9 @@ struct PemFile {
 
 // Where a server finds its certificates before it has asked anybody: writes the newest usable generation of each certificate of
 // `plan` into `directory` (made when missing, 0700; files 0600), a self-signed stand-in where there is none, and removes PEM
-// files of certificates that are not in the plan. `serving` absent: stand-ins only. Returns the generation written of each
-// certificate, 0 for a stand-in. Errors: storage, configuration (the directory belongs to somebody else).
+// files of certificates that are not in the plan. `serving` absent: stand-ins only. A file that cannot be replaced stays as it
+// is. Returns the generation that stands there of each certificate, 0 for a stand-in or an unknown one. Errors: storage,
+// configuration (the directory belongs to somebody else).
 Result<std::map<std::string, std::uint64_t>> write_pem_files(const std::string& directory, const Plan& plan,
                                                              const std::optional<SealKey>& serving, Logger& log);
 

@@ -75,6 +75,7 @@ struct IssuerSpec {
   bool terms_accepted = false;
   Proxy proxy;
   unsigned max_orders = 16;                 // in flight
+  bool orders = true;                       // false: only when a person asks
   DnsSettings dns;                          // the plan's
   Purchase purchase;                        // of types other than acme
   std::vector<std::string> caa_identities;  // under which names the CA looks for itself in CAA records

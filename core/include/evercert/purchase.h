@@ -42,6 +42,7 @@ struct Purchase {
   std::vector<std::string> tags;
   std::vector<std::pair<std::string, std::string>> custom_fields;
   std::vector<std::string> recipients;
+  std::string low_balance;      // a number, or empty
   bool www = false;             // also for www.NAME
   std::string email;            // that validation by mail goes to
   std::string validation_name;  // of TXT records; {domain} stands for the name to validate

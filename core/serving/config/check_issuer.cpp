@@ -79,6 +79,7 @@ class IssuerReading {
     read_timeouts();
     read_caa_identities();
     reader_.read_number("max_orders", 1, 1000, spec_.max_orders);
+    reader_.read_switch("order", spec_.orders);
     return std::move(spec_);
   }
 
@@ -130,6 +131,7 @@ class IssuerReading {
                                         {"recipients", "certinext sectigo"},
                                         {"group", "certinext digicert"},
                                         {"customer", "sectigo"},
+                                        {"low_balance", "certinext ssl_store"},
                                         {"custom_field", "sectigo digicert ssl_store"}};
     const bool acme = spec_.type == "acme";
     const auto refuse = [&](std::string_view option) {

@@ -81,6 +81,7 @@ class PurchaseReading {
     reader_.read_word("organization", purchase_.organization);
     reader_.read_word("comments", purchase_.comments);
     purchase_.recipients = reader_.words("recipients");
+    read_low_balance();
     if (spec_.type == "sectigo")
       read_sectigo();
     else if (spec_.type == "digicert")
@@ -116,6 +117,17 @@ class PurchaseReading {
     if (purchase_.product.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos)
       reader_.error("product", "product: " + in_quotes(purchase_.product) +
                                    " is no product of CertCentral; write its identifier, for example ssl_basic");
+  }
+
+  void read_low_balance() {
+    const Setting* const setting = reader_.find("low_balance");
+    if (setting == nullptr) return;
+    reader_.read_word("low_balance", purchase_.low_balance);
+    const std::string& amount = purchase_.low_balance;
+    const auto point = amount.find('.');
+    const bool decimal = point == std::string::npos || (is_number(amount.substr(point + 1)) && amount.size() - point <= 3);
+    if (!is_number(amount.substr(0, point)) || !decimal || amount.size() > 12)
+      reader_.blame(*setting, "low_balance: " + in_quotes(amount) + " is no amount; write a number, for example 250 or 99.50");
   }
 
   void read_ssl_store() {
@@ -168,6 +180,8 @@ class PurchaseReading {
     purchase_.term = 1;
     purchase_.validation_name = "{domain}";
     reader_.read_word("api", purchase_.api);
+    if (const Setting* const setting = reader_.find("low_balance"); setting != nullptr && purchase_.api == "v1")
+      reader_.blame(*setting, "low_balance: the interface v1 does not tell the balance; write api v2, or remove it");
     if (purchase_.api != "v1" && purchase_.api != "v2")
       reader_.error("api", "api: " + in_quotes(purchase_.api) + " is not known; write api v1 or api v2");
     reader_.read_word("token_uri", purchase_.token_uri);

@@ -35,8 +35,8 @@ constexpr Option table[] = {
      "The directory into which an agent without a server of its own writes each certificate as one PEM file (leaf, "
      "chain, key), for software that reads files. It must be the agent's to write."},
     {"runtime_api", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
-     "HAProxy's stats socket (level admin), at which exported certificates are exchanged without a reload. HAProxy "
-     "must have loaded them from export_path."},
+     "HAProxy's stats socket (level admin), at which exported certificates are exchanged without a reload. New ones are "
+     "added where HAProxy binds to the directory export_path."},
     {"master_cli", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
      "HAProxy's master socket (haproxy -S), told to reload after certificates were exported."},
     {"hook", Scope::global, ValueKind::words, 1, 0, false, "COMMAND [ARGUMENT...]", "",
@@ -151,6 +151,9 @@ constexpr Option table[] = {
      "Store what it wants to know of the organization, by its own names: OrganizationName, City, Country and others."},
     {"recipients", Scope::issuer, ValueKind::words, 1, 0, true, "ADDRESS...", "",
      "Further mail addresses that the CA tells of the order (CERTInext v2, Sectigo)."},
+    {"low_balance", Scope::issuer, ValueKind::word, 1, 1, false, "AMOUNT", "",
+     "The balance of the account, in its own currency, under which it is told that money is short, where the CA tells the "
+     "balance (CERTInext v2, The SSL Store). Without it, the price of one order."},
     {"www", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
      "Whether the CA may add the name with www to a certificate by itself."},
     {"validation_name", Scope::issuer, ValueKind::word, 1, 1, false, "TEMPLATE", "{domain}",
@@ -159,6 +162,10 @@ constexpr Option table[] = {
      "The name of the file below /.well-known/pki-validation/ that the CA asks for, where it does not tell (CERTInext v2)."},
     {"max_orders", Scope::issuer, ValueKind::number, 1, 1, false, "NUMBER", "16",
      "How many orders may be in flight at the issuer at once."},
+
+    {"order", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "on",
+     "Whether certificates are ordered and renewed here without being asked. With off, what there is is served and can be "
+     "imported, and nothing is bought until somebody says evercert renew."},
 
     {"issuer", Scope::certificate, ValueKind::words, 1, 0, false, "NAME[,NAME]...", "",
      "The issuers to order from, in order of preference. Without it, the one called default, or else the only one."},

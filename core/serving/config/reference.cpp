@@ -30,7 +30,7 @@ struct Part {
   std::string_view sentence;
 };
 
-constexpr Part parts[] = {
+constexpr Part reference_parts[] = {
     {Scope::global, "Global", "Once per server or file."},
     {Scope::issuer, "Issuers",
      "A CA account to order from. The words are those of nginx's own ACME module, with the same meaning."},
@@ -73,7 +73,7 @@ std::string described(const Option& option) {
 
 std::string options_reference() {
   std::string page(head);
-  for (const Part& part : parts) {
+  for (const Part& part : reference_parts) {
     page += "\n## " + std::string(part.title) + "\n\n" + std::string(part.sentence) + "\n";
     for (const Option& option : options())
       if (option.scope == part.scope) page += described(option);

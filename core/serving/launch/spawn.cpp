@@ -76,13 +76,18 @@ void pause_before(int channel, int milliseconds) {
   if (milliseconds > 0 && ::poll(&end, 1, milliseconds) > 0) ::_exit(0);
 }
 
-[[noreturn]] void run_child(const Supervisor::Program& program, int pause, int channel, int null_device, char* const* arguments,
-                            char* const* environment) {
+enum class Parentage { child, nobodys };
+
+[[noreturn]] void run_child(const Supervisor::Program& program, Parentage parentage, int pause, int channel, int null_device,
+                            char* const* arguments, char* const* environment) {
   // Out of the way first: either may already have a number that is about to be replaced.
   const int high_channel = ::fcntl(channel, F_DUPFD, 100);
   const int high_null = ::fcntl(null_device, F_DUPFD, 100);
   if (high_channel < 0 || high_null < 0) fail(channel, "arrange the descriptors of");
   if (::dup2(high_channel, channel_number) < 0 || ::dup2(high_null, 0) < 0) fail(high_channel, "arrange the descriptors of");
+  // Whoever reads what `haproxy -D` prints, as an init script does, waits until nobody holds that end any more.
+  if (parentage == Parentage::nobodys && (::dup2(high_null, 1) < 0 || ::dup2(high_null, 2) < 0))
+    fail(channel_number, "arrange the descriptors of");
   close_all_from(channel_number + 1);
   reset_signals();
   // Apache ends its whole process group when it stops, and a terminal does; the agent ends with its channel, between two steps.
@@ -100,12 +105,10 @@ void pause_before(int channel, int milliseconds) {
                                  char* const* arguments, char* const* environment) {
   ::setsid();
   const pid_t child = ::fork();
-  if (child == 0) run_child(program, 0, channel, null_device, arguments, environment);
+  if (child == 0) run_child(program, Parentage::nobodys, 0, channel, null_device, arguments, environment);
   const bool told = child > 0 && ::write(tell, &child, sizeof child) == sizeof child;
   ::_exit(told ? 0 : 1);
 }
-
-enum class Parentage { child, nobodys };
 
 Result<Spawned> spawn(const Supervisor::Program& program, std::vector<std::string> words, Parentage parentage,
                       std::chrono::milliseconds pause) {
@@ -139,7 +142,8 @@ Result<Spawned> spawn(const Supervisor::Program& program, std::vector<std::strin
   spawned.pid = ::fork();
   const int fork_code = errno;
   if (spawned.pid == 0 && parentage == Parentage::child)
-    run_child(program, static_cast<int>(pause.count()), far_end.get(), null_device.get(), arguments.data(), environment.data());
+    run_child(program, parentage, static_cast<int>(pause.count()), far_end.get(), null_device.get(), arguments.data(),
+              environment.data());
   if (spawned.pid == 0)
     detach_and_run(program, far_end.get(), null_device.get(), tell.get(), arguments.data(), environment.data());
   if (spawned.pid > 0 && parentage == Parentage::nobodys) {

@@ -2,20 +2,13 @@
 
 #include <optional>
 
+#include "serving/base/log_words.h"
+
 namespace evercert {
 
 namespace {
 
 constexpr std::size_t longest_line = 2000;
-
-std::optional<LogLevel> level_of(std::string_view word) {
-  if (word == "error") return LogLevel::error;
-  if (word == "warn") return LogLevel::warn;
-  if (word == "notice") return LogLevel::notice;
-  if (word == "info") return LogLevel::info;
-  if (word == "debug") return LogLevel::debug;
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -42,7 +35,8 @@ bool write_told(const Json& message, Logger& log) {
   if (!message.contains("log")) return false;
   const auto level = json_text(message, "log", "a message");
   const auto line = json_text(message, "line", "a message");
-  if (level && line && level_of(*level)) log.write(*level_of(*level), one_log_line(*line));
+  const auto known = level ? log_level_of(*level) : std::nullopt;
+  if (known && line) log.write(*known, one_log_line(*line));
   return true;
 }
 

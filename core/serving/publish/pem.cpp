@@ -18,6 +18,7 @@ namespace evercert {
 namespace {
 
 constexpr unsigned only_owner = 0600;
+constexpr std::size_t largest_pem = std::size_t{1} << 20;
 
 bool append_block(BIO* out, const char* label, BytesView bytes) {
   return ::PEM_write_bio(out, label, "", bytes.data(), static_cast<long>(bytes.size())) > 0;
@@ -138,14 +139,25 @@ Result<std::map<std::string, std::uint64_t>> write_pem_files(const std::string& 
     const auto bundle = state ? newest_usable(*state, *serving, certificate.name, log) : std::nullopt;
     auto written = files_for(certificate, bundle);
     if (!written) return written.error();
+    generations[certificate.name] = written->generation;
     for (const PemFile& file : written->files) {
+      names.insert(file.name);
+      auto read = read_file(directory->get(), file.name, largest_pem);
+      const bool there = read && *read;
+      const Secret present(there ? std::move(**read) : Bytes());
+      if (there && present.text() == file.content.text()) continue;
       WriteOptions options;
       options.mode = only_owner;
       options.durable = false;
-      if (auto done = write_file(directory->get(), file.name, file.content.view(), options); !done) return done.error();
-      names.insert(file.name);
+      const auto done = write_file(directory->get(), file.name, file.content.view(), options);
+      if (done) continue;
+      if (!there) return done.error().with_prefix("the directory for PEM files \"" + path + "\"");
+      // Better to start with the certificate of before than not at all; the agent brings the newer one.
+      log.write(LogLevel::error, done.error().message + ": " + path + "/" + file.name +
+                                     " stays as it is; make room there (option pem_path) certificate=\"" + certificate.name +
+                                     "\"");
+      generations[certificate.name] = 0;
     }
-    generations[certificate.name] = written->generation;
   }
   auto entries = entries_of(Descriptor(::fcntl(directory->get(), F_DUPFD_CLOEXEC, 3)));
   if (!entries) return entries.error();

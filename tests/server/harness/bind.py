@@ -79,3 +79,13 @@ class Bind:
 
     def close(self):
         processes.stop(self.process)
+
+
+def bind_for(folder, simulator, zone, records=()):
+    """One that takes updates and that a simulated CA asks; `options` are the directives that write there."""
+    key = make_key(folder, "update")
+    server = Bind(folder, {zone: dict(key="update", records=list(records))}, [key])
+    simulator.settings(name_server="127.0.0.1:%d" % ports.BIND)
+    server.options = ("evercert_resolver 127.0.0.1:%d; evercert_dns_port %d; evercert_dns_update * 127.0.0.1:%d %s;"
+                      % (ports.BIND, ports.BIND, ports.BIND, key))
+    return server

@@ -38,7 +38,8 @@ def program_of(version):
 class Haproxy(Server):
     def __init__(self, folder, install, certificates, pebble=None, directory=None, state=None, mode=("-W",), threads=None, user="haproxy",
                  chroot=True, label="haproxy", port=ports.TLS, settings=None, issuer=None, extra_global="", web="", binds="",
-                 frontends="", challenges=CHALLENGES, crt=None, except_for="", lua_per_thread=False, program=PROGRAM, bridge=True):
+                 frontends="", challenges=CHALLENGES, crt=None, except_for="", lua_per_thread=False, program=PROGRAM, bridge=True,
+                 http=ports.HTTP, status=ports.STATUS):
         self.begin(folder, install, state, port, label)
         self.pebble, self.mode, self.user, self.program = pebble, tuple(mode), user, program
         self.configuration = os.path.join(folder, label + ".cfg")
@@ -53,7 +54,8 @@ class Haproxy(Server):
         os.makedirs(self.jail, exist_ok=True)
         self.parts = dict(certificates=certificates, directory=directory or (pebble.uri if pebble else None), threads=threads, chroot=chroot,
                           settings=settings or {}, issuer=issuer or {}, extra_global=extra_global, web=web, binds=binds,
-                          frontends=frontends, challenges=challenges, crt=crt, except_for=except_for, lua_per_thread=lua_per_thread, bridge=bridge)
+                          frontends=frontends, challenges=challenges, crt=crt, except_for=except_for, lua_per_thread=lua_per_thread, bridge=bridge,
+                          http=http, status=status)
         self.write()
 
     # --- configuration ---
@@ -85,12 +87,12 @@ class Haproxy(Server):
             lines.append("lua-prepend-path %s/?.so cpath" % self.install.folder)
             lines.append("%s %s" % ("lua-load-per-thread" if part["lua_per_thread"] else "lua-load", self.install.lua))
         lines += ["defaults", "mode http", "timeout client 60s", "timeout server 60s", "timeout connect 5s"]
-        lines += ["frontend web", "bind 127.0.0.1:%d" % ports.HTTP,
+        lines += ["frontend web", "bind 127.0.0.1:%d" % part["http"],
                   "bind 127.0.0.1:%d ssl crt %s%s" % (self.port, part["crt"] or self.pem_path + "/", " alpn h2,http/1.1"),
                   part["binds"], part["challenges"], part["web"],
                   'http-request return status 200 content-type text/plain string "ok\\n"' + part["except_for"]]
         if part["bridge"]:
-            lines += ["frontend status", "bind 127.0.0.1:%d" % ports.STATUS,
+            lines += ["frontend status", "bind 127.0.0.1:%d" % part["status"],
                       "http-request use-service lua.evercert_status if { path_beg /evercert }"]
         lines.append(part["frontends"])
         with open(self.configuration, "w") as file:

@@ -20,6 +20,7 @@ KNOBS = {
     "v2_http_file_name": "",  # the name of the file when V2 validates by HTTP: not known, so unset it is refused
     "undocumented_code": "",  # the EMS code of refusals whose code is not known
     "v1_authentication_status": 200,
+    "withdrawn_products": [],  # codes that this account may not order any more
     "refuse_inactive": False,  # the account is inactive
     "duplicate_csr": True,
     "token_seconds": 3600, "oauth_mode": True, "root_in_chain": True, "chain_order": "right",
@@ -104,6 +105,9 @@ class Account:
         self.used_requests = {}
         self.recent, self._counter = [], 7000100000 + secrets.randbelow(90000)
         self.revocation_approval = False
+
+    def on_offer(self):
+        return {code: one for code, one in self.products.items() if code not in self.settings["withdrawn_products"]}
 
     def next_number(self):
         self._counter += 1

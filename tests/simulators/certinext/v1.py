@@ -154,7 +154,7 @@ class VersionOne:
         if self.settings["products_need_group"] and "groupNumber" not in given:
             return {"productDetails": []}
         rows = {}
-        for product in self.account.products.values():
+        for product in self.account.on_offer().values():
             if product["code"] in self.account.unmapped.get(group, ()):
                 continue
             name = "Private PKI" if product["category"] == "8" else "SSL Certificates"
@@ -170,7 +170,7 @@ class VersionOne:
         raise Problem("", "The layout of GetFieldDetails is not known to this simulator (setting layouts)")
 
     def product(self, code, group, category):
-        found = self.account.products.get(code)
+        found = self.account.on_offer().get(code)
         if found is None or (found["category"] == "8") != (category == "8"):
             raise Problem("EMS-1162", "Invalid Product Code")
         if code in self.account.unmapped.get(group, ()):

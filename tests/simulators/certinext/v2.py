@@ -136,7 +136,7 @@ class VersionTwo:
     @route("GET", "/catalog/products")
     def catalog(self, call):
         rows = {}
-        for kind in self.account.products.values():
+        for kind in self.account.on_offer().values():
             name = "Private PKI" if kind["category"] == "8" else "SSL Certificates"
             row = rows.setdefault(kind["category"], {"categoryName": name, "categoryID": kind["category"], "currencyType": "USD", "products": []})
             row["products"].append({"productCode": kind["code"], "productName": kind["name"], "productTypeID": kind["type"], "price": kind["price"]})
@@ -144,7 +144,7 @@ class VersionTwo:
 
     @route("GET", "/catalog/products/{code}/custom-fields")
     def custom_fields(self, call, code):
-        if code not in self.account.products:
+        if code not in self.account.on_offer():
             raise Problem("EMS-1162", "Invalid Product Code", 404)
         if "custom-fields" in self.settings["layouts"]:
             return json_reply(self.settings["layouts"]["custom-fields"])
@@ -170,7 +170,7 @@ class VersionTwo:
                               429, [("Retry-After", wait)], "application/problem+json")
         account.recent.append(self.now())
         code = call.header("X-Product-Code")
-        kind = next((p for p in account.products.values() if p["variant"] == body["productVariant"] and code in (None, p["code"])), None)
+        kind = next((p for p in account.on_offer().values() if p["variant"] == body["productVariant"] and code in (None, p["code"])), None)
         if kind is None:
             raise Problem("EMS-1162", "Invalid Product Code")
         group = account.group_of(body.get("groupNumber"))

@@ -1,0 +1,195 @@
+#include "agent/issuer/account_desk.h"
+
+#include <algorithm>
+
+#include "agent/acme/chain.h"
+
+namespace evercert {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Time = std::chrono::system_clock::time_point;
+
+constexpr hours between_syncs{7 * 24};
+constexpr hours between_looks_at_money{24};
+constexpr hours after_a_failure{1};
+// An agent that has never seen the lists reads them with its first order, or this long after its start.
+constexpr minutes first_sync{10};
+constexpr minutes lists_are_fresh{1};
+constexpr hours between_explanations{1};
+constexpr hours between_balance_reminders{24};
+
+}  // namespace
+
+AccountDesk::AccountDesk(const IssuerSpec& spec, CommercialApi& api, std::unique_ptr<CommercialAccount> account,
+                         const IssuerSurroundings& surroundings, AsPlaced as_placed)
+    : spec_(spec),
+      api_(api),
+      account_(std::move(account)),
+      clock_(surroundings.clock),
+      events_(surroundings.events),
+      records_(surroundings.offers),
+      as_placed_(std::move(as_placed)),
+      begun_(surroundings.clock.now()) {}
+
+Result<IssuedCertificate> AccountDesk::certificate_of(const std::string& order) {
+  auto pem = api_.download(order);
+  if (!pem) return pem.error();
+  auto chain = read_issued_chain(*pem);
+  if (!chain) return chain.error().with_prefix("issuer " + spec_.name + ": the order " + order);
+  return std::move(chain->certificates);
+}
+
+// --- what the CA offers ---
+
+std::optional<Offers> AccountDesk::known() {
+  const std::lock_guard lock(mutex_);
+  if (loaded_ || records_ == nullptr) return offers_;
+  // What cannot be read is fetched again.
+  loaded_ = true;
+  auto text = records_->load(spec_.name);
+  if (!text || !*text) return offers_;
+  if (auto offers = read_offers(**text)) offers_ = std::move(*offers);
+  return offers_;
+}
+
+Result<Offers> AccountDesk::fetch(bool domains) {
+  auto offers = account_->offers(domains);
+  const Time now = clock_.now();
+  if (!offers) {
+    not_before_ = now + std::max<seconds>(after_a_failure, offers.error().retry_after.value_or(seconds(0)));
+    return offers;
+  }
+  offers->fetched_at = now;
+  if (domains) {
+    offers->domains_at = now;
+  } else if (const auto before = known()) {
+    offers->domains = before->domains;
+    offers->domain_count = before->domain_count;
+    offers->domains_at = before->domains_at;
+  }
+  not_before_ = Time();
+  {
+    const std::lock_guard lock(mutex_);
+    offers_ = *offers;
+    loaded_ = true;
+  }
+  if (records_ != nullptr) {
+    if (auto saved = records_->save(spec_.name, to_json(*offers)); !saved) {
+      tell("sync_failed", LogLevel::warn, "what " + api_.title() + " offers could not be kept: " + saved.error().message);
+    }
+  }
+  tell_balance(*offers);
+  return offers;
+}
+
+Result<Offers> AccountDesk::sync(bool domains) {
+  const std::lock_guard turn(turn_);
+  return fetch(domains);
+}
+
+Time AccountDesk::due(const std::optional<Offers>& offers) const {
+  Time at = begun_ + first_sync;
+  if (offers && offers->domains_at == Time()) {
+    // The first order has read all but the domains.
+    at = offers->fetched_at + between_looks_at_money;
+  } else if (offers) {
+    at = offers->domains_at + between_syncs;
+    if (offers->balance) at = std::min<Time>(at, offers->fetched_at + between_looks_at_money);
+  }
+  return std::max(at, not_before_);
+}
+
+void AccountDesk::tend() {
+  const std::lock_guard turn(turn_);
+  const auto offers = known();
+  const Time now = clock_.now();
+  if (due(offers) > now) return;
+  const bool domains = !offers || offers->domains_at + between_syncs <= now;
+  if (auto fetched = fetch(domains); !fetched) {
+    tell("sync_failed", LogLevel::warn, "what " + api_.title() + " offers could not be read: " + fetched.error().message);
+  }
+}
+
+Result<Done> AccountDesk::check_options() {
+  const std::lock_guard turn(turn_);
+  auto offers = known();
+  // Lists that cannot be read keep nothing back: the CA itself will say what it thinks of the order.
+  const auto look = [&] {
+    auto fetched = fetch(false);
+    offers = fetched ? std::optional<Offers>(std::move(*fetched)) : std::nullopt;
+  };
+  if (!offers && clock_.now() >= not_before_) look();
+  auto missing = offers ? offers->missing_in(spec_.purchase) : std::nullopt;
+  if (missing && clock_.now() - offers->fetched_at > lists_are_fresh) {
+    // It may have been added at the CA since then.
+    look();
+    missing = offers ? offers->missing_in(spec_.purchase) : std::nullopt;
+  }
+  if (!missing) return Done{};
+  return Error{ErrorKind::action_required, "issuer " + spec_.name + " cannot order at " + api_.title() + ": " + *missing};
+}
+
+Error AccountDesk::explained(Error refusal) {
+  if (!account_->says_unknown(refusal)) return refusal;
+  const std::lock_guard turn(turn_);
+  const Time now = clock_.now();
+  if (now - explained_at_ > between_explanations) {
+    explained_at_ = now;
+    static_cast<void>(fetch(false).has_value());
+  }
+  const auto offers = known();
+  if (!offers) return refusal;
+  if (const auto missing = offers->missing_in(spec_.purchase)) {
+    refusal.kind = ErrorKind::action_required;
+    refusal.message += "; " + *missing;
+  }
+  return refusal;
+}
+
+// --- money ---
+
+std::optional<Cents> AccountDesk::measure(const Offers& offers) const {
+  if (!spec_.purchase.low_balance.empty()) return cents_of(spec_.purchase.low_balance);
+  return offers.price_of(spec_.purchase);
+}
+
+std::optional<IssuerAccount::Seen> AccountDesk::seen() {
+  static_cast<void>(known().has_value());
+  const std::lock_guard lock(mutex_);
+  if (!offers_) return std::nullopt;
+  const auto low = measure(*offers_);
+  return Seen{offers_->summary(), offers_->balance, offers_->currency, low && offers_->balance && *offers_->balance < *low,
+              offers_->fetched_at};
+}
+
+void AccountDesk::tell_balance(const Offers& offers) {
+  const auto low = measure(offers);
+  if (!offers.balance || !low) return;
+  const std::string amount = text_of_cents(*offers.balance) + (offers.currency.empty() ? "" : " " + offers.currency);
+  const std::vector<std::pair<std::string, std::string>> fields{{"balance", text_of_cents(*offers.balance)},
+                                                                {"low_balance", text_of_cents(*low)}};
+  if (*offers.balance >= *low) {
+    if (told_low_at_ != Time()) {
+      tell("balance_restored", LogLevel::notice, "the balance at " + api_.title() + " is " + amount, fields);
+    }
+    told_low_at_ = Time();
+    return;
+  }
+  if (told_low_at_ != Time() && clock_.now() - told_low_at_ < between_balance_reminders) return;
+  told_low_at_ = clock_.now();
+  tell("balance_low", LogLevel::warn,
+       "the balance at " + api_.title() + " is " + amount + ", less than " + text_of_cents(*low) +
+           (spec_.purchase.low_balance.empty() ? ", the price of the next order" : "") +
+           "; fill up the account before the next renewal",
+       fields);
+}
+
+void AccountDesk::tell(const char* name, LogLevel level, const std::string& sentence,
+                       std::vector<std::pair<std::string, std::string>> fields) {
+  events_.tell({name, level, {}, "", spec_.name, "issuer " + spec_.name + ": " + sentence, std::move(fields)});
+}
+
+}  // namespace evercert

@@ -1,0 +1,303 @@
+"""Taking over what exists at a commercial CA: orders in pages, keys that fit, open orders, and what goes wrong in between."""
+import json
+import os
+import signal
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from harness import csr, ports, processes, tls
+from harness.authority import write_private
+from harness.evercert import DONE, FAILED, HUMAN, UNREACHABLE
+from harness.nginx import host
+from harness.shop import Shop
+from harness.waiting import wait_for
+
+KINDS = ("certinext-v1", "certinext-v2", "sectigo", "digicert", "ssl_store")
+DOWNLOADS = {"certinext-v1": ("GetCertificate", 1), "certinext-v2": ("GET /ssl-certificates/{number}/certificate", 1),
+             "sectigo": ("GET /ssl/v1/collect/{number}", 2), "digicert": ("GET /certificate/download/order/{number}/format/{form}", 1),
+             "ssl_store": ("order/download", 1)}
+
+
+class Account(Shop):
+    """An account at a simulated CA with orders in it, key files as an operator has them, and a server that is to use both."""
+
+    def __init__(self, name, folder, make_nginx):
+        super().__init__(name, folder)
+        self.name, self.make_nginx = name, make_nginx
+        self.keys = os.path.join(folder, "keys")
+        os.makedirs(self.keys)
+
+    def request(self, *names):
+        """A request for these names, whose key lies where an operator has it."""
+        key = csr.key()
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        write_private(os.path.join(self.keys, names[0] + ".key"), pem)
+        return csr.request(*names, signer=key)
+
+    def start(self, *names, extra="order off;", **options):
+        site = self.make_nginx(host(list(names)), pebble=None, global_extra=self.issuer("bought", extra=extra, **options)).start()
+        site.audit.wait("agent_leads")
+        return site
+
+    def downloads(self):
+        name, each = DOWNLOADS[self.name]
+        return self.ca.counts().get(name, 0) // each
+
+
+@pytest.fixture
+def shop(nginx, folder, dns, request):
+    one = Account(getattr(request, "param", "certinext-v1"), folder, nginx)
+    yield one
+    one.close()
+
+
+def serial_at_ca(shop, number):
+    order = shop.ca.order(number)
+    return int(order.get("serial") or order["serials"][-1], 16)
+
+
+def ledger(evercert):
+    path = os.path.join(evercert.state, "state", "imports", "bought.jsonl")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [line for line in file.read().split("\n")[1:] if line]
+
+
+# CertCentral allows a thousand requests in three minutes: so many orders are read without waiting for that.
+COUNTS = {"digicert": 500}
+
+
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
+def test_a_thousand_orders_are_read_and_the_one_whose_key_is_here_is_served(shop, evercert):
+    count = COUNTS.get(shop.name, 1000)
+    ended = {"expired": 4, "cancelled": 5} if shop.name == "ssl_store" else {"expired": 4, "revoked": 3, "rejected": 2}
+    numbers = shop.ca.seed(count=count, **ended, csrs=[shop.request("bound.test", "www.bound.test")])
+    site = shop.start("bound.test", "www.bound.test")
+    done = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=280)
+    assert done.returncode == DONE, done.stderr[-2000:]
+    assert "1 taken over" in done.stdout and "%d without a key here" % (count - 1) in done.stdout, done.stdout
+    assert "orders read, " in done.stderr, "progress is told"
+    site.audit.wait("served", "bound.test", timeout=20)
+    assert tls.leaf_at(ports.TLS, "bound.test").serial == serial_at_ca(shop, numbers[0])
+    assert len(shop.ca.orders()) == count + 9, "nothing was ordered"
+    # Each certificate once, and the one that fits once more to be published.
+    assert shop.downloads() == count + 1
+    shop.ca.ask("DELETE", "/counts")
+    again = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=120)
+    assert again.returncode == DONE and "0 taken over" in again.stdout and "0 downloads" in again.stdout, again.stdout
+    assert shop.downloads() == 0 and evercert.certificate("bound.test")["generation"] == 1
+
+
+def test_filters_choose_the_orders(shop, evercert):
+    shop.ca.seed(count=20, expired=5, revoked=4, rejected=3, pending=2)
+    shop.start("bound.test")
+
+    def read(*options):
+        done = evercert.run("import", "issuer", "bought", *options)
+        assert done.returncode == DONE, done.stderr
+        words = done.stdout.replace(",", "").split()
+        return {what: int(words[words.index(what) - 1]) for what in ("without", "left")}
+    assert read() == {"without": 22, "left": 12}
+    assert read("--open") == {"without": 2, "left": 32}
+    assert read("--with", "expired,revoked") == {"without": 31, "left": 3}
+    assert read("host00003.seeded.test")["without"] == 1
+    assert read("--group", "2160000002")["without"] == 0
+    assert read("--until", "2020-01-01")["without"] == 0
+    assert read("--since", "2020-01-01")["without"] == 22
+
+
+@pytest.mark.parametrize("shop", ["certinext-v1"], indirect=True)
+def test_an_open_order_whose_key_is_here_is_tracked_and_no_second_one_placed(shop, evercert):
+    number = shop.ca.seed(pending=1, csrs=[shop.request("open.test")])[0]
+    site = shop.start("open.test", extra="order off;")
+    done = evercert.run("import", "issuer", "bought", "--key", os.path.join(shop.keys, "open.test.key"))
+    assert done.returncode == DONE and "1 open ones tracked" in done.stdout, done.stdout + done.stderr
+    site.audit.wait("served", "open.test", timeout=30)
+    assert [order["id"] for order in shop.ca.orders()] == [number]
+    taken = site.audit.wait("order_taken_over", "open.test")
+    assert taken["order"] == number
+
+
+def test_with_order_off_nothing_is_bought_until_somebody_asks(shop, evercert):
+    site = shop.start("asked.test")
+    wait_for(lambda: "order off" in (evercert.certificate("asked.test") or {}).get("now", "") or None, "the wait to be told")
+    assert shop.ca.orders() == []
+    assert evercert.run("renew", "asked.test", timeout=40).returncode == DONE
+    assert len(shop.ca.orders()) == 1 and site.audit.count("served", "asked.test") == 1
+
+
+def test_the_certificate_that_lasts_longest_is_taken_and_others_change_nothing(shop, evercert):
+    request = shop.request("twice.test")
+    shop.ca.seed(count=140)
+    # The later in the list, the older: the simulated CA seeds so.
+    numbers = shop.ca.seed(count=3, csrs=[request, request, request])
+    site = shop.start("twice.test")
+    done = evercert.run("import", "issuer", "bought", "--key", shop.keys)
+    assert done.returncode == DONE and "1 taken over" in done.stdout and "2 there already" in done.stdout, done.stdout
+    site.audit.wait("served", "twice.test")
+    assert int(evercert.certificate("twice.test")["serial"], 16) == serial_at_ca(shop, numbers[0])
+
+
+def test_a_certificate_that_no_configuration_names_is_told(shop, evercert):
+    shop.ca.seed(count=1, csrs=[shop.request("elsewhere.test")])
+    shop.start("bound.test")
+    done = evercert.run("import", "issuer", "bought", "--key", shop.keys)
+    assert done.returncode == DONE and "1 without a configured certificate" in done.stdout
+    assert "elsewhere.test" in done.stderr and "no configured certificate" in done.stderr
+
+
+def agent_of(evercert):
+    return evercert.status()["agent"]["pid"]
+
+
+def test_a_kill_in_the_middle_loses_nothing_and_the_next_run_goes_on(shop, evercert):
+    numbers = shop.ca.seed(count=300, csrs=[shop.request("bound.test")])
+    site = shop.start("bound.test")
+    shop.ca.settings(answer_seconds=0.01)
+    running = evercert.start("import", "issuer", "bought", "--key", shop.keys, "--state", evercert.state)
+    wait_for(lambda: len(ledger(evercert)) > 60 or None, "some orders to be read")
+    agent = agent_of(evercert)
+    os.kill(agent, signal.SIGKILL)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == UNREACHABLE, said
+    known = len(ledger(evercert))
+    assert 60 < known < 300
+    shop.ca.settings(answer_seconds=0.0)
+    wait_for(lambda: agent_of(evercert) != agent or None, "another agent")
+    done = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=120)
+    assert done.returncode == DONE and "1 taken over" in done.stdout, done.stdout + done.stderr[-800:]
+    # What was being read when it was killed is read twice at most, and what is published once more.
+    assert shop.downloads() <= 302
+    site.audit.wait("served", "bound.test")
+    assert int(evercert.certificate("bound.test")["serial"], 16) == serial_at_ca(shop, numbers[0])
+
+
+def test_an_import_ends_with_its_command_and_another_may_follow(shop, evercert):
+    shop.ca.seed(count=200)
+    shop.start("bound.test")
+    shop.ca.settings(answer_seconds=0.02)
+    running = evercert.start("import", "issuer", "bought", "--state", evercert.state)
+    wait_for(lambda: len(ledger(evercert)) > 10 or None, "some orders to be read")
+    refused = evercert.run("import", "issuer", "bought")
+    assert refused.returncode == FAILED and "under way" in refused.stderr
+    processes.stop(running)
+    shop.ca.settings(answer_seconds=0.0)
+    done = evercert.run("import", "issuer", "bought", timeout=60)
+    assert done.returncode == DONE and "200 without a key here" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("shop", ["certinext-v1", "sectigo"], indirect=True)
+def test_a_page_that_fails_is_asked_for_again(shop, evercert):
+    shop.ca.seed(count=30)
+    shop.start("bound.test")
+    listing = "GetOrderReport" if shop.name == "certinext-v1" else r"^GET /ssl/v1$"
+    shop.ca.fault("status", match=listing, times=2)
+    done = evercert.run("import", "issuer", "bought")
+    assert done.returncode == DONE and "30 orders read" in done.stdout and "import_waits" in done.stderr, done.stderr
+
+
+def test_a_ca_that_stays_away_ends_the_import_with_a_sentence_and_the_next_run_goes_on(shop, evercert):
+    shop.ca.seed(count=30)
+    shop.start("bound.test")
+    shop.ca.fault("html", match="GetCertificate", skip=10, times=1000)
+    done = evercert.run("import", "issuer", "bought", timeout=120)
+    assert done.returncode == FAILED and "it ended early" in done.stderr and "Maintenance" in done.stderr, done.stderr
+    known = len(ledger(evercert))
+    assert known == 10
+    shop.ca.clear()
+    done = evercert.run("import", "issuer", "bought")
+    assert done.returncode == DONE and "20 downloads" in done.stdout, done.stdout
+
+
+def test_a_limit_is_waited_for(shop, evercert):
+    shop.ca.seed(count=3)
+    shop.start("bound.test")
+    shop.ca.fault("status", match="GetCertificate", status=429, headers={"Retry-After": "2"})
+    done = evercert.run("import", "issuer", "bought")
+    assert done.returncode == DONE and "3 downloads" in done.stdout and "too many requests" in done.stderr, done.stderr
+
+
+def test_an_issuer_without_an_account_says_so(nginx, evercert):
+    nginx(host("plain.test")).start().audit.wait("served", "plain.test")
+    done = evercert.run("import", "issuer", "default")
+    assert done.returncode == FAILED and ("does not list" in done.stderr or "no certificate is configured" in done.stderr)
+
+
+# --- what the CA offers ---
+
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
+def test_sync_reads_what_the_ca_offers(shop, evercert):
+    shop.start("bound.test")
+    done = evercert.run("sync")
+    assert done.returncode == DONE and "products" in done.stdout, done.stdout + done.stderr
+    if shop.name in ("certinext-v2", "ssl_store"):
+        assert "balance 1000000.00" in done.stdout
+    tested = evercert.run("test", "issuer", "bought")
+    assert tested.returncode == DONE and "products" in tested.stdout, tested.stderr
+
+
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
+def test_a_product_that_does_not_exist_is_told_with_those_that_do_and_nothing_is_sent(shop, evercert):
+    wrong = {"sectigo": "999", "digicert": "ssl_nothing", "ssl_store": "nothing"}.get(shop.name, "999 dv")
+    known = {"sectigo": "501", "digicert": "ssl_dv_geotrust", "ssl_store": "positivessl"}.get(shop.name, "842 (DV SSL)")
+    shop.start("wrong.test", extra="", product=wrong)
+    problem = evercert.wait_problem("wrong.test", "action_required", timeout=40)
+    assert known in problem["message"] and "correct the option product" in problem["message"], problem
+    assert shop.ca.orders() == []
+    tested = evercert.run("test", "issuer", "bought")
+    assert tested.returncode == HUMAN and "the login works, but" in tested.stderr and known in tested.stderr
+
+
+@pytest.mark.parametrize("shop", ["sectigo"], indirect=True)
+def test_a_term_or_organization_that_does_not_exist_is_told(shop, evercert):
+    shop.start("wrong.test", extra="", term="77")
+    assert "no term 77" in evercert.wait_problem("wrong.test", "action_required", timeout=40)["message"]
+    assert shop.ca.orders() == []
+
+
+def test_a_product_that_vanished_since_the_lists_were_read_is_looked_up_once_more(shop, evercert):
+    shop.start("first.test", extra="")
+    evercert.wait_state("first.test", "served", timeout=30)
+    shop.ca.settings(withdrawn_products=["842"])
+    shop.ca.ask("DELETE", "/counts")
+    done = evercert.run("renew", "first.test", "--force", timeout=40)
+    assert done.returncode == HUMAN, done.stderr
+    message = evercert.wait_problem("first.test", "action_required")["message"]
+    assert "EMS-1162" in message and "no product 842" in message and "843" in message
+    assert shop.ca.counts().get("GetProductDetails") == 1 and len(shop.ca.orders()) == 1
+
+
+# --- money ---
+
+@pytest.mark.parametrize("shop", ["certinext-v2"], indirect=True)
+def test_a_balance_that_will_not_do_for_the_next_order_is_told_ahead(shop, evercert):
+    shop.ca.settings(balance=25.0)
+    site = shop.start("rich.test", extra="order off; low_balance 30;")
+    assert evercert.run("sync", "bought").returncode == DONE
+    event = site.audit.wait("balance_low")
+    assert event["issuer"] == "bought" and event["balance"] == "25.00" and "fill up" in event["sentence"]
+    account = wait_for(lambda: next((a for a in evercert.status()["accounts"] if a["low"]), None), "the status to tell")
+    assert account["issuer"] == "bought" and account["balance"] == "25.00" and account["currency"] == "USD"
+    # Told once, not with each look.
+    assert evercert.run("sync").returncode == DONE
+    assert site.audit.count("balance_low") == 1
+    shop.ca.settings(balance=500.0)
+    assert evercert.run("sync").returncode == DONE
+    site.audit.wait("balance_restored")
+    wait_for(lambda: [a["low"] for a in evercert.status()["accounts"]] == [False] or None, "the status to tell")
+
+
+@pytest.mark.parametrize("said,told", [("You have used up the licences of your contract", "used up"),
+                                       ("Insufficient funds in wallet", "fill up the account"),
+                                       ("Rate limit: slow down", "")])
+def test_refusals_about_money_quotas_and_limits_are_told_apart(shop, evercert, said, told):
+    shop.ca.settings(order_refusal={"code": "EMS-2000", "message": said})
+    shop.start("poor.test", extra="")
+    kind = "action_required" if told else "rate_limited"
+    problem = evercert.wait_problem("poor.test", kind, timeout=30)
+    assert told in problem["message"] and said in problem["message"], problem
+    # Not hammered: the next try is an hour away at least.
+    orders = shop.ca.counts().get("GenerateOrderSSL")
+    assert orders == 1 and json.dumps(evercert.certificate("poor.test")["next"]) != "null"

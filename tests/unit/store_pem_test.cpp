@@ -1,0 +1,149 @@
+// Certificates as PEM files, for a server that reads nothing else.
+#include <cppunit/extensions/HelperMacros.h>
+#include <sys/stat.h>
+
+#include <set>
+
+#include "agent/store/bundles.h"
+#include "agent/store/file_store.h"
+#include "fake/kept_log.h"
+#include "serving/publish/pem.h"
+#include "store_fixture.h"
+
+namespace evercert::test {
+
+class StorePemTest : public CppUnit::TestFixture {
+  CPPUNIT_TEST_SUITE(StorePemTest);
+  CPPUNIT_TEST(names_of_files_follow_the_certificate_and_its_kinds_of_key);
+  CPPUNIT_TEST(leaf_chain_and_key_follow_each_other_without_an_empty_line);
+  CPPUNIT_TEST(a_key_that_is_a_reference_cannot_be_written);
+  CPPUNIT_TEST(before_the_first_generation_a_stand_in_is_written);
+  CPPUNIT_TEST(the_newest_generation_is_written);
+  CPPUNIT_TEST(a_damaged_generation_leaves_the_one_before);
+  CPPUNIT_TEST(files_of_certificates_that_left_go_and_others_stay);
+  CPPUNIT_TEST(what_is_there_already_is_not_written_again);
+  CPPUNIT_TEST(a_directory_that_others_can_write_to_is_refused);
+  CPPUNIT_TEST_SUITE_END();
+
+ private:
+  const TemporaryDirectory folder_;
+  const LittleCa ca_;
+  const SealKey key_ = fixed_keys().serving;
+  KeptLog log_;
+
+  Plan plan_of(const std::vector<CertificateSpec>& certificates) const {
+    Plan plan;
+    plan.state_path = folder_.path();
+    plan.certificates = certificates;
+    return plan;
+  }
+  static CertificateSpec spec_of(const std::string& name, const std::vector<KeySpec>& keys = {KeySpec{}}) {
+    CertificateSpec spec;
+    spec.name = name;
+    spec.identifiers = {{IdentifierKind::dns, "www.example.com"}, {IdentifierKind::dns, "*.example.com"}};
+    spec.keys = keys;
+    return spec;
+  }
+  std::map<std::string, std::uint64_t> write(const std::vector<CertificateSpec>& certificates,
+                                             const std::optional<SealKey>& key) {
+    auto written = write_pem_files(folder_ / "pem", plan_of(certificates), key, log_);
+    CPPUNIT_ASSERT_MESSAGE(written ? "" : written.error().message, written);
+    return *written;
+  }
+  std::set<std::string> names() const {
+    std::set<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "pem")) found.insert(entry.path().filename());
+    return found;
+  }
+  std::string text(const std::string& name) const {
+    const Bytes bytes = file_bytes(folder_ / ("pem/" + name));
+    return {bytes.begin(), bytes.end()};
+  }
+  void put(const Bundle& bundle) const {
+    const auto sealed = seal_bundle(key_, bundle);
+    CPPUNIT_ASSERT(sealed);
+    write_bytes(folder_ / ("state/certificates/" + bundle.name + "/" + std::to_string(bundle.generation) + ".bundle"), *sealed);
+  }
+  std::string pem(const Bundle& bundle) const { return std::string(pem_of(bundle.pairs.front())->text()); }
+
+ public:
+  void names_of_files_follow_the_certificate_and_its_kinds_of_key() {
+    CPPUNIT_ASSERT_EQUAL(std::string("a.test.pem"), pem_file_name(spec_of("a.test"), KeyAlgorithm::ecdsa));
+    const auto both = spec_of("a.test", {{KeyAlgorithm::ecdsa, 256}, {KeyAlgorithm::rsa, 2048}});
+    CPPUNIT_ASSERT_EQUAL(std::string("a.test.pem.ecdsa"), pem_file_name(both, KeyAlgorithm::ecdsa));
+    CPPUNIT_ASSERT_EQUAL(std::string("a.test.pem.rsa"), pem_file_name(both, KeyAlgorithm::rsa));
+  }
+
+  void leaf_chain_and_key_follow_each_other_without_an_empty_line() {
+    const std::string all = pem(make_bundle("a.test", ca_));
+    CPPUNIT_ASSERT(all.starts_with("-----BEGIN CERTIFICATE-----\n") && all.ends_with("-----\n"));
+    CPPUNIT_ASSERT(all.find("\n\n") == std::string::npos);
+    const auto second = all.find("-----BEGIN CERTIFICATE-----", 1);
+    CPPUNIT_ASSERT(second != std::string::npos && second < all.find("-----BEGIN PRIVATE KEY-----"));
+  }
+
+  void a_key_that_is_a_reference_cannot_be_written() {
+    BundlePair pair = make_bundle("a.test", ca_).pairs.front();
+    pair.reference = "pkcs11:object=a";
+    const auto text = pem_of(pair);
+    CPPUNIT_ASSERT(!text && text.error().kind == ErrorKind::key_provider);
+  }
+
+  void before_the_first_generation_a_stand_in_is_written() {
+    const auto written = write({spec_of("a.test")}, std::nullopt);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, written.at("a.test"));
+    CPPUNIT_ASSERT(text("a.test.pem").find("PRIVATE KEY") != std::string::npos);
+    struct stat facts {};
+    CPPUNIT_ASSERT_EQUAL(0, ::stat((folder_ / "pem").c_str(), &facts));
+    CPPUNIT_ASSERT_EQUAL(0700U, facts.st_mode & 0777U);
+    CPPUNIT_ASSERT_EQUAL(0, ::stat((folder_ / "pem/a.test.pem").c_str(), &facts));
+    CPPUNIT_ASSERT_EQUAL(0600U, facts.st_mode & 0777U);
+  }
+
+  void the_newest_generation_is_written() {
+    Bundle first = make_bundle("a.test", ca_);
+    Bundle second = make_bundle("a.test", ca_);
+    second.generation = 2;
+    put(first);
+    put(second);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, write({spec_of("a.test")}, key_).at("a.test"));
+    CPPUNIT_ASSERT_EQUAL(pem(second), text("a.test.pem"));
+  }
+
+  void a_damaged_generation_leaves_the_one_before() {
+    const Bundle first = make_bundle("a.test", ca_);
+    put(first);
+    write_bytes(folder_ / "state/certificates/a.test/2.bundle", bytes_of("torn"));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, write({spec_of("a.test")}, key_).at("a.test"));
+    CPPUNIT_ASSERT_EQUAL(pem(first), text("a.test.pem"));
+    CPPUNIT_ASSERT(!log_.lines().empty());
+  }
+
+  void files_of_certificates_that_left_go_and_others_stay() {
+    write({spec_of("a.test"), spec_of("b.test")}, std::nullopt);
+    write_bytes(folder_ / "pem/list.txt", bytes_of("mine"));
+    write({spec_of("b.test")}, std::nullopt);
+    CPPUNIT_ASSERT((names() == std::set<std::string>{"b.test.pem", "list.txt"}));
+  }
+
+  void what_is_there_already_is_not_written_again() {
+    put(make_bundle("a.test", ca_));
+    write({spec_of("a.test")}, key_);
+    struct stat before {};
+    struct stat after {};
+    CPPUNIT_ASSERT_EQUAL(0, ::stat((folder_ / "pem/a.test.pem").c_str(), &before));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, write({spec_of("a.test")}, key_).at("a.test"));
+    CPPUNIT_ASSERT_EQUAL(0, ::stat((folder_ / "pem/a.test.pem").c_str(), &after));
+    CPPUNIT_ASSERT_EQUAL(before.st_ino, after.st_ino);
+  }
+
+  void a_directory_that_others_can_write_to_is_refused() {
+    std::filesystem::create_directories(folder_ / "pem");
+    CPPUNIT_ASSERT_EQUAL(0, ::chmod((folder_ / "pem").c_str(), 0777));
+    const auto written = write_pem_files(folder_ / "pem", plan_of({spec_of("a.test")}), std::nullopt, log_);
+    CPPUNIT_ASSERT(!written && written.error().message.find("others can write to it") != std::string::npos);
+  }
+};
+CPPUNIT_TEST_SUITE_REGISTRATION(StorePemTest);
+
+}  // namespace evercert::test
