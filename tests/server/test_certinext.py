@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from harness import ports, processes, tls
+from harness import ports, tls
 from harness.authority import write_private
 from harness.bind import Bind, make_key
 from harness.nginx import host
@@ -119,17 +119,6 @@ def test_without_the_name_of_the_file_a_person_is_told_what_to_ask_for(shop, ca,
 
 
 @pytest.mark.slow
-def test_where_a_file_is_not_found_the_record_is_tried_next(shop, ca, named):
-    # Nothing of ours listens where the CA knocks.
-    ca.settings(http_port=ports.FREE, recheck_seconds=1)
-    site = shop(host("fallback.bought.test"), options=named.options,
-                extra=SIGNER_PUBLIC + " challenge http-file dns-txt;").start()
-    site.audit.wait("validation_method_changed", timeout=120)
-    site.audit.wait("served", "fallback.bought.test", timeout=25)
-    assert len(ca.orders()) == 1
-
-
-@pytest.mark.slow
 def test_an_approval_of_three_days_is_a_state_and_no_error(shop, ca, evercert):
     ca.settings(approval="manual", clock_skew_seconds=10 ** 9)
     site = shop(host("approval.test")).start()
@@ -147,22 +136,6 @@ def test_an_approval_of_three_days_is_a_state_and_no_error(shop, ca, evercert):
         evercert.renew("approval.test", timeout=60)
     problem = evercert.wait_problem("approval.test", "action_required")
     assert "not valid yet" in problem["message"] and len(ca.orders()) == 1
-
-
-def test_an_agreement_that_nobody_accepted_is_asked_for(shop, ca, evercert):
-    shop(host("agreement.test"), extra="").start()
-    certificate = evercert.wait_state("agreement.test", "action_required")
-    assert "agreement" in certificate["problem"]["message"] and "signer" in certificate["problem"]["message"]
-    assert ca.url in certificate["problem"]["message"] and len(ca.orders()) == 1
-
-
-def test_a_mail_is_answered_by_a_person(shop, ca, evercert):
-    shop(host("mail.test"), extra=SIGNER_PUBLIC + " challenge email:admin@mail.test;").start()
-    certificate = evercert.wait_state("mail.test", "action_required", timeout=25)
-    assert "admin@mail.test" in certificate["problem"]["message"]
-    number = ca.orders()[0]["id"]
-    ca.act(number, "mail", domain="mail.test")
-    evercert.renew("mail.test", timeout=25)
 
 
 def test_a_revocation_reaches_the_ca_with_its_reason(shop, ca, evercert):
@@ -213,23 +186,6 @@ def test_a_wrong_key_fails_the_test_of_the_login(shop, ca, evercert):
     done = evercert.run("test", "issuer", "test")
     assert done.returncode != 0 and "secret" in done.stdout + done.stderr
 
-def test_an_order_whose_answer_was_lost_is_found_by_our_mark(shop, ca):
-    ca.fault("drop_after", match="GenerateOrderSSL")
-    site = shop(host("lost.test")).start()
-    site.audit.wait("served", "lost.test", timeout=40)
-    assert len(ca.orders()) == 1
-
-
-def test_a_kill_between_order_and_record_makes_no_second_order(shop, ca):
-    ca.settings(answer_seconds=3)  # time to die while the CA answers
-    site = shop(host("killed.test")).start()
-    wait_for(lambda: len(ca.orders()) == 1, "the order to arrive")
-    processes.kill(site.agent())
-    ca.settings(answer_seconds=0)
-    site.audit.wait("served", "killed.test", timeout=60)
-    assert len(ca.orders()) == 1
-
-
 @pytest.mark.parametrize("wanted, said", [
     (dict(secret="wrong-key"), "secret"),
     (dict(product="999"), "product"),
@@ -240,24 +196,6 @@ def test_what_is_wrong_with_our_settings_is_said_once_and_costs_nothing(shop, ca
     problem = evercert.wait_problem("wrong.test", timeout=40)
     assert said in problem["message"], problem
     assert len(ca.orders()) == 0 and ca.access_key not in problem["message"]
-
-
-@pytest.mark.parametrize("fault, options", [("html", dict(status=503)), ("truncated", {}), ("oversize", {}), ("drop", {}),
-                                            ("status", dict(status=429, headers={"Retry-After": "2"}))])
-def test_an_order_gets_over_a_ca_that_is_out_of_order(shop, ca, evercert, fault, options):
-    for operation in ("GenerateOrderSSL", "GetDcv", "TrackOrder", "GetCertificate"):
-        ca.fault(fault, match=operation, **options)
-    site = shop(host("rough.test")).start()
-    site.audit.wait("served", "rough.test", timeout=120)
-    assert len(ca.orders()) == 1
-    assert site.audit.count("renewal_failed") >= 1
-
-
-def test_an_exhausted_balance_is_a_matter_for_a_person(shop, ca, evercert):
-    ca.settings(balance=0)
-    shop(host("poor.test")).start()
-    certificate = evercert.wait_state("poor.test", "action_required", timeout=40)
-    assert "account" in certificate["problem"]["message"] and len(ca.orders()) == 0
 
 
 def test_a_burst_that_the_ca_calls_inactive_user_is_waited_for(shop, ca):
@@ -297,16 +235,3 @@ def test_a_secret_may_come_from_the_environment_or_a_credential(nginx, ca, custo
     write_private(os.path.join(folder, "certinext"), ca.access_key.encode())
     site.start(prefix=("env", "CREDENTIALS_DIRECTORY=" + folder))
     site.audit.wait("served", "credential.test", timeout=40)
-
-
-def test_apache_shows_the_file_as_well(apache, ca, folder):
-    from harness.apache import host as virtual_host
-    secret = os.path.join(folder, "apache.secret")
-    write_private(secret, ca.access_key.encode())
-    block = ('<EvercertIssuer bought>\nEvercertType certinext\nEvercertUri %s\nEvercertAccount %s\nEvercertSecret %s\n'
-             'EvercertProduct 842\nEvercertRequester "Web Team" ops@example.com +91-8012345678\n'
-             'EvercertSigner "Web Team" Chennai 8.8.8.8\nEvercertSslTrustedCertificate %s\n</EvercertIssuer>\n'
-             % (ca.v1, ca.account_number, secret, ca.tls_ca_file))
-    site = apache(virtual_host("apache.test"), pebble=None, global_extra=block).start()
-    site.audit.wait("served", "apache.test", timeout=40)
-    assert is_trusted(ca, "apache.test")

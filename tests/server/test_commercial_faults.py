@@ -1,5 +1,6 @@
 """What goes wrong with an account at a commercial CA: one clear sentence each, in status and log, nothing lost, no second
 order, no hammering, and an end of it when the fault ends."""
+import datetime
 import time
 
 import pytest
@@ -11,7 +12,7 @@ every_ca = pytest.mark.parametrize("buyer", BUYERS, indirect=True)
 
 WRONG = {
     "credentials": (lambda buyer: (buyer.wrong_secret, {}), ["secret", "check"]),
-    "role": (lambda buyer: buyer.no_role, ["right|role|active|OAuth", "check"]),
+    "role": (lambda buyer: buyer.no_role, ["right|role|active|OAuth|may not", "check"]),
     "product": (lambda buyer: (buyer.wrong_product, {}), ["product", "correct"]),
 }
 
@@ -46,7 +47,7 @@ def test_an_account_without_money_is_filled_up_by_a_person(shop, buyer, evercert
     buyer.simulator.settings(**buyer.poor)
     site = shop().start()
     problem = evercert.wait_state(NAME, "action_required", timeout=30)["problem"]
-    says(problem, "fill up the account")
+    says(problem, "fill up the account|order more there")
     log_says(site, problem)
     assert not buyer.orders()
     buyer.stays_calm()
@@ -70,13 +71,27 @@ def test_a_limit_is_waited_for_as_the_ca_says(shop, buyer, evercert, where):
     assert buyer.count(buyer.place) == (2 if where == "place" else 1)
 
 
+@pytest.mark.parametrize("buyer", ["digicert"], indirect=True)
+def test_a_limit_without_a_time_ends_with_the_longest_that_the_ca_documents(shop, buyer, evercert):
+    buyer.simulator.settings(limits=[[1, 5]])
+    site = shop().start()
+    problem = evercert.wait_problem(NAME, "rate_limited", timeout=30)
+    says(problem, "too many requests", "429")
+    at = datetime.datetime.fromisoformat(evercert.certificate(NAME)["next"]["at"].replace("Z", "+00:00"))
+    assert 150 < (at - datetime.datetime.now(datetime.timezone.utc)).total_seconds() < 220
+    buyer.stays_calm()
+    buyer.simulator.settings(limits=[])
+    evercert.renew(NAME, timeout=40)
+    assert site.audit.count("served", NAME) == 1 and len(buyer.orders()) == 1
+
+
 @every_ca
 def test_a_login_that_ends_in_mid_order_keeps_the_order(shop, buyer, evercert):
     buyer.simulator.fault("status", match=buyer.track, status=401, times=2,
                           body={"meta": {"status": "0"}, "code": -16, "description": "Unknown user", "errors": [], "title": "Unauthorized"})
     site = shop().start()
     problem = evercert.wait_state(NAME, "action_required", timeout=30)["problem"]
-    says(problem, "track the order", "401", "check", "secret")
+    says(problem, "track the order|tell how %s" % NAME, "401", "check", "secret")
     log_says(site, problem)
     buyer.stays_calm()
     buyer.simulator.ask("DELETE", "/faults")
@@ -92,3 +107,17 @@ def test_an_access_token_that_is_taken_back_or_ends_is_fetched_anew_without_a_wo
     buyer.simulator.ask("DELETE", "/tokens")
     site.audit.wait("served", NAME, timeout=30)
     assert site.audit.count("renewal_failed") == 0 and site.audit.count("action_required") == 0 and len(buyer.orders()) == 1
+
+
+@pytest.mark.parametrize("chain", ["wrong", "none"])
+@every_ca
+def test_a_chain_that_does_not_lead_to_the_leaf_is_asked_for_again_and_not_ordered(shop, buyer, evercert, chain):
+    buyer.simulator.settings(chain=chain)
+    site = shop().start()
+    problem = evercert.wait_state(NAME, "action_required", timeout=30)["problem"]
+    says(problem, "the order " + buyer.orders()[0]["id"], "none of the certificates sent with the leaf has signed it")
+    log_says(site, problem)
+    buyer.stays_calm()
+    buyer.simulator.settings(chain="right")
+    evercert.renew(NAME, timeout=30)
+    assert buyer.is_served() and len(buyer.orders()) == 1

@@ -164,6 +164,20 @@ def test_a_server_that_no_trusted_ca_vouches_for_gets_no_secret(shop, buyer, fol
     site.audit.wait("served", NAME, timeout=60)
 
 
+@pytest.mark.parametrize("buyer", ["certinext-v1"], indirect=True)
+def test_a_clock_that_the_ca_does_not_believe_is_a_matter_for_a_person(shop, buyer, evercert):
+    buyer.simulator.skew(3600)
+    site = shop().start()
+    problem = evercert.wait_problem(NAME, timeout=30)
+    says(problem, "time", "clock")
+    log_says(site, problem)
+    assert not buyer.orders()
+    buyer.stays_calm()
+    buyer.simulator.skew(0)
+    evercert.renew(NAME, timeout=30)
+    assert len(buyer.orders()) == 1
+
+
 @every_ca
 def test_a_certificate_of_a_ca_whose_clock_is_ahead_is_kept_until_it_is_valid(shop, buyer, evercert):
     # What was signed begins five minutes before the CA's time, and five more are forgiven.

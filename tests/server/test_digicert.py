@@ -44,36 +44,11 @@ def test_a_wildcard_is_proved_by_a_record(central, buyer, ca, challenge):
         server.close()
 
 
-def test_an_approval_in_certcentral_is_waited_for(central, ca, evercert):
-    ca.settings(approval="manual")
-    central(host("approval.test")).start()
-    certificate = evercert.wait_state("approval.test", "action_required")
-    assert "approves" in certificate["problem"]["message"]
-    ca.act(ca.orders()[0]["id"], "approve")
-    evercert.renew("approval.test", timeout=60)
-    assert len(ca.orders()) == 1
-
-
-def test_an_order_whose_answer_was_lost_is_found_by_our_mark(central, ca):
-    ca.fault("drop_after", match="POST")
-    site = central(host("lost.test")).start()
-    site.audit.wait("served", "lost.test", timeout=40)
-    assert len(ca.orders()) == 1
-
-
 def test_a_revocation_reaches_the_ca(central, ca, evercert):
     site = central(host("revoked.test")).start()
     site.audit.wait("served", "revoked.test", timeout=40)
     done = evercert.run("revoke", "revoked.test", "--reason", "keyCompromise", "--yes")
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("wanted, said", [(dict(secret="wrong"), "secret"), (dict(product="no_such"), "product")])
-def test_what_is_wrong_with_our_settings_is_said_and_costs_nothing(central, ca, evercert, wanted, said):
-    central(host("wrong.test"), **wanted).start()
-    problem = evercert.wait_problem("wrong.test", timeout=20)
-    assert said in problem["message"], problem
-    assert len(ca.orders()) == 0
 
 
 def test_a_login_can_be_tested(central, ca, evercert):

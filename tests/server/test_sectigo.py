@@ -44,23 +44,6 @@ def test_a_wildcard_is_proved_by_an_alias(managed, buyer, ca):
         server.close()
 
 
-def test_an_approval_in_certificate_manager_is_waited_for(managed, ca, evercert):
-    ca.settings(approval="manual")
-    managed(host("approval.test")).start()
-    certificate = evercert.wait_state("approval.test", "action_required")
-    assert "approves" in certificate["problem"]["message"]
-    ca.act(ca.orders()[0]["id"], "approve")
-    evercert.renew("approval.test", timeout=60)
-    assert len(ca.orders()) == 1
-
-
-def test_an_order_whose_answer_was_lost_is_found_by_our_mark(managed, ca):
-    ca.fault("drop_after", match="enroll")
-    site = managed(host("lost.test")).start()
-    site.audit.wait("served", "lost.test", timeout=40)
-    assert len(ca.orders()) == 1
-
-
 def test_a_revocation_reaches_the_ca(managed, ca, evercert):
     site = managed(host("revoked.test")).start()
     site.audit.wait("served", "revoked.test", timeout=40)

@@ -50,12 +50,10 @@ def test_haproxy_shows_each_host_its_own_file(haproxy, buyer, folder, answers):
 
 @only_digicert
 def test_apache_shows_each_host_its_own_file(apache, buyer):
-    options = dict(buyer.options)
-    secret = os.path.join(buyer.folder, "apache.secret")
-    write_private(secret, options["secret"].encode())
+    options = issuer_of(buyer, buyer.folder)
     block = ("<EvercertIssuer bought>\nEvercertType digicert\nEvercertUri %s\nEvercertSecret %s\nEvercertProduct %s\n"
              "EvercertSslTrustedCertificate %s\n</EvercertIssuer>\n"
-             % (options["uri"], secret, options["product"], options["ssl_trusted_certificate"]))
+             % (options["uri"], options["secret"], options["product"][0], options["ssl_trusted_certificate"]))
     site = apache("".join(virtual_host(name) for name in NAMES), pebble=None, global_extra=block).start()
     for name in NAMES:
         site.audit.wait("served", name, timeout=40)

@@ -237,7 +237,8 @@ Progress CertinextV1::progress_of(const Json& details) const {
     const std::string status = loose_text(state, "dcvStatus");
     progress.domains.push_back({name, status == "1", status == "2"});
     const std::string caa = loose_text(state, "caaStatus");
-    if (caa == "2" || caa == "3") {
+    const bool open = progress.stage == Stage::working || progress.stage == Stage::people;
+    if (open && (caa == "2" || caa == "3")) {
       people("is stopped by the CAA records of " + name + ": add one that permits the CA", false);
     }
   }

@@ -39,6 +39,7 @@ class CertinextV1 : public RestApi {
  protected:
   [[nodiscard]] bool succeeded(const RestAnswer& answer) const override;
   [[nodiscard]] Refusal refusal_in(const RestAnswer& answer) const override;
+  [[nodiscard]] bool signs_time() const override { return true; }
   [[nodiscard]] RefusalCause cause_of(const Refusal& refusal) const override;
 
  private:

@@ -11,6 +11,8 @@ namespace {
 constexpr const char* v2_resources = "api/certinext/v2/";
 constexpr const char* v2_orders = "api/certinext/v2/ssl-certificates/";
 constexpr const char* already_verified = "EMS-1080";
+// Of an order that is not ready for this call, or no longer: its state tells which.
+constexpr const char* wrong_state = "EMS-956";
 constexpr int not_found = 404;
 constexpr int conflict = 409;
 constexpr int unprocessable = 422;
@@ -260,7 +262,7 @@ Result<Task> CertinextV2::task(const std::string& order, const std::string& name
     const Error error = failed(*answer, request.what);
     if (contains_word(error.message, already_verified)) {
       task.readiness = Task::Readiness::verified;
-    } else if (answer->status == not_found || answer->status == conflict) {
+    } else if (answer->status == not_found || answer->status == conflict || contains_word(error.message, wrong_state)) {
       task.readiness = Task::Readiness::not_yet;
     } else if (error.kind == ErrorKind::issuer_refused) {
       task.readiness = Task::Readiness::refused;
@@ -290,9 +292,11 @@ Result<Task> CertinextV2::task(const std::string& order, const std::string& name
   return task;
 }
 
-Result<Done> CertinextV2::verify(const std::string& order, const std::string& name, ChallengeKind kind, const std::string&) {
-  auto done = tell(
-      {"POST", v2_orders + order + "/dcv/verify", "validate " + name, Json{{"domain", name}, {"method", method_word(kind)}}});
+Result<Done> CertinextV2::verify(const std::string& order, const std::string& name, ChallengeKind kind,
+                                 const std::string& address) {
+  Json body{{"domain", name}, {"method", method_word(kind)}};
+  if (!address.empty()) body["email"] = address;
+  auto done = tell({"POST", v2_orders + order + "/dcv/verify", "validate " + name, std::move(body)});
   if (!done && !contains_word(done.error().message, already_verified)) return done.error();
   return Done{};
 }

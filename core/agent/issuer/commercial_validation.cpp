@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "agent/issuer/commercial_issuer.h"
+#include "agent/issuer/rest_api.h"
 
 namespace evercert {
 namespace {
@@ -61,7 +62,7 @@ Result<std::vector<Challenge>> CommercialIssuer::challenges(IssuerOrder& order) 
   }
   for (const auto& name : detail->names) {
     auto task = api_->task(order.reference, name, kind);
-    if (!task) return task.error();
+    if (!task) return paid_for(task.error());
     if (task->readiness == Task::Readiness::verified) continue;
     if (task->readiness == Task::Readiness::not_yet) {
       order.status = IssuerOrderStatus::processing;
@@ -93,7 +94,7 @@ Result<Done> CommercialIssuer::respond(const IssuerOrder& order, const Challenge
 Result<IssuerOrder> CommercialIssuer::write_mails(IssuerOrder order, CommercialDetail detail) {
   for (const auto& name : detail.names) {
     auto task = api_->task(order.reference, name, ChallengeKind::email);
-    if (!task) return task.error();
+    if (!task) return paid_for(task.error());
     if (task->readiness == Task::Readiness::verified) continue;
     if (task->readiness == Task::Readiness::not_yet) {
       order.status = IssuerOrderStatus::processing;
@@ -107,6 +108,12 @@ Result<IssuerOrder> CommercialIssuer::write_mails(IssuerOrder order, CommercialD
                         listed(offered) + "; put one of these into challenge email:ADDRESS");
     }
     auto sent = api_->verify(order.reference, name, ChallengeKind::email, spec_.purchase.email);
+    if (!sent && sent.error().kind == ErrorKind::issuer_refused) {
+      return people(std::move(order), detail,
+                    "cannot be proved by mail to " + spec_.purchase.email + " (" + sent.error().message +
+                        "); ask the CA to which addresses it writes for " + name +
+                        ", and put one into challenge email:ADDRESS");
+    }
     if (!sent) return sent.error();
   }
   detail.presented = true;
@@ -180,9 +187,13 @@ Result<IssuerOrder> CommercialIssuer::validating(IssuerOrder order, CommercialDe
   ++detail.checks;
   detail.checked_at = now();
   if (detail.checks >= checks_per_way) {
-    return people(std::move(order), detail,
-                  "is not validated: the CA does not find by " + std::string(to_string(kind)) + " what proves " + listed(open) +
-                      "; check that these names lead here and, for http-file, that port 80 is open from the Internet");
+    // Some CAs do not tell which of both is missing.
+    const std::string& organization = spec_.purchase.organization;
+    return people(
+        std::move(order), detail,
+        "is not validated: the CA does not find by " + std::string(to_string(kind)) + " what proves " + listed(open) +
+            "; check that these names lead here and, for http-file, that port 80 is open from the Internet" +
+            (organization.empty() ? "" : ", and in the CA's portal whether organization " + organization + " is validated"));
   }
   order.detail = detail.text();
   return order;

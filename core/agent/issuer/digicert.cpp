@@ -6,6 +6,9 @@
 namespace evercert {
 namespace {
 
+// Limits are counted over five seconds and over three minutes, and none is known to come with Retry-After.
+constexpr std::chrono::minutes longest_limit{3};
+
 constexpr unsigned digicert_rows = 100;
 constexpr std::size_t digicert_details = 50;
 // CertCentral's number for a server platform that is none of its list.
@@ -42,7 +45,11 @@ DigiCert::DigiCert(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, con
 
 Result<RestAnswer> DigiCert::ask(RestRequest request) {
   request.headers.emplace_back("X-DC-DEVKEY", spec_.purchase.secret.text());
-  return RestApi::ask(std::move(request));
+  auto answer = RestApi::ask(std::move(request));
+  if (answer || answer.error().kind != ErrorKind::rate_limited || answer.error().retry_after) return answer;
+  Error limited = answer.error();
+  limited.retry_after = longest_limit;
+  return limited;
 }
 
 Refusal DigiCert::refusal_in(const RestAnswer& answer) const {

@@ -77,8 +77,6 @@ Error RestClient::refused(ErrorKind kind, const std::string& what, std::string_v
 Result<RestAnswer> RestClient::send(const RestRequest& request) {
   HttpRequest http;
   http.method = request.method;
-  // An order that goes out a second time by itself, on a new connection, may be paid for twice.
-  http.once = request.method != "GET";
   http.uri = request.path.find("://") == std::string::npos ? base_ + request.path : request.path;
   http.headers = request.headers;
   http.headers.emplace_back("Accept", "application/json");
@@ -110,6 +108,9 @@ Result<RestAnswer> RestClient::read(const RestRequest& request, HttpResponse res
                                              "; is the address right, or is the CA under maintenance?");
   }
   RestAnswer answer{response.status, nullptr, {}};
+  if (const auto date = date_of_answer(response)) {
+    answer.clock_gap = std::chrono::seconds(*date - std::chrono::system_clock::to_time_t(clock_.now()));
+  }
   if (request.text && answer.good()) {
     answer.text = std::move(response.body);
     return answer;

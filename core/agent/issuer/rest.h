@@ -34,6 +34,8 @@ struct RestAnswer {
   int status = 0;
   Json json;         // null where there was no body
   std::string text;  // of a good answer that is no JSON
+  // How far the CA's clock is ahead of ours, by its Date field.
+  std::optional<std::chrono::seconds> clock_gap = std::nullopt;
   [[nodiscard]] bool good() const { return status >= 200 && status <= 299; }
 };
 

@@ -9,6 +9,7 @@ namespace {
 
 constexpr int unauthorized = 401;
 constexpr int forbidden = 403;
+constexpr std::chrono::minutes believable_gap{2};
 
 }  // namespace
 
@@ -48,6 +49,14 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
   RefusalCause cause = cause_of(refusal);
   if (cause == RefusalCause::other && (answer.status == unauthorized || answer.status == forbidden)) {
     cause = RefusalCause::login;
+  }
+  // What looks like a wrong secret may be a wrong clock.
+  const bool by_time = cause == RefusalCause::login || (cause == RefusalCause::other && signs_time() && refusal.code.empty());
+  if (by_time && answer.clock_gap && std::chrono::abs(*answer.clock_gap) > believable_gap) {
+    error.kind = ErrorKind::action_required;
+    error.message += "; the clocks of this machine and of the CA are " +
+                     std::to_string(std::chrono::abs(*answer.clock_gap).count()) + " s apart: set this machine's clock";
+    return error;
   }
   switch (cause) {
     case RefusalCause::other:

@@ -45,6 +45,8 @@ class RestApi : public CommercialApi {
   [[nodiscard]] virtual Refusal refusal_in(const RestAnswer& answer) const = 0;
   // Called where neither the HTTP status nor words about money tell.
   [[nodiscard]] virtual RefusalCause cause_of(const Refusal& refusal) const;
+  // The CA compares a time in each request with its own.
+  [[nodiscard]] virtual bool signs_time() const { return false; }
 
   // An answer to a request that places something, but names no number for it.
   [[nodiscard]] Error nameless(const std::string& what) const;

@@ -382,6 +382,13 @@ std::optional<std::chrono::seconds> retry_after_of(const HttpResponse& response,
   return wait_until(date, now);
 }
 
+std::optional<std::time_t> date_of_answer(const HttpResponse& response) {
+  const std::string value = response.header("Date");
+  const time_t date = value.empty() ? -1 : curl_getdate(value.c_str(), nullptr);
+  if (date == -1) return std::nullopt;
+  return date;
+}
+
 std::chrono::seconds wait_until(std::time_t date, std::chrono::system_clock::time_point now) {
   // In whole seconds: a far date does not fit into the clock's own ticks.
   constexpr std::time_t year = 366L * 24 * 3600;

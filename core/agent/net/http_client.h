@@ -64,6 +64,9 @@ std::unique_ptr<HttpClient> make_http_client(HttpSettings settings);
 // To be called by the program before it starts threads: libcurl's own preparation is safe only then. Calling twice is no error.
 void prepare_http();
 
+// The Date field (RFC 9110 section 6.6.1); nullopt when absent or unreadable.
+std::optional<std::time_t> date_of_answer(const HttpResponse& response);
+
 // From now until a date that a peer named: none for a past one, a year at most, whatever it wrote.
 std::chrono::seconds wait_until(std::time_t date, std::chrono::system_clock::time_point now);
 

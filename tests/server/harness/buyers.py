@@ -114,6 +114,8 @@ class SslStore(Buyer):
     ca = "ssl_store"
     place, task, track, collect = "order/neworder$", "order/status$", "order/status$", "order/download$"
     wrong_product = dict(product="no_such_product")
+    # There are no roles: what an account may not do is a sentence of the CA.
+    no_role = ({}, dict(order_refusal={"message": "-9008 Token/Authentication Failure: this partner may not order"}))
 
     def described(self):
         return {"type": "ssl_store", "uri": self.simulator.rest, "account": self.simulator.partner_code, "secret": self.simulator.auth_token,
@@ -134,7 +136,7 @@ class DigiCert(Buyer):
         return {"type": "digicert", "uri": self.simulator.api, "secret": self.simulator.keys["admin"], "product": "ssl_dv_geotrust"}
 
 
-BUYERS = {"certinext-v1": CertinextOne, "certinext-v2": CertinextTwo, "sectigo": Sectigo, "digicert": DigiCert}
+BUYERS = {"certinext-v1": CertinextOne, "certinext-v2": CertinextTwo, "sectigo": Sectigo, "ssl-store": SslStore, "digicert": DigiCert}
 
 
 def says(problem, *words, who="issuer seller"):

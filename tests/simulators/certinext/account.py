@@ -302,6 +302,8 @@ class Account:
         subject = {"organization": organization["name"], "locality": organization["locality"], "country": organization["country"]} if organization else {}
         order.certificate = authority.Certificate(self.simulator.authority, order.request.key, order.names, subject, *self.simulator.lifetime())
         order.state, order.issued_at = "issued", self.simulator.now()
+        for control in order.controls.values():
+            control.caa = "1"
         if order.revokes:
             order.revokes.state, order.revokes.revocation = "revoked", {"reason": "superseded", "at": self.simulator.now(), "status": "2"}
 
