@@ -199,7 +199,14 @@ def test_an_agent_beside_the_bridge_adds_names_without_a_reload(haproxy, install
     try:
         second.audit.wait("served", "added.test", seen=second.log, timeout=30)
         assert tls.leaf_at(ports.TLS, "added.test").names == ["added.test"]
-        assert tls.leaf_at(ports.TLS, "lua.test").names == ["lua.test"]
+        before = tls.leaf_at(ports.TLS, "lua.test")
+        assert before.names == ["lua.test"]
+        # When the second one leads, HAProxy answers the challenges all the same.
+        processes.kill(site.agent())
+        wait_for(lambda: evercert.status()["agent"]["pid"] == second.process.pid, "the second to lead", 20, 0.1, seen=evercert.status)
+        for name in ("lua.test", "added.test"):
+            wait_for(lambda name=name: evercert.run("renew", name, "--force").returncode == 0, "%s to be renewed" % name, 20, 0.1, seen=second.log)
+        tls.wait_leaf(ports.TLS, "lua.test", lambda leaf: leaf.serial != before.serial, seen=second.log)
         assert site.worker_pids() == workers
     finally:
         second.stop()

@@ -17,6 +17,7 @@ namespace evercert::test {
 class DeliverExportsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(DeliverExportsTest);
   CPPUNIT_TEST(a_certificate_becomes_one_file_for_its_readers_only);
+  CPPUNIT_TEST(a_certificate_of_another_server_is_not_written);
   CPPUNIT_TEST(both_kinds_of_key_have_files_of_their_own);
   CPPUNIT_TEST(what_does_not_hold_is_never_written);
   CPPUNIT_TEST(an_expired_certificate_is_never_written);
@@ -44,8 +45,11 @@ class DeliverExportsTest : public CppUnit::TestFixture {
   }
 
   std::unique_ptr<Exports> exports(const ExportSpec& spec) {
+    auto plan = std::make_shared<Plan>();
+    plan->exports = spec;
+    for (const char* const name : {"a.test", "b.test", "both.test"}) plan->certificates.emplace_back().name = name;
     return std::make_unique<Exports>(
-        spec, clock_, [](const std::function<void()>& action) { action(); }, log_);
+        plan, clock_, [](const std::function<void()>& action) { action(); }, log_);
   }
 
   static CertificateSpec spec_of(const Bundle& bundle) {
@@ -99,6 +103,13 @@ class DeliverExportsTest : public CppUnit::TestFixture {
     struct stat facts {};
     CPPUNIT_ASSERT_EQUAL(0, ::stat((folder_ / "pem/a.test.pem").c_str(), &facts));
     CPPUNIT_ASSERT_EQUAL(0640U, facts.st_mode & 0777U);
+  }
+
+  void a_certificate_of_another_server_is_not_written() {
+    auto to = exports(wanted());
+    give(*to, make_bundle("elsewhere.test", ca_));
+    CPPUNIT_ASSERT_EQUAL(std::string("done"), outcome());
+    CPPUNIT_ASSERT(std::filesystem::is_empty(folder_ / "pem"));
   }
 
   void both_kinds_of_key_have_files_of_their_own() {

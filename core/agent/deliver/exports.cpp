@@ -24,10 +24,14 @@ constexpr std::chrono::milliseconds pauses[] = {std::chrono::milliseconds(500), 
 
 }  // namespace
 
-Exports::Exports(const ExportSpec& wanted, const Clock& clock, std::function<void(std::function<void()>)> post, Logger& log)
-    : wanted_(wanted), clock_(clock), post_(std::move(post)), log_(log), thread_([this](const std::stop_token& stop) {
-        run(stop);
-      }) {}
+Exports::Exports(std::shared_ptr<const Plan> plan, const Clock& clock, std::function<void(std::function<void()>)> post,
+                 Logger& log)
+    : plan_(std::move(plan)),
+      wanted_(plan_->exports),
+      clock_(clock),
+      post_(std::move(post)),
+      log_(log),
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 Exports::~Exports() {
   thread_.request_stop();
@@ -35,6 +39,7 @@ Exports::~Exports() {
 }
 
 void Exports::give(const CertificateSpec& certificate, const Bundle& bundle, Outcome outcome) {
+  if (plan_->certificate(certificate.name) == nullptr) return finish({std::move(outcome)}, Done{});
   const std::lock_guard lock(mutex_);
   Job& job = jobs_[certificate.name];
   if (job.bundle.generation <= bundle.generation) {

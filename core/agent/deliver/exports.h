@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -21,8 +22,9 @@ namespace evercert {
 
 class Exports : public Outlet {
  public:
-  // `post`: runs something on the agent's main thread.
-  Exports(const ExportSpec& wanted, const Clock& clock, std::function<void(std::function<void()>)> post, Logger& log);
+  // Only certificates of `plan` are exported: on a shared state directory there are others. `post`: runs something on the
+  // agent's main thread.
+  Exports(std::shared_ptr<const Plan> plan, const Clock& clock, std::function<void(std::function<void()>)> post, Logger& log);
   ~Exports() override;
 
   void give(const CertificateSpec& certificate, const Bundle& bundle, Outcome outcome) override;
@@ -46,7 +48,8 @@ class Exports : public Outlet {
   void again(Job job, const Error& why);
   void finish(std::vector<Outcome> outcomes, const Result<Done>& result);
 
-  const ExportSpec wanted_;
+  const std::shared_ptr<const Plan> plan_;
+  const ExportSpec& wanted_;
   const Clock& clock_;
   const std::function<void(std::function<void()>)> post_;
   Logger& log_;

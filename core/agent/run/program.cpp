@@ -118,7 +118,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   std::optional<Exports> exports;
   if (!link && !ground.plan->exports.path.empty()) {
     exports.emplace(
-        ground.plan->exports, clock, [&loop](std::function<void()> action) { loop.post(std::move(action)); }, log);
+        ground.plan, clock, [&loop](std::function<void()> action) { loop.post(std::move(action)); }, log);
     ground.outlet = &*exports;
   }
   Agent agent(ground, descriptors);
