@@ -10,7 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   static const TsigKey key{"update", "hmac-sha256", Secret::from_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")};
   static const auto update =
       make_update("example.org", DnsChange::add, {"_acme-challenge.example.org", DnsType::txt, "x", 60}, key);
-  if (!query || !update || size < 2) __builtin_trap();
+  if (!query || !update) __builtin_trap();
+  if (size < 2) return 0;
   // Nobody guesses the number of a message but whoever sees it.
   Bytes wire(bytes, bytes + size);
   wire[0] = static_cast<std::uint8_t>(query->id >> 8);
