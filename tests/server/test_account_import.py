@@ -8,23 +8,24 @@ from cryptography.hazmat.primitives import serialization
 
 from harness import csr, ports, processes, tls
 from harness.authority import write_private
+from harness.buyers import BUYERS
 from harness.evercert import DONE, FAILED, HUMAN, UNREACHABLE
 from harness.nginx import host
-from harness.shop import Shop
 from harness.waiting import wait_for
 
-KINDS = ("certinext-v1", "certinext-v2", "sectigo", "digicert", "ssl_store")
+KINDS = tuple(BUYERS)
 DOWNLOADS = {"certinext-v1": ("GetCertificate", 1), "certinext-v2": ("GET /ssl-certificates/{number}/certificate", 1),
              "sectigo": ("GET /ssl/v1/collect/{number}", 2), "digicert": ("GET /certificate/download/order/{number}/format/{form}", 1),
-             "ssl_store": ("order/download", 1)}
+             "ssl-store": ("order/download", 1)}
 
 
-class Account(Shop):
+class Account:
     """An account at a simulated CA with orders in it, key files as an operator has them, and a server that is to use both."""
 
     def __init__(self, name, folder, make_nginx):
-        super().__init__(name, folder)
         self.name, self.make_nginx = name, make_nginx
+        self.buyer = BUYERS[name](folder)
+        self.ca = self.buyer.simulator
         self.keys = os.path.join(folder, "keys")
         os.makedirs(self.keys)
 
@@ -35,14 +36,18 @@ class Account(Shop):
         write_private(os.path.join(self.keys, names[0] + ".key"), pem)
         return csr.request(*names, signer=key)
 
-    def start(self, *names, extra="order off;", **options):
-        site = self.make_nginx(host(list(names)), pebble=None, global_extra=self.issuer("bought", extra=extra, **options)).start()
+    def start(self, *names, order="off", **options):
+        block = self.buyer.issuer("bought", order=order, **options)
+        site = self.make_nginx(host(list(names)), pebble=None, global_extra=block).start()
         site.audit.wait("agent_leads")
         return site
 
     def downloads(self):
         name, each = DOWNLOADS[self.name]
         return self.ca.counts().get(name, 0) // each
+
+    def close(self):
+        self.buyer.close()
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ COUNTS = {"digicert": 500}
 @pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_thousand_orders_are_read_and_the_one_whose_key_is_here_is_served(shop, evercert):
     count = COUNTS.get(shop.name, 1000)
-    ended = {"expired": 4, "cancelled": 5} if shop.name == "ssl_store" else {"expired": 4, "revoked": 3, "rejected": 2}
+    ended = {"expired": 4, "cancelled": 5} if shop.name == "ssl-store" else {"expired": 4, "revoked": 3, "rejected": 2}
     numbers = shop.ca.seed(count=count, **ended, csrs=[shop.request("bound.test", "www.bound.test")])
     site = shop.start("bound.test", "www.bound.test")
     done = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=280)
@@ -111,7 +116,7 @@ def test_filters_choose_the_orders(shop, evercert):
 @pytest.mark.parametrize("shop", ["certinext-v1"], indirect=True)
 def test_an_open_order_whose_key_is_here_is_tracked_and_no_second_one_placed(shop, evercert):
     number = shop.ca.seed(pending=1, csrs=[shop.request("open.test")])[0]
-    site = shop.start("open.test", extra="order off;")
+    site = shop.start("open.test")
     done = evercert.run("import", "issuer", "bought", "--key", os.path.join(shop.keys, "open.test.key"))
     assert done.returncode == DONE and "1 open ones tracked" in done.stdout, done.stdout + done.stderr
     site.audit.wait("served", "open.test", timeout=30)
@@ -232,7 +237,7 @@ def test_sync_reads_what_the_ca_offers(shop, evercert):
     shop.start("bound.test")
     done = evercert.run("sync")
     assert done.returncode == DONE and "products" in done.stdout, done.stdout + done.stderr
-    if shop.name in ("certinext-v2", "ssl_store"):
+    if shop.name in ("certinext-v2", "ssl-store"):
         assert "balance 1000000.00" in done.stdout
     tested = evercert.run("test", "issuer", "bought")
     assert tested.returncode == DONE and "products" in tested.stdout, tested.stderr
@@ -240,9 +245,9 @@ def test_sync_reads_what_the_ca_offers(shop, evercert):
 
 @pytest.mark.parametrize("shop", KINDS, indirect=True)
 def test_a_product_that_does_not_exist_is_told_with_those_that_do_and_nothing_is_sent(shop, evercert):
-    wrong = {"sectigo": "999", "digicert": "ssl_nothing", "ssl_store": "nothing"}.get(shop.name, "999 dv")
-    known = {"sectigo": "501", "digicert": "ssl_dv_geotrust", "ssl_store": "positivessl"}.get(shop.name, "842 (DV SSL)")
-    shop.start("wrong.test", extra="", product=wrong)
+    wrong = {"sectigo": "999", "digicert": "ssl_nothing", "ssl-store": "nothing"}.get(shop.name, "999 dv")
+    known = {"sectigo": "501", "digicert": "ssl_dv_geotrust", "ssl-store": "positivessl"}.get(shop.name, "842 (DV SSL)")
+    shop.start("wrong.test", order="on", product=wrong)
     problem = evercert.wait_problem("wrong.test", "action_required", timeout=40)
     assert known in problem["message"] and "correct the option product" in problem["message"], problem
     assert shop.ca.orders() == []
@@ -252,13 +257,13 @@ def test_a_product_that_does_not_exist_is_told_with_those_that_do_and_nothing_is
 
 @pytest.mark.parametrize("shop", ["sectigo"], indirect=True)
 def test_a_term_or_organization_that_does_not_exist_is_told(shop, evercert):
-    shop.start("wrong.test", extra="", term="77")
+    shop.start("wrong.test", order="on", term="77")
     assert "no term 77" in evercert.wait_problem("wrong.test", "action_required", timeout=40)["message"]
     assert shop.ca.orders() == []
 
 
 def test_a_product_that_vanished_since_the_lists_were_read_is_looked_up_once_more(shop, evercert):
-    shop.start("first.test", extra="")
+    shop.start("first.test", order="on")
     evercert.wait_state("first.test", "served", timeout=30)
     shop.ca.settings(withdrawn_products=["842"])
     shop.ca.ask("DELETE", "/counts")
@@ -274,7 +279,7 @@ def test_a_product_that_vanished_since_the_lists_were_read_is_looked_up_once_mor
 @pytest.mark.parametrize("shop", ["certinext-v2"], indirect=True)
 def test_a_balance_that_will_not_do_for_the_next_order_is_told_ahead(shop, evercert):
     shop.ca.settings(balance=25.0)
-    site = shop.start("rich.test", extra="order off; low_balance 30;")
+    site = shop.start("rich.test", low_balance="30")
     assert evercert.run("sync", "bought").returncode == DONE
     event = site.audit.wait("balance_low")
     assert event["issuer"] == "bought" and event["balance"] == "25.00" and "fill up" in event["sentence"]
@@ -294,7 +299,7 @@ def test_a_balance_that_will_not_do_for_the_next_order_is_told_ahead(shop, everc
                                        ("Rate limit: slow down", "")])
 def test_refusals_about_money_quotas_and_limits_are_told_apart(shop, evercert, said, told):
     shop.ca.settings(order_refusal={"code": "EMS-2000", "message": said})
-    shop.start("poor.test", extra="")
+    shop.start("poor.test", order="on")
     kind = "action_required" if told else "rate_limited"
     problem = evercert.wait_problem("poor.test", kind, timeout=30)
     assert told in problem["message"] and said in problem["message"], problem
