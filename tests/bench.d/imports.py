@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives import serialization
 
 from harness import csr
 from harness.authority import write_private
+from harness.buyers import CertinextOne
 from harness.nginx import host
-from harness.shop import Shop
 
 COUNT = int(os.environ.get("EVERCERT_BENCH_ORDERS", "10000"))
 KEYS = 20
@@ -33,9 +33,9 @@ def measure(stack, report):
     keys = os.path.join(folder, "keys")
     os.makedirs(keys)
     requests = [key_and_request(keys, name) for name in names]
-    shop = Shop("certinext", folder)
-    ca = shop.ca
-    site = stack.nginx(host(names, "evercert each;"), pebble=None, global_extra=shop.issuer("bought", extra="order off;"))
+    buyer = CertinextOne(folder)
+    ca = buyer.simulator
+    site = stack.nginx(host(names, "evercert each;"), pebble=None, global_extra=buyer.issuer("bought", order="off"))
     try:
         ca.seed(count=COUNT, expired=500, revoked=200, rejected=100, csrs=requests)
         site.start()
@@ -57,4 +57,4 @@ def measure(stack, report):
         report.note("run again: %.1f s, no certificate downloaded" % (time.monotonic() - again))
     finally:
         site.close()
-        shop.close()
+        buyer.close()

@@ -13,7 +13,7 @@ from harness.evercert import DONE, FAILED, HUMAN, UNREACHABLE
 from harness.nginx import host
 from harness.waiting import wait_for
 
-KINDS = ("certinext-v1", "certinext-v2", "sectigo", "digicert", "ssl-store")
+KINDS = tuple(BUYERS)
 DOWNLOADS = {"certinext-v1": ("GetCertificate", 1), "certinext-v2": ("GET /ssl-certificates/{number}/certificate", 1),
              "sectigo": ("GET /ssl/v1/collect/{number}", 2), "digicert": ("GET /certificate/download/order/{number}/format/{form}", 1),
              "ssl-store": ("order/download", 1)}
@@ -23,8 +23,9 @@ class Account:
     """An account at a simulated CA with orders in it, key files as an operator has them, and a server that is to use both."""
 
     def __init__(self, name, folder, make_nginx):
+        self.name, self.make_nginx = name, make_nginx
         self.buyer = BUYERS[name](folder)
-        self.ca, self.name, self.make_nginx = self.buyer.simulator, name, make_nginx
+        self.ca = self.buyer.simulator
         self.keys = os.path.join(folder, "keys")
         os.makedirs(self.keys)
 
@@ -36,7 +37,8 @@ class Account:
         return csr.request(*names, signer=key)
 
     def start(self, *names, order="off", **options):
-        site = self.make_nginx(host(list(names)), pebble=None, global_extra=self.buyer.issuer("bought", order=order, **options)).start()
+        block = self.buyer.issuer("bought", order=order, **options)
+        site = self.make_nginx(host(list(names)), pebble=None, global_extra=block).start()
         site.audit.wait("agent_leads")
         return site
 
