@@ -11,6 +11,8 @@ namespace {
 constexpr const char* v2_resources = "api/certinext/v2/";
 constexpr const char* v2_orders = "api/certinext/v2/ssl-certificates/";
 constexpr const char* already_verified = "EMS-1080";
+// Too early, or there is nothing to validate any more.
+constexpr const char* not_for_state = "EMS-956";
 constexpr int not_found = 404;
 constexpr int conflict = 409;
 constexpr int unprocessable = 422;
@@ -260,7 +262,7 @@ Result<Task> CertinextV2::task(const std::string& order, const std::string& name
     const Error error = failed(*answer, request.what);
     if (contains_word(error.message, already_verified)) {
       task.readiness = Task::Readiness::verified;
-    } else if (answer->status == not_found || answer->status == conflict) {
+    } else if (answer->status == not_found || answer->status == conflict || contains_word(error.message, not_for_state)) {
       task.readiness = Task::Readiness::not_yet;
     } else if (error.kind == ErrorKind::issuer_refused) {
       task.readiness = Task::Readiness::refused;
