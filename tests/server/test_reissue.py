@@ -71,23 +71,10 @@ def test_a_renewal_within_the_term_is_a_reissue_with_a_new_key(nginx, buyer, eve
     site = site_of(nginx, buyer, ["running.test", "www.running.test"]).start()
     site.audit.wait("served", "running.test", timeout=60)
     first = tls.leaf_at(ports.TLS, "running.test")
-    # What an order may still bring survives a restart.
-    site.stop()
-    site.start()
-    wait_for(lambda: evercert.run("test", "issuer", "bought").returncode == 0, "the agent")
     evercert.renew("running.test", timeout=60)
     second = tls.leaf_at(ports.TLS, "running.test")
     assert first.serial != second.serial and key_of(first) != key_of(second)
     assert len(bought(buyer)) == 1 and reissues(buyer) == 1
-
-
-@pytest.mark.parametrize("buyer", ["sectigo"], indirect=True)
-def test_a_due_renewal_of_an_order_that_ends_with_its_certificate_is_another_order(nginx, buyer, evercert):
-    buyer.simulator.settings(certificate_days=10)
-    site = site_of(nginx, buyer, ["ended.test", "www.ended.test"]).start()
-    site.audit.wait("served", "ended.test", timeout=60)
-    evercert.renew("ended.test", timeout=60)
-    assert len(buyer.orders()) == 2 and reissues(buyer) == 0
 
 
 @pytest.mark.parametrize("buyer", sorted(CALLS), indirect=True)
