@@ -10,6 +10,7 @@
 #include "agent/issuer/certinext_v2.h"
 #include "agent/issuer/digicert.h"
 #include "agent/issuer/sectigo.h"
+#include "agent/issuer/ssl_store.h"
 #include "serving/base/clock.h"
 
 namespace evercert {
@@ -69,10 +70,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   spec.purchase.secret = Secret::from_text("secret");
   spec.purchase.product = "842";
   HttpResponse answer;
-  answer.status = statuses[bytes[0] >> 2 & 7];
+  answer.status = statuses[bytes[0] >> 5];
   answer.body.assign(reinterpret_cast<const char*>(bytes + 1), size - 1);
   answer.fields = {{"Retry-After", answer.body.substr(0, 40)}, {"Location", answer.body.substr(0, 80)}};
-  switch (bytes[0] & 3) {
+  switch (bytes[0] % 5) {
     case 0:
       ask<CertinextV1>(spec, answer);
       break;
@@ -83,8 +84,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     case 2:
       ask<Sectigo>(spec, answer);
       break;
-    default:
+    case 3:
       ask<DigiCert>(spec, answer);
+      break;
+    default:
+      ask<SslStore>(spec, answer);
   }
   return 0;
 }

@@ -20,6 +20,7 @@ class WorkersTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_most_urgent_goes_first);
   CPPUNIT_TEST(a_pause_lets_running_steps_end_and_begins_none);
   CPPUNIT_TEST(a_removed_job_does_not_run_again);
+  CPPUNIT_TEST(what_is_added_while_the_last_step_runs_is_not_lost);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -139,6 +140,25 @@ class WorkersTest : public CppUnit::TestFixture {
     go_on.set_value();
     CPPUNIT_ASSERT(workers.pause(30s));
     CPPUNIT_ASSERT_EQUAL(1, steps.load());
+  }
+
+  void what_is_added_while_the_last_step_runs_is_not_lost() {
+    Workers workers(clock_, 1);
+    std::promise<void> inside;
+    std::promise<void> go_on;
+    std::promise<void> second;
+    workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
+      inside.set_value();
+      go_on.get_future().wait();
+      return {std::nullopt, true};
+    });
+    inside.get_future().wait();
+    workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
+      second.set_value();
+      return {std::nullopt, true};
+    });
+    go_on.set_value();
+    CPPUNIT_ASSERT(second.get_future().wait_for(30s) == std::future_status::ready);
   }
 
  private:

@@ -150,7 +150,8 @@ void Workers::finish(const std::string& name, const Again& again) {
   if (found != jobs_.end()) {
     Job& job = found->second;
     job.running = false;
-    if (job.removed || again.gone) {
+    // What was added during the step is a job of its own, which the end of this one does not end.
+    if (job.removed || (again.gone && !job.due)) {
       jobs_.erase(found);
     } else {
       if (again.urgency) job.urgency = *again.urgency;

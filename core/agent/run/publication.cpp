@@ -62,6 +62,7 @@ void Publication::note(const CertificateSpec& certificate, Entry& entry, const B
     fresh.served = entry.current.served;
     fresh.not_served = entry.current.not_served;
     fresh.problem = entry.current.problem;
+    fresh.untold = entry.current.untold;
   }
   entry.current = std::move(fresh);
 }
@@ -126,6 +127,12 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
        {{"generation", std::to_string(*generation)}});
   parts_.installed(certificate.name);
   show(certificate, bundle, true);
+  std::optional<Early> early;
+  {
+    const std::lock_guard lock(mutex_);
+    early.swap(place.early);
+  }
+  if (early) proved_elsewhere(certificate.name, early->generation, early->listener, early->served, early->message);
   return generation;
 }
 
@@ -209,6 +216,10 @@ bool Publication::holds_key_of(const OrderRecord& record) const {
 
 void Publication::show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh) {
   const std::uint64_t generation = bundle.generation;
+  if (fresh) {
+    const std::lock_guard lock(mutex_);
+    entries_.at(certificate.name)->current.untold = true;
+  }
   if (parts_.outlet == nullptr) return prove_later(certificate, generation, fresh);
   // Whatever came of it: the listeners have the last word.
   parts_.outlet->give(certificate, bundle,
@@ -253,9 +264,10 @@ Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::
       if (place.generation != generation) return {std::nullopt, true};
       place.served = CertificateStatus::Served{generation, now, listener};
       place.not_served = false;
+      place.untold = false;
       place.problem.reset();
     }
-    if (fresh || known.not_served) {
+    if (fresh || known.untold || known.not_served) {
       tell("served", LogLevel::notice, certificate.name,
            certificate.name + " is served by " + listener + ", generation " + std::to_string(generation),
            {{"generation", std::to_string(generation)},
@@ -294,8 +306,11 @@ void Publication::proved_elsewhere(const std::string& certificate, std::uint64_t
   {
     const std::lock_guard lock(mutex_);
     const auto found = entries_.find(certificate);
-    if (found == entries_.end() || found->second->current.generation != generation) return;
+    if (found == entries_.end()) return;
     Current& place = found->second->current;
+    // A follower needs only the committed file, and may be faster than we are.
+    if (place.generation < generation) found->second->early = Early{generation, listener, served, message};
+    if (place.generation != generation) return;
     passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - place.published_at).count();
     if (served) {
       place.served = CertificateStatus::Served{generation, now, listener};

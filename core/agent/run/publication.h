@@ -58,6 +58,7 @@ class Publication {
     bool held = false;
     bool unreadable = false;  // the store failed: nobody knows what there is
     bool not_served = false;
+    bool untold = false;  // just published: its first proof is told, whoever asks for another one meanwhile
     [[nodiscard]] std::optional<Lifetime> lifetime() const;  // that of the pair that ends first
   };
   [[nodiscard]] Current current(const std::string& certificate) const;
@@ -76,9 +77,17 @@ class Publication {
                         const std::string& message);
 
  private:
+  // What a follower proved of a generation that this agent is still publishing.
+  struct Early {
+    std::uint64_t generation;
+    std::string listener;
+    bool served;
+    std::string message;
+  };
   struct Entry {
     std::mutex one_at_a_time;
-    Current current;  // guarded by mutex_
+    std::optional<Early> early;  // guarded by mutex_
+    Current current;             // guarded by mutex_
     std::optional<CertificateSlot> slot;
   };
   Entry& entry(const std::string& certificate);
