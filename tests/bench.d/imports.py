@@ -9,6 +9,7 @@ from harness import csr
 from harness.authority import write_private
 from harness.buyers import CertinextOne
 from harness.nginx import host
+from harness.waiting import wait_for
 
 COUNT = int(os.environ.get("EVERCERT_BENCH_ORDERS", "10000"))
 KEYS = 20
@@ -38,9 +39,9 @@ def measure(stack, report):
     site = stack.nginx(host(names, "evercert each;"), pebble=None, global_extra=buyer.issuer("bought", order="off"))
     try:
         ca.seed(count=COUNT, expired=500, revoked=200, rejected=100, csrs=requests)
-        site.start()
+        site.start().audit.wait("agent_leads")
         evercert = stack.evercert(site)
-        agent = evercert.status()["agent"]["pid"]
+        agent = wait_for(lambda: evercert.status()["agent"].get("pid"), "the agent")
         before = peak_mib(agent)
         begin = time.monotonic()
         done = evercert.run("import", "issuer", "bought", "--key", keys, timeout=1800)
