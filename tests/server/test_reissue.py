@@ -119,3 +119,13 @@ def test_giving_up_a_reissue_leaves_the_order_alone(nginx, buyer, evercert, begu
     wait_for(lambda: evercert.run("cancel", "kept.test").returncode == 0, "the order to be open")
     evercert.wait_problem("kept.test", "action_required")
     assert [order["state"] if "state" in order else order["status"] for order in buyer.simulator.orders()] not in (["canceled"], [])
+
+
+@pytest.mark.parametrize("buyer", ["certinext-v2", "digicert"], indirect=True)
+def test_a_running_order_is_remembered_over_a_restart_of_the_server(nginx, buyer, evercert):
+    site = site_of(nginx, buyer, ["after.test", "www.after.test"]).start()
+    site.audit.wait("served", "after.test", timeout=60)
+    site.stop()
+    site.start()
+    wait_for(lambda: evercert.run("renew", "after.test", "--force").returncode == 0, "the renewal", timeout=60)
+    assert len(bought(buyer)) == 1 and reissues(buyer) == 1
