@@ -163,14 +163,14 @@ def test_a_login_is_tested_by_a_call_that_refuses_a_wrong_token(store, ca, everc
     ca.settings(approval="manual")
     site = store(host("login.test")).start()
     site.audit.wait("order_placed", "login.test")
-    done = evercert.run("test", "issuer", "bought")
+    done = evercert.run("test", "issuer", "seller")
     assert done.returncode == 0 and ca.partner_code in done.stdout, done.stdout + done.stderr
 
 
 def test_a_wrong_token_fails_the_test_of_the_login(store, evercert):
     store(host("login.test"), secret="wrong").start()
     evercert.wait_problem("login.test")
-    done = evercert.run("test", "issuer", "bought")
+    done = evercert.run("test", "issuer", "seller")
     assert done.returncode != 0 and "secret" in done.stdout + done.stderr
 
 
