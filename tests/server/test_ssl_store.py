@@ -171,7 +171,8 @@ def test_a_wrong_token_fails_the_test_of_the_login(store, evercert):
     store(host("login.test"), secret="wrong").start()
     evercert.wait_problem("login.test")
     done = evercert.run("test", "issuer", "seller")
-    assert done.returncode != 0 and "secret" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "secret" in said and said.count("-9008") == 1
 
 
 @pytest.mark.parametrize("wanted, said", [

@@ -40,7 +40,8 @@ RefusalCause RestApi::cause_of(const Refusal&) const {
 Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
   const Refusal refusal = refusal_in(answer);
   std::string said = answer.good() ? "" : "HTTP status " + std::to_string(answer.status);
-  for (const std::string& part : {refusal.code, refusal.said}) {
+  const bool told = refusal.said.find(refusal.code) != std::string::npos;
+  for (const std::string& part : {told ? std::string() : refusal.code, refusal.said}) {
     if (!part.empty() && said.find(part) == std::string::npos) said += (said.empty() ? "" : " ") + part;
   }
   if (said.empty()) said = "its answer does not say whether it succeeded";
