@@ -142,7 +142,11 @@ def measure(stack, report):
         file.write(BACK_TO_BACK % (site.pem_path, site.pem_path, site.pem_path))
     try:
         site.start()
+        site.wait_agent()
+        first = site.agent()
         site.stop()
+        # It may outlive its server for a moment, and must not be taken for the next one.
+        wait_for(lambda: not processes.alive(first), "the first agent to end")
         site.write(extra_global="stats timeout 5m\ntune.lua.session-timeout 5m\nlua-load " + script)  # the files are there now
         site.start()
         site.wait_agent()
