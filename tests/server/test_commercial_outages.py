@@ -2,7 +2,6 @@
 sentence says what happened, nobody hammers, and it goes on when the fault ends."""
 import os
 import re
-import time
 
 import pytest
 
@@ -30,14 +29,14 @@ def test_an_order_gets_over_every_kind_of_nonsense_at_every_step(shop, buyer, ev
             buyer.simulator.fault(fault, match=step, **options)
     site = shop().start()
     # Somebody who does not want to wait for the pauses.
-    seen, end, asking = 0, time.monotonic() + 60, []
-    while not site.audit.count("served", NAME):
-        assert time.monotonic() < end, site.audit.sentences()
-        failed = site.audit.count("renewal_failed")
-        if failed > seen:
-            seen = failed
+    failed, asking = [0], []
+
+    def served_or_asked_again():
+        if site.audit.count("renewal_failed") > failed[0]:
+            failed[0] = site.audit.count("renewal_failed")
             asking.append(evercert.start("renew", NAME, "--force", "--state", evercert.state))
-        time.sleep(0.02)
+        return site.audit.count("served", NAME)
+    wait_for(served_or_asked_again, "the certificate to be served", 60, 0.02, site.audit.sentences)
     for one in asking:
         one.communicate(timeout=20)
     assert buyer.is_served() and len(buyer.orders()) == 1
