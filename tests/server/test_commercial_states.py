@@ -1,7 +1,6 @@
 """Orders at commercial CAs that wait for people, fall back between ways of proving, end at the CA, or meet a crash: shown with
 who must do what, where and since when, told once, and never placed a second time."""
 import datetime
-import time
 
 import pytest
 
