@@ -42,6 +42,17 @@ def test_a_reload_with_one_more_name_keeps_the_old_certificates_and_orders_only_
     assert tls.leaf_at(ports.TLS, "old.test").serial == serial and pebble.orders(mark) == 1
 
 
+def test_a_restart_does_not_tell_the_log_again_when_each_certificate_is_due(nginx):
+    site = nginx(host("due.test")).start()
+    site.audit.wait("served", "due.test")
+    site.audit.wait("renewal_scheduled", "due.test")
+    wait_for(lambda: "renewal is due at" in site.log(), "the log to tell it once", seen=site.log)
+    site.stop()
+    site.start()
+    site.audit.wait("renewal_scheduled", "due.test", more_than=1, seen=site.log)
+    assert site.log().count("renewal is due at") == 1, site.log()
+
+
 def test_a_name_that_leaves_the_configuration_leaves_the_agent_and_its_files_stay(nginx, evercert):
     site = nginx(host("stay.test") + host("leave.test")).start()
     for name in ("stay.test", "leave.test"):

@@ -151,7 +151,8 @@ class Renewal {
 
   mutable std::mutex mutex_;  // guards what follows
   std::optional<Installed> installed_;
-  bool announce_ = true;  // the next due time is worth an event
+  // The next due time is worth an event, of this level. At a start nothing has changed, for ten thousand certificates.
+  std::optional<LogLevel> announce_ = LogLevel::debug;
   std::optional<Error> held_;
   std::optional<OrderRecord> given_;  // to be taken over
   bool requested_ = false;
