@@ -48,7 +48,7 @@ def test_a_thousand_certificates_are_swapped_under_load_without_one_failed_hands
         load = Load(ports.TLS, names[500], threads=1, held=2)
         load.wait_more(20)
     try:
-        wait_for(lambda: served_count(evercert) == len(names), "all to be served", 120, 0.5,
+        wait_for(lambda: served_count(evercert) == len(names), "all to be served", 300, 0.5,
                  lambda: [c for c in evercert.status()["certificates"] if not c.get("served")][:3])
         load.wait_more(20)
         alive = load.held_alive()
