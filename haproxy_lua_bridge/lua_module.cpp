@@ -187,8 +187,7 @@ int report(lua_State* lua) {
   const std::string_view why = refused ? argument(lua, 3) : std::string_view();
   return answer_with(lua, [&](Bridge& bridge) -> Values {
     const auto number = static_cast<std::uint64_t>(generation);
-    const double took =
-        refused ? bridge.refused(std::string(name), number, why) : bridge.swapped(std::string(name), number);
+    const double took = refused ? bridge.refused(std::string(name), number, why) : bridge.swapped(std::string(name), number);
     return values_of(value(static_cast<lua_Integer>(std::ceil(took))));
   });
 }
