@@ -79,6 +79,8 @@ def pebble(shared_pebble):
     """The ACME server without faults; running, whatever the test before did to it."""
     if shared_pebble.process.poll() is not None:
         shared_pebble.start()
+    elif shared_pebble.is_stuck():
+        shared_pebble.restart()
     return shared_pebble
 
 
