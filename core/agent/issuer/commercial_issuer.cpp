@@ -158,8 +158,12 @@ Result<IssuerOrder> CommercialIssuer::refresh(const IssuerOrder& before) {
   const bool patient = now() - detail->placed_at < approval_grace.count();
   if (progress->stage == Stage::people && !patient) return people(std::move(order), *detail, progress->said);
   order.status = IssuerOrderStatus::processing;
-  order.retry_after = progress->domains_known ? commercial_working_pause : commercial_not_yet_pause;
+  order.retry_after = progress->domains_known ? commercial_working_pause : not_yet_pause(*detail);
   return order;
+}
+
+seconds CommercialIssuer::not_yet_pause(const CommercialDetail& detail) const {
+  return std::clamp(seconds(now() - detail.placed_at), commercial_shortest_not_yet, commercial_longest_not_yet);
 }
 
 // The request goes along when the order is placed.
@@ -181,7 +185,7 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
     // A CA may hand out the certificate before for a while.
     if (detail->reissue && now() - detail->placed_at < reissue_grace.count()) {
       error.kind = ErrorKind::rate_limited;
-      error.retry_after = commercial_not_yet_pause;
+      error.retry_after = not_yet_pause(*detail);
     }
     return error;
   }

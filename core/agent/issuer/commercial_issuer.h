@@ -17,9 +17,12 @@
 
 namespace evercert {
 
-// How soon to ask again while the CA works, and while it is not ready to say how names are proved.
+// How soon to ask again while the CA works.
 inline constexpr std::chrono::seconds commercial_working_pause{3};
-inline constexpr std::chrono::seconds commercial_not_yet_pause{15};
+// And while it is not ready to say how names are proved: after as long as the order has waited already, so that what takes a
+// second is not waited for longer, but no less and no more than this.
+inline constexpr std::chrono::seconds commercial_shortest_not_yet{1};
+inline constexpr std::chrono::seconds commercial_longest_not_yet{15};
 
 class CommercialIssuer : public Issuer {
  public:
@@ -49,6 +52,7 @@ class CommercialIssuer : public Issuer {
   Result<IssuerOrder> write_mails(IssuerOrder order, CommercialDetail detail);
   IssuerOrder people(IssuerOrder order, const CommercialDetail& detail, const std::string& said) const;
   [[nodiscard]] std::int64_t now() const { return std::chrono::system_clock::to_time_t(clock_.now()); }
+  [[nodiscard]] std::chrono::seconds not_yet_pause(const CommercialDetail& detail) const;
   [[nodiscard]] std::string who() const { return "issuer " + spec_.name; }
 
   const IssuerSpec spec_;

@@ -66,7 +66,7 @@ Result<std::vector<Challenge>> CommercialIssuer::challenges(IssuerOrder& order) 
     if (task->readiness == Task::Readiness::verified) continue;
     if (task->readiness == Task::Readiness::not_yet) {
       order.status = IssuerOrderStatus::processing;
-      order.retry_after = commercial_not_yet_pause;
+      order.retry_after = not_yet_pause(*detail);
       return std::vector<Challenge>();
     }
     const bool wildcard_file = kind == ChallengeKind::http_file && name.starts_with("*.");
@@ -98,7 +98,7 @@ Result<IssuerOrder> CommercialIssuer::write_mails(IssuerOrder order, CommercialD
     if (task->readiness == Task::Readiness::verified) continue;
     if (task->readiness == Task::Readiness::not_yet) {
       order.status = IssuerOrderStatus::processing;
-      order.retry_after = commercial_not_yet_pause;
+      order.retry_after = not_yet_pause(detail);
       return order;
     }
     const auto& offered = task->addresses;
