@@ -113,6 +113,22 @@ def test_what_is_wrong_is_refused_before_haproxy_sees_it(haproxy, evercert, auth
     assert not site.complaints()
 
 
+@pytest.mark.parametrize("wanted", [["ecdsa:256"], ["ecdsa:256", "rsa:2048"]], ids=" ".join)
+def test_what_was_taken_over_is_served_until_the_wanted_kind_of_key_is_there(haproxy, evercert, pebble, authority, folder, wanted):
+    place = lineages.write(folder, authority, ["moved.test"], kind="rsa")
+    pebble.kill()
+    site = haproxy([certificate("moved.test", key=wanted)])
+    done = evercert.run("import", "certbot", place, "--user", "haproxy")
+    assert done.returncode == DONE, done.stderr
+    site.start()
+    ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+    for _ in range(3):
+        leaf = tls.leaf_at(ports.TLS, "moved.test", version=tls.TLS12, ciphers=ciphers)
+        assert leaf.kind == "rsa" and "evercert tests" in leaf.issuer
+    pebble.start()
+    tls.wait_leaf(ports.TLS, "moved.test", lambda leaf: leaf.kind == "ec" and "Pebble" in leaf.issuer, 40, seen=site.log)
+
+
 def test_a_rollback_serves_the_previous_generation_again(haproxy, evercert):
     site = haproxy([certificate("back.test")]).start()
     site.audit.wait("served", "back.test", seen=site.log)

@@ -67,7 +67,8 @@ struct Written {
   std::vector<PemFile> files;
 };
 
-// A file for each kind of key that is wanted: HAProxy can only exchange what it has read at its start.
+// A file for each kind of key that is wanted: HAProxy can only exchange what it has read at its start. A pair of another kind
+// stands in for one that is missing: browsers prefer the ECDSA one, and that must not be a placeholder then.
 Result<Written> files_for(const CertificateSpec& certificate, const std::optional<Bundle>& bundle) {
   Written written;
   if (bundle) {
@@ -80,6 +81,10 @@ Result<Written> files_for(const CertificateSpec& certificate, const std::optiona
     const bool there =
         std::any_of(written.files.begin(), written.files.end(), [&](const PemFile& file) { return file.name == name; });
     if (there) continue;
+    if (written.generation != 0) {
+      written.files.push_back({name, written.files.front().content});
+      continue;
+    }
     auto pair = make_placeholder_pair(certificate.name, certificate.identifiers, key.algorithm);
     if (!pair) return pair.error();
     auto text = pem_of(*pair);
@@ -117,13 +122,14 @@ Result<Secret> pem_of(const BundlePair& pair) {
 
 Result<std::vector<PemFile>> pem_files_of(const CertificateSpec& certificate, const Bundle& bundle) {
   std::vector<PemFile> files;
-  for (const BundlePair& pair : bundle.pairs) {
-    const bool wanted = std::any_of(certificate.keys.begin(), certificate.keys.end(),
-                                    [&](const KeySpec& key) { return key.algorithm == pair.key.algorithm; });
-    if (!wanted) continue;
-    auto text = pem_of(pair);
+  for (const KeySpec& key : certificate.keys) {
+    auto pair = std::find_if(bundle.pairs.begin(), bundle.pairs.end(),
+                             [&](const BundlePair& each) { return each.key.algorithm == key.algorithm; });
+    if (pair == bundle.pairs.end() && certificate.keys.size() == 1) pair = bundle.pairs.begin();
+    if (pair == bundle.pairs.end()) continue;
+    auto text = pem_of(*pair);
     if (!text) return text.error();
-    files.push_back({pem_file_name(certificate, pair.key.algorithm), std::move(*text)});
+    files.push_back({pem_file_name(certificate, key.algorithm), std::move(*text)});
   }
   return files;
 }
