@@ -63,6 +63,7 @@ struct RenewalView {
   std::string why;
   std::string now;
   std::optional<Pace::Failure> failure;
+  std::map<std::string, Pace::SetAside> set_aside;  // issuers that were left for the next one
   bool held = false;
 };
 

@@ -390,6 +390,11 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
   } else if (person) {
     status.state = CertificateState::action_required;
   } else if (status.not_after && *status.not_after <= now) {
+    for (const auto& [issuer, left] : view.set_aside) {
+      if (!left.failure) continue;
+      status.set_aside.push_back({issuer, renewal->key().text(), to_string(left.failure->kind), left.failure->message,
+                                  left.failure->since, left.next_attempt});
+    }
     status.state = CertificateState::expired;
   } else if (failure) {
     status.state = CertificateState::failing;
