@@ -435,7 +435,7 @@ class RenewalTest : public CppUnit::TestFixture {
                        paces_,
                        *keys_,
                        [this](const std::string& name) -> std::optional<IssuerSeat> {
-                         return IssuerSeat{issuers_.at(name), &solver_, budgets_.at(name), options_};
+                         return IssuerSeat{issuers_.at(name), solver_, budgets_.at(name), options_};
                        },
                        [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
                          if (publication_fails_) return *publication_fails_;
@@ -479,7 +479,7 @@ class RenewalTest : public CppUnit::TestFixture {
   StateDirectory state_;
   FakeClock clock_;
   Events events_;
-  FakeSolver solver_;
+  std::shared_ptr<FakeSolver> solver_ = std::make_shared<FakeSolver>();
   OrderRecords orders_;
   PaceRecords paces_;
   std::unique_ptr<KeyProvider> keys_;
