@@ -118,6 +118,10 @@ void print_notes(const Json& certificate, Surroundings& surroundings) {
                      << "): " << printable(text_in(problem, "message"))
                      << "\n    what you can do: " << printable(text_in(problem, "remedy")) << "\n";
   }
+  for (const Json& left : member_in(certificate, "set_aside")) {
+    surroundings.out << "    issuer " << printable(text_in(left, "issuer")) << " is set aside until " << text_in(left, "until")
+                     << " (" << printable(text_in(left, "key")) << "): " << printable(text_in(left, "message")) << "\n";
+  }
 }
 
 std::vector<std::string> row_of(const Json& certificate) {

@@ -1,16 +1,14 @@
 """Reloads, upgrades, two servers on one state, other ways to start, wrong clocks, and the whole path under valgrind."""
-import glob
 import os
 import re
 import signal
 
 import pytest
 
-from harness import ports, processes, tls, valgrind
+from harness import clock, ports, processes, tls, valgrind
+from harness.clock import Clock
 from harness.nginx import host
 from harness.waiting import wait_for
-
-FAKETIME = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
 
 
 @pytest.mark.slow
@@ -166,35 +164,18 @@ def test_an_ordinary_user_can_run_all_of_it(nginx, evercert, folder):
     assert evercert.run("renew", "user.test", "--force", user="nobody").returncode == 0
 
 
-def clock_program(folder, install, shift):
-    """The agent with a clock that is wrong; nginx empties its environment, so a script puts the shift in."""
-    path = os.path.join(folder, "evercert-shifted")
-    with open(path, "w") as file:
-        file.write("#!/bin/sh\nexec env LD_PRELOAD=%s FAKETIME=%s FAKETIME_DONT_FAKE_MONOTONIC=1 %s \"$@\"\n"
-                   % (FAKETIME[0], shift, install.program))
-    os.chmod(path, 0o755)
-    return path
-
-
-def with_program(site, program):
-    text = open(site.configuration).read().replace(site.install.program, program)
-    with open(site.configuration, "w") as file:
-        file.write(text)
-    return site
-
-
-@pytest.mark.skipif(not FAKETIME, reason="the package faketime is not installed")
+@pytest.mark.skipif(not clock.LIBRARY, reason="the package faketime is not installed")
 def test_a_clock_that_is_a_day_ahead_still_gets_one_certificate(nginx, folder, install, pebble):
     mark = pebble.mark()
-    site = with_program(nginx(host("ahead.test")), clock_program(folder, install, "+1d")).start()
+    site = nginx(host("ahead.test")).use_program(Clock(folder, install, "+1d").program).start()
     tls.wait_leaf(ports.TLS, "ahead.test", seen=site.log)
     assert pebble.orders(mark) == 1
 
 
-@pytest.mark.skipif(not FAKETIME, reason="the package faketime is not installed")
+@pytest.mark.skipif(not clock.LIBRARY, reason="the package faketime is not installed")
 def test_a_clock_that_is_a_day_behind_is_named_and_orders_do_not_run_away(nginx, folder, install, pebble):
     mark = pebble.mark()
-    site = with_program(nginx(host("behind.test")), clock_program(folder, install, "-1d")).start()
+    site = nginx(host("behind.test")).use_program(Clock(folder, install, "-1d").program).start()
     wait_for(lambda: re.search(r"(?i)clock|not yet valid|not_before|begins", site.log()), "a word on the clock", 20,
              seen=lambda: site.log()[-3000:])
     assert pebble.orders(mark) <= 2
@@ -204,7 +185,7 @@ def test_a_clock_that_is_a_day_behind_is_named_and_orders_do_not_run_away(nginx,
 @pytest.mark.skipif(not valgrind.INSTALLED, reason="valgrind is not installed")
 def test_the_whole_path_is_clean_under_valgrind(nginx, evercert, folder, install):
     tool = valgrind.Valgrind(folder)
-    site = with_program(nginx(host("valgrind.test", flags="http2") + host("second.test"), workers=1), tool.readable(install))
+    site = nginx(host("valgrind.test", flags="http2") + host("second.test"), workers=1).use_program(tool.readable(install))
     site.start(prefix=tool.prefix, timeout=60)
     for name in ("valgrind.test", "second.test"):
         site.audit.wait("served", name, timeout=60, pause=0.02, seen=site.log)

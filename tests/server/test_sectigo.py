@@ -5,6 +5,7 @@ from harness import ports, tls
 from harness.bind import bind_for
 from harness.buyers import BUYERS
 from harness.nginx import host, issuer
+from harness.waiting import wait_for
 
 
 @pytest.fixture
@@ -74,11 +75,16 @@ def test_sectigo_first_then_certinext_then_acme_each_move_explained(nginx, buyer
         shown = evercert.run("show", "mixed.test").stdout
         assert "ordered from second from now on; first failed" in shown and "ordered from third from now on; second failed" in shown
         assert "secret" in shown and "fill up the account" in shown
+        left = {one["issuer"]: one for one in evercert.certificate("mixed.test")["set_aside"]}
+        assert list(left) == ["first", "second"] and all(one["kind"] == "action_required" and one["until"] > one["since"] for one in left.values())
+        assert "secret" in left["first"]["message"] and "fill up the account" in left["second"]["message"]
+        assert "issuer first is set aside until " + left["first"]["until"] in shown
         pebble.start()
         site.audit.wait("served", "mixed.test", timeout=60)
         moves = [(e["fields"]["from"], e["fields"]["to"]) if "fields" in e else (e["from"], e["to"])
                  for e in site.audit.all("issuer_changed")]
         assert moves == [("first", "second"), ("second", "third")]
+        wait_for(lambda: evercert.certificate("mixed.test")["set_aside"] == [], "nobody to be set aside", seen=evercert.status)
         said = [e["sentence"] for e in site.audit.all("issuer_changed")]
         assert "secret" in said[0] and "account" in said[1]
         assert not ca.orders() and not other.orders()

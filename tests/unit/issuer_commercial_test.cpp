@@ -79,6 +79,7 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_reissue_whose_outcome_is_unknown_places_nothing);
   CPPUNIT_TEST(a_lost_reissue_is_looked_for_after_a_lost_order);
   CPPUNIT_TEST(giving_up_cancels_orders_and_never_reissues);
+  CPPUNIT_TEST(what_is_not_ready_yet_is_asked_for_soon_and_then_less_often);
   CPPUNIT_TEST(a_text_that_is_no_running_order_is_none);
   CPPUNIT_TEST(serial_numbers_are_the_same_in_every_notation);
   CPPUNIT_TEST_SUITE_END();
@@ -187,6 +188,21 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
     const auto reissue = issuer_->place(wanted_);
     CPPUNIT_ASSERT(issuer_->abandon(*reissue));
     CPPUNIT_ASSERT(told_.asked == asked({"reissue"}));
+  }
+
+  void what_is_not_ready_yet_is_asked_for_soon_and_then_less_often() {
+    using std::chrono::seconds;
+    const auto order = issuer_->place(wanted_).value();
+    std::vector<seconds> pauses;
+    for (int i = 0; i < 7; ++i) {
+      pauses.push_back(*issuer_->refresh(order)->retry_after);
+      clock_.advance(pauses.back());
+    }
+    CPPUNIT_ASSERT(
+        (pauses == std::vector<seconds>{seconds(1), seconds(1), seconds(2), seconds(4), seconds(8), seconds(15), seconds(15)}));
+    // A clock that was put back asks no less often than one that was not.
+    clock_.advance(-std::chrono::hours(1));
+    CPPUNIT_ASSERT(*issuer_->refresh(order)->retry_after == seconds(1));
   }
 
   void a_text_that_is_no_running_order_is_none() {

@@ -48,6 +48,7 @@ CertificateStatus failing_one() {
   certificate.keys = {"ecdsa:256"};
   certificate.next = CertificateStatus::Next{at(noon + 25), "retry 2 after: the name could not be validated"};
   certificate.now = "waiting for the CA to validate 1 name";
+  certificate.set_aside = {{"first", "ecdsa:256", "action_required", "fill up the account", at(noon - 60), at(noon + 86400)}};
   certificate.problem =
       StatusProblem{"challenge_failed", "shop.example.com: no address found", at(noon - 5), remedy_for("challenge_failed")};
   return certificate;
@@ -93,6 +94,7 @@ StatusReport hostile_report() {
   certificate.next->why = hostile;
   certificate.served = CertificateStatus::Served{1, at(noon), hostile};
   certificate.problem = StatusProblem{hostile, hostile, at(noon), hostile};
+  certificate.set_aside = {{hostile, hostile, hostile, hostile, at(noon), at(noon)}};
   report.orders = {{hostile, hostile, hostile, hostile, hostile, at(noon)}};
   report.counters.orders = {{hostile + '\0' + hostile, 1}};
   return report;
@@ -117,6 +119,7 @@ class StatusTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_member_of_the_json_reads_back);
   CPPUNIT_TEST(what_is_absent_is_null_in_json);
   CPPUNIT_TEST(an_empty_report_is_still_three_pages);
+  CPPUNIT_TEST(the_text_names_issuers_that_are_set_aside);
   CPPUNIT_TEST(hostile_text_survives_json_and_breaks_nothing);
   CPPUNIT_TEST(hostile_text_cannot_leave_an_html_cell);
   CPPUNIT_TEST(hostile_text_cannot_leave_a_metric_label);
@@ -164,13 +167,21 @@ class StatusTest : public CppUnit::TestFixture {
                      {"served", served},
                      {"next", next},
                      {"now", nullptr},
-                     {"problem", nullptr}};
+                     {"problem", nullptr},
+                     {"set_aside", Json::array()}};
     CPPUNIT_ASSERT_EQUAL(dump_json(first), dump_json(json["certificates"][0]));
     const Json problem{{"kind", "challenge_failed"},
                        {"message", "shop.example.com: no address found"},
                        {"since", "2027-01-15T07:59:55Z"},
                        {"remedy", remedy_for("challenge_failed")}};
     CPPUNIT_ASSERT(json["certificates"][1]["problem"] == problem);
+    const Json left{{"issuer", "first"},
+                    {"key", "ecdsa:256"},
+                    {"kind", "action_required"},
+                    {"message", "fill up the account"},
+                    {"since", "2027-01-15T07:59:00Z"},
+                    {"until", "2027-01-16T08:00:00Z"}};
+    CPPUNIT_ASSERT(json["certificates"][1]["set_aside"] == Json::array({left}));
     CPPUNIT_ASSERT(json["certificates"][1]["now"] == "waiting for the CA to validate 1 name");
     const Json order{{"certificate", "shop.example.com"},
                      {"key", "ecdsa:256"},
@@ -196,6 +207,14 @@ class StatusTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(json["orders"] == Json::array());
     CPPUNIT_ASSERT(render_html(StatusReport{}).ends_with("</html>\n"));
     CPPUNIT_ASSERT(render_metrics(StatusReport{}).find("\nevercert_agent_up 1\n") != std::string::npos);
+  }
+
+  void the_text_names_issuers_that_are_set_aside() {
+    const std::string text = render_text(small_report());
+    CPPUNIT_ASSERT(text.find("no address found; set aside: first") != std::string::npos);
+    StatusReport report = small_report();
+    report.certificates[1].problem.reset();
+    CPPUNIT_ASSERT(render_text(report).find("  set aside: first") != std::string::npos);
   }
 
   void hostile_text_survives_json_and_breaks_nothing() {

@@ -303,6 +303,7 @@ class RenewalTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
     CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, issuers_.at("other")->orders());
+    CPPUNIT_ASSERT(renewal_->view().set_aside.empty());
     clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
@@ -318,6 +319,9 @@ class RenewalTest : public CppUnit::TestFixture {
     issuers_.at("other")->fail_next("place", limited);
     const auto again = run();
     CPPUNIT_ASSERT(again && *again >= clock_.now() + 3590s && *again < clock_.now() + 2h);
+    const auto left = renewal_->view().set_aside;
+    CPPUNIT_ASSERT(left.size() == 1 && left.contains("other"));
+    CPPUNIT_ASSERT(left.at("other").failure->message == "too many" && left.at("other").next_attempt >= clock_.now() + 7190s);
     restart();
     clock_.advance(2h);
     run();
@@ -431,7 +435,7 @@ class RenewalTest : public CppUnit::TestFixture {
                        paces_,
                        *keys_,
                        [this](const std::string& name) -> std::optional<IssuerSeat> {
-                         return IssuerSeat{issuers_.at(name), &solver_, budgets_.at(name), options_};
+                         return IssuerSeat{issuers_.at(name), solver_, budgets_.at(name), options_};
                        },
                        [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
                          if (publication_fails_) return *publication_fails_;
@@ -475,7 +479,7 @@ class RenewalTest : public CppUnit::TestFixture {
   StateDirectory state_;
   FakeClock clock_;
   Events events_;
-  FakeSolver solver_;
+  std::shared_ptr<FakeSolver> solver_ = std::make_shared<FakeSolver>();
   OrderRecords orders_;
   PaceRecords paces_;
   std::unique_ptr<KeyProvider> keys_;

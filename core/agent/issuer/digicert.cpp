@@ -103,7 +103,19 @@ Result<std::string> DigiCert::place(const Wanted& wanted) {
   if (!answer) return answer.error();
   std::string number = loose_text(*answer, "id");
   if (number.empty()) return nameless(order.what);
+  remember(number, spec_.challenge);
   return number;
+}
+
+void DigiCert::remember(const std::string& order, ChallengeKind kind) {
+  const std::lock_guard lock(mutex_);
+  ways_[order] = kind;
+}
+
+bool DigiCert::is_proved_by(const std::string& order, ChallengeKind kind) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = ways_.find(order);
+  return found != ways_.end() && found->second == kind;
 }
 
 Result<std::optional<std::string>> DigiCert::find(const Wanted& wanted, const std::vector<std::string>& known) {
@@ -134,6 +146,7 @@ Result<std::string> DigiCert::reissue(const Subscription& subscription, const Wa
   request.once = true;
   auto answer = get(request);
   if (!answer) return answer.error();
+  remember(subscription.order, spec_.challenge);
   return subscription.order;
 }
 
@@ -179,10 +192,16 @@ Result<Progress> DigiCert::track(const std::string& order) {
 Result<Task> DigiCert::task(const std::string& order, const std::string& name, ChallengeKind kind) {
   Task task;
   if (kind == ChallengeKind::email) return task;
-  if (kind != spec_.challenge) {
+  if (!is_proved_by(order, kind)) {
     auto changed = tell({"PUT", order_path(order) + "/dcv-method", "change how " + name + " is validated",
                          Json{{"dcv_method", token_method(kind)}}});
+    // Nothing may be left to prove.
+    if (!changed && kind == spec_.challenge && changed.error().kind == ErrorKind::issuer_refused) {
+      task.readiness = Task::Readiness::not_yet;
+      return task;
+    }
     if (!changed) return changed.error();
+    remember(order, kind);
   }
   auto answer = get({"PUT", order_path(order) + "/dcv-random-value", "tell how " + name + " is to be validated"});
   if (!answer) {
@@ -217,7 +236,11 @@ Result<std::string> DigiCert::download(const std::string& order) {
   request.text = true;
   auto answer = ask(request);
   if (!answer) return answer.error();
-  if (succeeded(*answer)) return std::move(answer->text);
+  if (succeeded(*answer)) {
+    const std::lock_guard lock(mutex_);
+    ways_.erase(order);
+    return std::move(answer->text);
+  }
   return too_early(failed(*answer, request.what), soon);
 }
 

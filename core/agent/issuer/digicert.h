@@ -3,7 +3,9 @@
 // Rule: what its documents leave open is a setting or a refusal.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +43,12 @@ class DigiCert : public RestApi {
  private:
   [[nodiscard]] Json certificate_body(const Wanted& wanted) const;
   static std::string order_path(const std::string& order) { return "order/certificate/" + order; }
+  // How the names of an order are proved, as far as we have said so: one that was placed elsewhere may want another way.
+  void remember(const std::string& order, ChallengeKind kind);
+  [[nodiscard]] bool is_proved_by(const std::string& order, ChallengeKind kind) const;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::map<std::string, ChallengeKind> ways_;
 };
 
 }  // namespace evercert

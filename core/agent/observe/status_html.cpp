@@ -165,6 +165,10 @@ void append_row(std::string& page, const CertificateStatus& certificate, Time no
     page += escaped(problem.message) + "<small>" + escaped(problem.kind) + ", since " + moment(problem.since) +
             "</small><small>" + escaped(problem.remedy) + "</small>";
   }
+  for (const auto& left : certificate.set_aside) {
+    page += "<small>issuer " + escaped(left.issuer) + " is set aside until " + moment(left.until) + " (" + escaped(left.key) +
+            "): " + escaped(left.message) + "</small>";
+  }
   page += "</td></tr>\n";
 }
 

@@ -32,6 +32,8 @@ class Writer {
     first_ = true;
     page_ += '\n';
   }
+  // An object or array among others on the same line.
+  void element() { separate(); }
   void text(std::string_view value) {
     separate();
     page_ += '"';
@@ -137,6 +139,23 @@ void write_problem(Writer& writer, const std::optional<StatusProblem>& problem) 
   writer.close('}');
 }
 
+void write_set_aside(Writer& writer, const std::vector<CertificateStatus::SetAside>& issuers) {
+  writer.name("set_aside");
+  writer.open('[');
+  for (const auto& one : issuers) {
+    writer.element();
+    writer.open('{');
+    write_member(writer, "issuer", one.issuer);
+    write_member(writer, "key", one.key);
+    write_member(writer, "kind", one.kind);
+    write_member(writer, "message", one.message);
+    write_member(writer, "since", to_rfc3339(one.since));
+    write_member(writer, "until", to_rfc3339(one.until));
+    writer.close('}');
+  }
+  writer.close(']');
+}
+
 void write_certificate(Writer& writer, const CertificateStatus& certificate) {
   writer.line();
   writer.open('{');
@@ -163,6 +182,7 @@ void write_certificate(Writer& writer, const CertificateStatus& certificate) {
     writer.text(certificate.now);
   }
   write_problem(writer, certificate.problem);
+  write_set_aside(writer, certificate.set_aside);
   writer.close('}');
 }
 

@@ -46,6 +46,16 @@ struct CertificateStatus {
   std::optional<Next> next;
   std::string now;  // what is being done this moment, or empty
   std::optional<StatusProblem> problem;
+  // An issuer that was left for the next one in the certificate's list, until a certificate is issued.
+  struct SetAside {
+    std::string issuer;
+    std::string key;
+    std::string kind;  // of what it failed by: to_string(ErrorKind)
+    std::string message;
+    Time since;
+    Time until;  // it is not asked before
+  };
+  std::vector<SetAside> set_aside;
 };
 
 struct OrderStatusLine {

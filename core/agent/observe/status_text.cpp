@@ -18,6 +18,14 @@ std::string distance(Time from, Time to) {
   return std::to_string(count) + "m";
 }
 
+std::string problem_of(const CertificateStatus& certificate) {
+  std::string text = certificate.problem ? certificate.problem->message : "";
+  std::string left;
+  for (const auto& one : certificate.set_aside) left += (left.empty() ? "" : ", ") + one.issuer;
+  if (!left.empty()) text += (text.empty() ? "set aside: " : "; set aside: ") + left;
+  return text.empty() ? "-" : text;
+}
+
 Row row_of(const CertificateStatus& certificate, Time now) {
   const auto& next = certificate.next;
   return {certificate.name,
@@ -28,7 +36,7 @@ Row row_of(const CertificateStatus& certificate, Time now) {
           certificate.not_after ? distance(now, *certificate.not_after) : "-",
           next ? to_rfc3339(next->at) : "-",
           next ? distance(now, next->at) : "-",
-          certificate.problem ? certificate.problem->message : "-"};
+          problem_of(certificate)};
 }
 
 // A control character would move a terminal's cursor.

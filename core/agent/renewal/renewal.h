@@ -21,7 +21,7 @@ namespace evercert {
 // A CA account as the renewals of a plan see it.
 struct IssuerSeat {
   std::shared_ptr<Issuer> issuer;
-  ChallengeSolver* solver = nullptr;
+  std::shared_ptr<ChallengeSolver> solver;
   std::shared_ptr<Budget> budget;
   // Digest of the issuer's options: what somebody corrected is tried at once.
   std::string options{};
@@ -63,6 +63,7 @@ struct RenewalView {
   std::string why;
   std::string now;
   std::optional<Pace::Failure> failure;
+  std::map<std::string, Pace::SetAside> set_aside;  // issuers that were left for the next one
   bool held = false;
 };
 

@@ -157,7 +157,8 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
   const auto& issuers = certificate_.issuers;
   const std::string next = issuers[pace_.issuer_index % issuers.size()];
   const auto shown = pace_.failure;
-  pace_.set_aside[left] = {pace_.failure, pace_.next_attempt};
+  // Others may have found out that it is gone: then nothing failed here before.
+  pace_.set_aside[left] = {shown.value_or(Pace::Failure{error.kind, error.message, now, 0}), pace_.next_attempt};
   const auto known = pace_.set_aside.extract(next);
   pace_.failure = known ? known.mapped().failure : std::nullopt;
   pace_.next_attempt = known ? known.mapped().next_attempt : Time();
@@ -332,6 +333,7 @@ void Renewal::show(const std::string& now_text, std::optional<Time> next, const 
   view_.now = now_text;
   view_.next = next;
   view_.why = why;
+  view_.set_aside = pace_.set_aside;
   if (seat_) budget_ = seat_->budget;
   view_.issuer = seat_ ? seat_->issuer->spec().name : certificate_.issuers.front();
   view_.order.reset();

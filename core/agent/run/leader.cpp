@@ -147,7 +147,23 @@ void Leader::apply(const PlanUnion::Change& change) {
     ground_.events.tell(std::move(event));
   }
   for (const auto& name : change.removed) remove(name);
+  std::map<std::shared_ptr<const Plan>, std::set<std::string>> asked;
+  for (const auto& [name, item] : plans_.items()) {
+    asked[item.plan].insert(item.certificate.issuers.begin(), item.certificate.issuers.end());
+  }
+  std::set<std::shared_ptr<const Plan>> plans;
+  for (const auto& [plan, issuers] : asked) plans.insert(plan);
+  seats_.keep(plans);
   for (const auto& name : change.added) add(name);
+  // Accounts are looked after although nothing may be due to be ordered there for months.
+  for (const auto& [plan, issuers] : asked) {
+    for (const auto& issuer : issuers) {
+      const IssuerSpec* spec = plan->issuer(issuer);
+      if (spec != nullptr && spec->type != "acme") static_cast<void>(seats_.seat(*spec).has_value());
+    }
+  }
+  // What is gone tells no event.
+  if (!change.removed.empty()) ground_.loop.post(changed_);
 }
 
 void Leader::add(const std::string& certificate) {
@@ -374,6 +390,11 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
       status.next = CertificateStatus::Next{*view.next, view.why};
     if (!view.now.empty()) status.now = view.now;
     if (view.failure) failure = view.failure;
+    for (const auto& [issuer, left] : view.set_aside) {
+      if (!left.failure) continue;
+      status.set_aside.push_back({issuer, renewal->key().text(), to_string(left.failure->kind), left.failure->message,
+                                  left.failure->since, left.next_attempt});
+    }
     if (view.order && *view.order != OrderState::issued && *view.order != OrderState::failed) {
       ordering = true;
       report.orders.push_back(

@@ -78,7 +78,6 @@ std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
   const std::lock_guard lock(mutex_);
   const auto found = seats_.find(text);
   if (found != seats_.end()) return found->second;
-  auto solver = make_solver_(spec);
   auto issuer = make_(spec);
   if (!issuer) {
     Event event;
@@ -89,11 +88,28 @@ std::optional<IssuerSeat> Seats::seat(const IssuerSpec& spec) {
     events_.tell(std::move(event));
     return std::nullopt;
   }
-  IssuerSeat seat{std::move(issuer).value(), solver.get(), std::make_shared<Budget>(spec.max_orders),
+  IssuerSeat seat{std::move(issuer).value(), make_solver_(spec), std::make_shared<Budget>(spec.max_orders),
                   to_hex(sha256(bytes_of(text)))};
-  solvers_.push_back(std::move(solver));
   seats_.emplace(text, seat);
   return seat;
+}
+
+void Seats::keep(const std::set<std::shared_ptr<const Plan>>& plans) {
+  std::set<std::string> named;
+  for (const auto& plan : plans) {
+    for (const auto& spec : plan->issuers) named.insert(text_of(spec));
+  }
+  // What goes may close connections: not while others wait for us.
+  std::vector<IssuerSeat> gone;
+  const std::lock_guard lock(mutex_);
+  for (auto one = seats_.begin(); one != seats_.end();) {
+    if (named.contains(one->first)) {
+      ++one;
+      continue;
+    }
+    gone.push_back(std::move(one->second));
+    one = seats_.erase(one);
+  }
 }
 
 std::vector<std::shared_ptr<Issuer>> Seats::issuers() {

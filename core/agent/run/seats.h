@@ -2,7 +2,9 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,8 @@ class Seats {
 
   // nullopt: it cannot be made; the reason was told.
   std::optional<IssuerSeat> seat(const IssuerSpec& spec);
+  // Forgets accounts that none of these plans speaks of. Who still works with one keeps it until that is done.
+  void keep(const std::set<std::shared_ptr<const Plan>>& plans);
   // Those that were asked for so far.
   [[nodiscard]] std::vector<std::shared_ptr<Issuer>> issuers();
 
@@ -30,7 +34,6 @@ class Seats {
   const SolverMaker make_solver_;
   Events& events_;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<ChallengeSolver>> solvers_;
   std::map<std::string, IssuerSeat> seats_;  // by all that matters of the specification
 };
 

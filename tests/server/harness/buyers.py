@@ -48,8 +48,12 @@ class Buyer:
 
     def count(self, pattern):
         """Calls so far whose method and path match."""
-        return sum(1 for _, method, path, _ in self.simulator.ask("GET", "/requests")["requests"]
-                   if re.search(pattern, "%s %s" % (method, path)))
+        return len(self.instants(pattern))
+
+    def instants(self, pattern):
+        """When, by the CA's clock, such calls had been answered."""
+        return [at for _, method, path, _, at in self.simulator.ask("GET", "/requests")["requests"]
+                if re.search(pattern, "%s %s" % (method, path))]
 
     def all_requests(self):
         return len(self.simulator.ask("GET", "/requests")["requests"])

@@ -181,7 +181,7 @@ class Simulator:
         if fault is not None:
             reply = fault.reply(reply)
         with self.lock:
-            self.requests.append((call.label, call.method, call.path, reply.status if reply else None))
+            self.requests.append((call.label, call.method, call.path, reply.status if reply else None, self.now()))
         return reply
 
     # --- what all CAs check and make ---

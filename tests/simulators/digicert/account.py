@@ -269,5 +269,7 @@ class Account:
                 order.issued.append(Issued(self.next_number(), certificate, request, names, "new_request", begin))
                 order.issued[0].status = "revoked" if status == "revoked" else "issued"
             self.orders[str(order.number)] = order
+            if status == "pending" and request:
+                self.expect(order, "new_request", request, names, order.order_end, True, comments)
             made.append(str(order.number))
         return {"orders": made}
