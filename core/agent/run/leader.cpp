@@ -296,7 +296,12 @@ std::set<std::string> Leader::under_way(const std::string& issuer) const {
 }
 
 void Leader::hits_came() {
-  for (const auto& job : hit_watch_.risen()) workers_.poke(job);
+  for (const auto& risen : hit_watch_.risen()) workers_.poke(risen.job);
+}
+
+void Leader::hits_came(const std::string& token, std::uint32_t hits) {
+  hit_watch_.seen_elsewhere(token, hits);
+  hits_came();
 }
 
 void Leader::pause() {

@@ -44,7 +44,9 @@ Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::C
 
 void Verbs::request(ControlServer::Client client, const Json& request, bool may_change) {
   const std::string verb = text_of(request, "verb");
-  if (followers_.contains(client)) return proved(client, request);
+  if (const auto follower = followers_.find(client); follower != followers_.end()) {
+    return told_by_follower(follower->second, request);
+  }
   if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
   if (verb == "attach") return attach(client, request);
   static const std::set<std::string> changing{"renew", "rollback", "revoke", "adopt", "cancel", "test", "import", "sync"};
@@ -295,7 +297,16 @@ void Verbs::attach(ControlServer::Client client, const Json& request) {
   if (attachment->instance != ground_.instance) leader_.follow(std::move(attachment->source));
 }
 
-void Verbs::proved(ControlServer::Client, const Json& message) {
+void Verbs::told_by_follower(const std::string& instance, const Json& message) {
+  const std::string token = text_of(message, "asked");
+  if (token.empty()) return proved(message);
+  // An older agent of our own server reads the page that is ours, too, and may have heard the bell in our place.
+  if (instance == ground_.instance) return leader_.hits_came();
+  const auto times = json_number(message, "times", "a follower's message");
+  if (times && *times > 0) leader_.hits_came(token, static_cast<std::uint32_t>(*times));
+}
+
+void Verbs::proved(const Json& message) {
   const std::string served = text_of(message, "served");
   const std::string not_served = text_of(message, "not_served");
   auto generation = json_number(message, "generation", "a follower's message");

@@ -40,7 +40,8 @@ class Verbs {
   void test(ControlServer::Client client, const nlohmann::json& request);
   void adopt(ControlServer::Client client, const nlohmann::json& request);
   void attach(ControlServer::Client client, const nlohmann::json& request);
-  void proved(ControlServer::Client client, const nlohmann::json& message);
+  void told_by_follower(const std::string& instance, const nlohmann::json& message);
+  void proved(const nlohmann::json& message);
   // Runs on a worker; the answer goes out on the main thread.
   void work(ControlServer::Client client, std::function<Result<std::string>()> action);
   const PlanUnion::Item* item_of(ControlServer::Client client, const nlohmann::json& request);
