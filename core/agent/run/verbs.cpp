@@ -115,6 +115,19 @@ void Verbs::renew(ControlServer::Client client, const Json& request) {
   waiting_.emplace(client, std::move(waiting));
 }
 
+bool Verbs::ends(Waiting& waiting, const Event& event, bool unproved) {
+  std::size_t& left = waiting.names.at(event.certificate);
+  if (event.name == "published" && left > 0) --left;
+  const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
+  const bool failed = event.name == "not_served" || event.name == "action_required" ||
+                      (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
+  if (!done && !failed) return false;
+  waiting.names.erase(event.certificate);
+  if (failed) waiting.failed.insert(event.certificate);
+  waiting.last = event.sentence;
+  return true;
+}
+
 void Verbs::on_event(const Event& event) {
   if (event.certificate.empty()) return;
   std::vector<ControlServer::Client> concerned;
@@ -129,16 +142,7 @@ void Verbs::on_event(const Event& event) {
     const auto found = waiting_.find(client);
     if (found == waiting_.end()) continue;
     Waiting& waiting = found->second;
-    std::size_t& left = waiting.names.at(event.certificate);
-    if (event.name == "published" && left > 0) --left;
-    const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
-    const bool failed = event.name == "not_served" || event.name == "action_required" ||
-                        (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
-    if (!done && !failed) continue;
-    waiting.names.erase(event.certificate);
-    if (failed) waiting.failed.insert(event.certificate);
-    waiting.last = event.sentence;
-    if (!waiting.names.empty()) continue;
+    if (!ends(waiting, event, unproved) || !waiting.names.empty()) continue;
     const int exit = waiting.failed.empty() ? exit_done : event.name == "action_required" ? exit_person : exit_failed;
     render_();
     server_.finish(client, exit, waiting.last);

@@ -31,6 +31,8 @@ class Verbs {
     std::set<std::string> failed;
     std::string last;
   };
+  // Whether the event is the last that a request waits for of its certificate, which then is waited for no more.
+  static bool ends(Waiting& waiting, const Event& event, bool unproved);
   void request(ControlServer::Client client, const nlohmann::json& request, bool may_change);
   void gone(ControlServer::Client client);
   void renew(ControlServer::Client client, const nlohmann::json& request);
