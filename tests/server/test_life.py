@@ -124,6 +124,18 @@ def test_two_servers_on_one_state_are_led_by_one_agent_and_both_serve(nginx, eve
     assert tls.leaf_at(ports.OTHER_TLS, "second-host.test").names == ["second-host.test"]
 
 
+def test_a_leader_knows_at_once_that_the_ca_asked_another_server(nginx):
+    first = nginx(host("leader-host.test"), status_port=ports.STATUS + 20).start()
+    first.audit.wait("served", "leader-host.test")
+    # The port at which the CA knocks becomes the second server's; the first one's agent leads.
+    first.write(http=other_host("leader-host.test"))
+    first.port = ports.OTHER_TLS
+    first.reload()
+    second = nginx(host("asked-host.test")).start()
+    second.audit.wait("challenge_seen", "asked-host.test", timeout=30)
+    second.audit.wait("served", "asked-host.test", timeout=30)
+
+
 def test_two_servers_that_want_the_same_certificate_share_it(nginx, pebble):
     mark = pebble.mark()
     first = nginx(host("shared.test")).start()

@@ -191,7 +191,11 @@ Workers::Again Renewal::consider(Time now) {
     }
     return {at};
   }
+  return begin_order(installed, requested, why, now);
+}
 
+Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, bool requested, const std::string& why,
+                                    Time now) {
   const auto& issuers = certificate_.issuers;
   const std::string& name = issuers[pace_.issuer_index % issuers.size()];
   if (!seat_ || seat_->issuer->spec().name != name) seat_ = parts_.seat(name);

@@ -98,6 +98,7 @@ class Renewal {
   std::optional<Workers::Again> load(Time now);
   bool adopt_given(Time now);
   Workers::Again consider(Time now);
+  Workers::Again begin_order(const std::optional<Installed>& installed, bool requested, const std::string& why, Time now);
   Workers::Again carry_on(Time now);
   Workers::Again take_step(Time now);
   Workers::Again publish(Time now);

@@ -82,7 +82,7 @@ int keep(int descriptor, const std::string& program) {
 }  // namespace
 
 int run_keeper(int descriptor, const std::string& program) {
-  signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(signal(SIGPIPE, SIG_IGN));
   return at_boundary(
       1, [&] { return keep(descriptor, program); }, [](const std::string&) {});
 }

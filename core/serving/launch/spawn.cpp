@@ -147,6 +147,7 @@ Result<Spawned> spawn(const Supervisor::Program& program, std::vector<std::strin
 
   words.insert(words.begin(), "evercert");
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   // Nothing of the server's environment: it may steer OpenSSL, curl or the loader, and may hold what is nobody's business.

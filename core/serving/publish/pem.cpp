@@ -94,6 +94,25 @@ Result<Written> files_for(const CertificateSpec& certificate, const std::optiona
   return written;
 }
 
+// Whether the file has these bytes now. Errors: it could not be written, and there is none from before.
+Result<bool> write_one(const Descriptor& directory, const std::string& path, const PemFile& file,
+                       const std::string& certificate, Logger& log) {
+  auto read = read_file(directory.get(), file.name, largest_pem);
+  const bool there = read && *read;
+  const Secret present(there ? std::move(**read) : Bytes());
+  if (there && present.text() == file.content.text()) return true;
+  WriteOptions options;
+  options.mode = only_owner;
+  options.durable = false;
+  const auto done = write_file(directory.get(), file.name, file.content.view(), options);
+  if (done) return true;
+  if (!there) return done.error().with_prefix("the directory for PEM files \"" + path + "\"");
+  // Better to start with the certificate of before than not at all; the agent brings the newer one.
+  log.write(LogLevel::error, done.error().message + ": " + path + "/" + file.name +
+                                 " stays as it is; make room there (option pem_path) certificate=\"" + certificate + "\"");
+  return false;
+}
+
 bool is_ours(const std::string& name) {
   return name.ends_with(".pem") || name.ends_with(".pem.ecdsa") || name.ends_with(".pem.rsa");
 }
@@ -101,7 +120,7 @@ bool is_ours(const std::string& name) {
 }  // namespace
 
 std::string pem_file_name(const CertificateSpec& certificate, KeyAlgorithm algorithm) {
-  const std::string name = file_name_of(certificate.name) + ".pem";
+  std::string name = file_name_of(certificate.name) + ".pem";
   if (certificate.keys.size() == 1) return name;
   return name + (algorithm == KeyAlgorithm::ecdsa ? ".ecdsa" : ".rsa");
 }
@@ -148,21 +167,9 @@ Result<std::map<std::string, std::uint64_t>> write_pem_files(const std::string& 
     generations[certificate.name] = written->generation;
     for (const PemFile& file : written->files) {
       names.insert(file.name);
-      auto read = read_file(directory->get(), file.name, largest_pem);
-      const bool there = read && *read;
-      const Secret present(there ? std::move(**read) : Bytes());
-      if (there && present.text() == file.content.text()) continue;
-      WriteOptions options;
-      options.mode = only_owner;
-      options.durable = false;
-      const auto done = write_file(directory->get(), file.name, file.content.view(), options);
-      if (done) continue;
-      if (!there) return done.error().with_prefix("the directory for PEM files \"" + path + "\"");
-      // Better to start with the certificate of before than not at all; the agent brings the newer one.
-      log.write(LogLevel::error, done.error().message + ": " + path + "/" + file.name +
-                                     " stays as it is; make room there (option pem_path) certificate=\"" + certificate.name +
-                                     "\"");
-      generations[certificate.name] = 0;
+      const auto current = write_one(*directory, path, file, certificate.name, log);
+      if (!current) return current.error();
+      if (!*current) generations[certificate.name] = 0;
     }
   }
   auto entries = entries_of(Descriptor(::fcntl(directory->get(), F_DUPFD_CLOEXEC, 3)));
