@@ -81,8 +81,13 @@ def test_a_binary_upgrade_keeps_serving_and_hands_the_lead_over(nginx, evercert)
     serial = tls.leaf_at(ports.TLS, "upgrade.test").serial
     old = site.master
     os.kill(old, signal.SIGUSR2)
-    wait_for(lambda: os.path.exists(site.pid_file + ".oldbin") and os.path.exists(site.pid_file), "the second master", seen=site.log)
-    new = int(open(site.pid_file).read())
+
+    def second_master():
+        if not os.path.exists(site.pid_file + ".oldbin") or not os.path.exists(site.pid_file):
+            return None
+        with open(site.pid_file) as file:
+            return int(file.read() or 0)  # it is there before its number is
+    new = wait_for(second_master, "the second master", seen=site.log)
     assert new != old
     wait_for(lambda: len(site.agents()) >= 2, "both masters' agents", seen=site.tree)
     assert {tls.leaf_at(ports.TLS, "upgrade.test").serial for _ in range(12)} == {serial}
