@@ -113,7 +113,7 @@ def test_filters_choose_the_orders(shop, evercert):
     assert read("--since", "2020-01-01")["without"] == 22
 
 
-@pytest.mark.parametrize("shop", ["certinext-v1"], indirect=True)
+@pytest.mark.parametrize("shop", ["certinext-v1", "digicert"], indirect=True)
 def test_an_open_order_whose_key_is_here_is_tracked_and_no_second_one_placed(shop, evercert):
     number = shop.ca.seed(pending=1, csrs=[shop.request("open.test")])[0]
     site = shop.start("open.test")
@@ -123,6 +123,17 @@ def test_an_open_order_whose_key_is_here_is_tracked_and_no_second_one_placed(sho
     assert [order["id"] for order in shop.ca.orders()] == [number]
     taken = site.audit.wait("order_taken_over", "open.test")
     assert taken["order"] == number
+
+
+# Nobody can know for which key these orders are.
+@pytest.mark.parametrize("shop", ["certinext-v2", "sectigo", "ssl-store"], indirect=True)
+def test_an_open_order_whose_request_the_ca_does_not_show_is_left_alone_and_said_so(shop, evercert):
+    number = shop.ca.seed(pending=1, csrs=[shop.request("open.test")])[0]
+    shop.start("open.test")
+    done = evercert.run("import", "issuer", "bought", "--key", os.path.join(shop.keys, "open.test.key"))
+    assert done.returncode == DONE and "1 without a key here" in done.stdout, done.stdout + done.stderr
+    assert "the open order %s is left alone" % number in done.stderr and "import again once it is issued" in done.stderr
+    assert [order["id"] for order in shop.ca.orders()] == [number]
 
 
 def test_with_order_off_nothing_is_bought_until_somebody_asks(shop, evercert):
@@ -276,7 +287,7 @@ def test_a_product_that_vanished_since_the_lists_were_read_is_looked_up_once_mor
 
 # --- money ---
 
-@pytest.mark.parametrize("shop", ["certinext-v2"], indirect=True)
+@pytest.mark.parametrize("shop", ["certinext-v2", "ssl-store"], indirect=True)
 def test_a_balance_that_will_not_do_for_the_next_order_is_told_ahead(shop, evercert):
     shop.ca.settings(balance=25.0)
     site = shop.start("rich.test", low_balance="30")
@@ -284,7 +295,8 @@ def test_a_balance_that_will_not_do_for_the_next_order_is_told_ahead(shop, everc
     event = site.audit.wait("balance_low")
     assert event["issuer"] == "bought" and event["balance"] == "25.00" and "fill up" in event["sentence"]
     account = wait_for(lambda: next((a for a in evercert.status()["accounts"] if a["low"]), None), "the status to tell")
-    assert account["issuer"] == "bought" and account["balance"] == "25.00" and account["currency"] == "USD"
+    assert account["issuer"] == "bought" and account["balance"] == "25.00"
+    assert account["currency"] == ("USD" if shop.name == "certinext-v2" else "")
     # Told once, not with each look.
     assert evercert.run("sync").returncode == DONE
     assert site.audit.count("balance_low") == 1
@@ -306,3 +318,19 @@ def test_refusals_about_money_quotas_and_limits_are_told_apart(shop, evercert, s
     # Not hammered: the next try is an hour away at least.
     orders = shop.ca.counts().get("GenerateOrderSSL")
     assert orders == 1 and json.dumps(evercert.certificate("poor.test")["next"]) != "null"
+
+
+def test_an_account_that_only_a_server_had_that_has_gone_is_forgotten(nginx, shop, evercert):
+    shop.start("stays.test")
+    gone = nginx("  server { listen 127.0.0.1:%d ssl; server_name goes.test; evercert on; return 200; }\n" % ports.OTHER_TLS, pebble=None,
+                 global_extra=shop.buyer.issuer("other", order="off"), port=ports.OTHER_TLS, status_port=ports.STATUS + 20).start()
+    wait_for(lambda: evercert.certificate("goes.test"), "the second server to follow")
+    assert evercert.run("sync").returncode == DONE
+
+    def accounts():
+        return sorted(account["issuer"] for account in evercert.status()["accounts"])
+    wait_for(lambda: accounts() == ["bought", "other"], "both accounts", seen=accounts)
+    gone.stop()
+    # A follower that is gone may come back within ten seconds.
+    wait_for(lambda: accounts() == ["bought"], "the account to be forgotten", 40, seen=accounts)
+    assert evercert.run("test", "issuer", "other").returncode == FAILED
