@@ -138,7 +138,9 @@ void Follower::answer_changed(const std::string& key) {
     tokens_.erase(key);
     return;
   }
-  if (!board_answers_.put(**answer) || !tokens_.emplace(key, (*answer)->token).second) return;
+  if (!board_answers_.put(**answer)) return;
+  static_cast<void>(leader_->send({{"shown", (*answer)->token}}).has_value());
+  if (!tokens_.emplace(key, (*answer)->token).second) return;
   hit_watch_.watch(key, {{(*answer)->kind, {}, (*answer)->token, "", ""}});
 }
 

@@ -30,6 +30,7 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       paces_(ground.store, ground.keys.agent),
       keys_(make_file_keys()),
       stored_answers_(ground.store, ground.keys.agent),
+      shared_answers_(stored_answers_, stop_.get_token()),
       board_answers_(ground.board),
       hit_watch_(ground.board, ground.report),
       seats_(ground.make_issuer ? ground.make_issuer
@@ -221,7 +222,7 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
 }
 
 std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {
-  const auto http = std::make_shared<Http01>(std::vector<AnswerPlace*>{&stored_answers_, &board_answers_}, ground_.clock);
+  const auto http = std::make_shared<Http01>(std::vector<AnswerPlace*>{&shared_answers_, &board_answers_}, ground_.clock);
   const auto dns = std::make_shared<DnsRecords>(spec.dns, ground_.clock, stop_.get_token());
   return std::make_unique<AnySolver>(std::map<ChallengeKind, std::shared_ptr<ChallengeSolver>>{
       {ChallengeKind::http_01, http},

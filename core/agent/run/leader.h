@@ -20,6 +20,7 @@
 #include "agent/run/plan_union.h"
 #include "agent/run/publication.h"
 #include "agent/run/sealed_accounts.h"
+#include "agent/run/shared_answers.h"
 #include "agent/run/stored_offers.h"
 
 namespace evercert {
@@ -58,6 +59,7 @@ class Leader {
   [[nodiscard]] std::set<std::string> under_way(const std::string& issuer) const;
   [[nodiscard]] const PlanUnion& plans() const { return plans_; }
   [[nodiscard]] Publication& publication() { return publication_; }
+  [[nodiscard]] SharedAnswers& shared_answers() { return shared_answers_; }
   [[nodiscard]] Workers& workers() { return workers_; }
   std::optional<IssuerSeat> seat_of(const PlanUnion::Item& item, const std::string& issuer);
   // What every renewal of a certificate is to know after a change.
@@ -84,6 +86,7 @@ class Leader {
   PaceRecords paces_;
   std::unique_ptr<KeyProvider> keys_;
   StoredAnswers stored_answers_;
+  SharedAnswers shared_answers_;
   BoardAnswers board_answers_;
   HitWatch hit_watch_;
   Seats seats_;

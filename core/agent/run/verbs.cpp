@@ -1,5 +1,7 @@
 #include "agent/run/verbs.h"
 
+#include <algorithm>
+
 #include "agent/issuer/revocation_reasons.h"
 #include "agent/observe/event_json.h"
 #include "agent/run/verb_words.h"
@@ -71,13 +73,14 @@ void Verbs::gone(ControlServer::Client client) {
   if (follower == followers_.end()) return;
   const std::string instance = follower->second;
   followers_.erase(follower);
+  if (!follows(instance)) leader_.shared_answers().left(instance);
   ground_.loop.after(follower_grace, [this, instance, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired()) return;
-    for (const auto& [other, its_instance] : followers_) {
-      if (its_instance == instance) return;
-    }
-    leader_.forget(instance);
+    if (!alive.expired() && !follows(instance)) leader_.forget(instance);
   });
+}
+
+bool Verbs::follows(const std::string& instance) const {
+  return std::any_of(followers_.begin(), followers_.end(), [&](const auto& follower) { return follower.second == instance; });
 }
 
 const PlanUnion::Item* Verbs::item_of(ControlServer::Client client, const Json& request) {
@@ -296,12 +299,18 @@ void Verbs::attach(ControlServer::Client client, const Json& request) {
     return hand_over_(client);
   }
   followers_[client] = attachment->instance;
+  // An older agent of our own server waits for its end; our plan is the newer one, and our board is its board.
+  if (attachment->instance != ground_.instance) {
+    leader_.shared_answers().joined(attachment->instance);
+    leader_.follow(std::move(attachment->source));
+  }
   server_.send(client, Json{{"you", "follow"}});
-  // An older agent of our own server waits for its end; our plan is the newer one.
-  if (attachment->instance != ground_.instance) leader_.follow(std::move(attachment->source));
 }
 
 void Verbs::told_by_follower(const std::string& instance, const Json& message) {
+  if (const std::string shown = text_of(message, "shown"); !shown.empty()) {
+    return leader_.shared_answers().shown(instance, shown);
+  }
   const std::string token = text_of(message, "asked");
   if (token.empty()) return proved(message);
   // An older agent of our own server reads the page that is ours, too, and may have heard the bell in our place.

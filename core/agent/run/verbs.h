@@ -42,6 +42,7 @@ class Verbs {
   void test(ControlServer::Client client, const nlohmann::json& request);
   void adopt(ControlServer::Client client, const nlohmann::json& request);
   void attach(ControlServer::Client client, const nlohmann::json& request);
+  [[nodiscard]] bool follows(const std::string& instance) const;
   void told_by_follower(const std::string& instance, const nlohmann::json& message);
   void proved(const nlohmann::json& message);
   // Runs on a worker; the answer goes out on the main thread.
