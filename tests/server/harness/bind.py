@@ -32,6 +32,10 @@ class Bind:
         for path in keys:
             with open(path) as file:
                 lines.append(file.read())
+        # An empty root: nothing that records point to is looked for outside of this machine.
+        with open(os.path.join(self.folder, "root.zone"), "w") as file:
+            file.write("$TTL 60\n@ SOA localhost. hostmaster.localhost. 1 60 60 600 1\n@ NS localhost.\nlocalhost A 127.0.0.1\n")
+        lines.append('zone "." { type primary; file "root.zone"; };')
         for name, zone in zones.items():
             if primary:
                 lines.append('zone "%s" { type secondary; primaries { %s port %d; }; file "%s.zone"; };'
