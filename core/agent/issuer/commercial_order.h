@@ -18,6 +18,7 @@ struct CommercialDetail {
   std::vector<std::string> names;  // as ordered
   std::size_t way = 0;             // which of the issuer's ways of proving is tried
   bool presented = false;          // its challenges were handed out
+  std::int64_t presented_at = 0;
   unsigned checks = 0;             // asked for with this way
   std::int64_t placed_at = 0;      // seconds since 1970
   std::int64_t checked_at = 0;
