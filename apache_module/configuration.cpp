@@ -4,7 +4,6 @@
 #include <unixd.h>
 
 namespace evercert {
-
 namespace {
 
 ApacheCycle* current_cycle = nullptr;
@@ -24,6 +23,15 @@ unsigned tls_port(const Section& global) {
     if (setting.option->name == "tls_port")
       return static_cast<unsigned>(std::strtoul(setting.words.front().c_str(), nullptr, 10));
   return 443;
+}
+
+// A server that says nothing itself has the main one's part of the configuration, by the same pointer.
+HostWish wish_of(const server_rec* server, const server_rec* main, const VirtualHost* upper) {
+  const auto* const own = static_cast<const VirtualHost*>(ap_get_module_config(server->module_config, &evercert_module));
+  HostWish wish;
+  if (own != nullptr && (own != upper || server == main)) wish = own->wish;
+  if (upper != nullptr && server != main) wish.inherit(upper->wish);
+  return wish;
 }
 
 }  // namespace
@@ -72,12 +80,8 @@ std::vector<Complaint> ApacheCycle::add_hosts(server_rec* main, apr_pool_t* pool
   bool any = !configuration_.unused();
   std::vector<Place> bare;
   for (FoundServer& found : find_servers(main, tls_port(configuration_.settings().global))) {
-    const auto* const own =
-        static_cast<const VirtualHost*>(ap_get_module_config(found.server->module_config, &evercert_module));
     auto* const conf = pool_new<VirtualHost>(pool);
-    if (own != nullptr && (own != upper || found.server == main)) conf->wish = own->wish;
-    if (upper != nullptr && found.server != main) conf->wish.inherit(upper->wish);
-    const HostWish& wish = conf->wish;
+    const HostWish& wish = conf->wish = wish_of(found.server, main, upper);
     ap_set_module_config(found.server->module_config, &evercert_module, conf);
     // `Evercert on` for all hosts means those that speak TLS.
     if (!wish.active() || (!found.tls && (wish.inherited || found.server == main) && wish.certificates.empty())) {

@@ -11,7 +11,6 @@ APR_DECLARE_EXTERNAL_HOOK(ssl, SSL, int, init_server, (server_rec * server, apr_
 }
 
 namespace evercert {
-
 namespace {
 
 constexpr std::string_view challenge_protocol = "acme-tls/1";  // RFC 8737 section 6.2

@@ -10,7 +10,6 @@
 #include "configuration.h"
 
 namespace evercert {
-
 namespace {
 
 bool is_line(const ap_directive_t& line, const char* name) {
@@ -24,10 +23,6 @@ std::vector<std::string> words_of(const ap_directive_t& line, apr_pool_t* pool) 
   if (!words.empty() && line.directive[0] == '<' && words.back().ends_with('>')) words.back().pop_back();
   if (!words.empty() && words.back().empty()) words.pop_back();
   return words;
-}
-
-std::string place_of(const ap_directive_t& line) {
-  return Place{line.filename, static_cast<unsigned>(line.line_num)}.text();
 }
 
 // What one level, the main server or a virtual host, says to others than us.
@@ -78,8 +73,9 @@ class Reading {
   }
 
   void add_md(const ap_directive_t& names, const ap_directive_t& line) {
+    const std::string place = Place{line.filename, static_cast<unsigned>(line.line_num)}.text();
     for (const std::string& word : words_of(names, pool_))
-      if (word != "auto" && word != "manual") tree_.md_names.emplace(word, place_of(line));
+      if (word != "auto" && word != "manual") tree_.md_names.emplace(word, place);
   }
 
   std::string first_word(const ap_directive_t& line) {
@@ -123,6 +119,20 @@ std::vector<std::string> names_of(const server_rec& server, bool is_named) {
   return names;
 }
 
+// Adds the ports at which the server speaks TLS to `tls_ports`.
+void find_listeners(FoundServer& found, bool proxy_protocol, unsigned tls_port, std::set<unsigned>& tls_ports) {
+  for (const ap_listen_rec* listener = ap_listeners; listener != nullptr; listener = listener->next) {
+    const unsigned port = listener->bind_addr->port;
+    for (const std::string& address : addresses_of(*found.server, *listener)) {
+      found.expects_tls = found.expects_tls || text(listener->protocol) == "https" || port == tls_port;
+      if (!found.tls) continue;
+      tls_ports.insert(port);
+      found.facts.listeners.push_back({address});
+      if (proxy_protocol) found.facts.listeners.back().emplace_back("proxy_protocol");
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<FoundServer> find_servers(server_rec* main, unsigned tls_port) {
@@ -132,9 +142,7 @@ std::vector<FoundServer> find_servers(server_rec* main, unsigned tls_port) {
   for (server_rec* server = main; server != nullptr; server = server->next) {
     Said said = tree.main;
     if (server != main) {
-      const auto own = tree.hosts.find({std::string(text(server->defn_name)), static_cast<int>(server->defn_line_number)});
-      const Said none;
-      const Said& written = own == tree.hosts.end() ? none : own->second;
+      const Said& written = tree.hosts[{std::string(text(server->defn_name)), static_cast<int>(server->defn_line_number)}];
       if (!written.engine.empty()) said.engine = written.engine;
       said.certificate = said.certificate || written.certificate;
       said.proxy_protocol = said.proxy_protocol || written.proxy_protocol;
@@ -147,16 +155,7 @@ std::vector<FoundServer> find_servers(server_rec* main, unsigned tls_port) {
     found.tls = said.engine == "on" || said.engine == "optional";
     found.tls_written = !said.engine.empty();
     found.has_certificate = said.certificate;
-    for (const ap_listen_rec* listener = ap_listeners; listener != nullptr; listener = listener->next) {
-      const unsigned port = listener->bind_addr->port;
-      for (const std::string& address : addresses_of(*server, *listener)) {
-        found.expects_tls = found.expects_tls || text(listener->protocol) == "https" || port == tls_port;
-        if (!found.tls) continue;
-        tls_ports.insert(port);
-        found.facts.listeners.push_back({address});
-        if (said.proxy_protocol) found.facts.listeners.back().emplace_back("proxy_protocol");
-      }
-    }
+    find_listeners(found, said.proxy_protocol, tls_port, tls_ports);
     for (const std::string& name : found.facts.names)
       if (const auto md = tree.md_names.find(name); md != tree.md_names.end()) found.managed_by_md = md->second;
     all.push_back(std::move(found));

@@ -9,7 +9,6 @@
 #include "http_module.h"
 
 namespace evercert {
-
 namespace {
 
 // The path below <Location>, which the core keeps with the directory's conf.

@@ -201,17 +201,26 @@ void Bridge::begin() {
 std::optional<LinkMessage> Bridge::receive() {
   if (!link_) return std::nullopt;
   link_->tend();
-  return link_->receive();
+  auto message = link_->receive();
+  if (message) received_ = std::chrono::steady_clock::now();
+  return message;
 }
 
-void Bridge::swapped(const std::string& certificate, std::uint64_t generation) {
-  if (!link_) return;
+double Bridge::since_received() const {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - received_).count();
+}
+
+double Bridge::swapped(const std::string& certificate, std::uint64_t generation) {
+  if (!link_) return 0;
   if (const auto slot = board_->find(certificate)) report_->loaded(*slot, generation);
   link_->swapped(certificate, generation);
+  return since_received();
 }
 
-void Bridge::refused(const std::string& certificate, std::uint64_t generation, std::string_view why) {
-  if (link_) link_->refused(certificate, generation, why);
+double Bridge::refused(const std::string& certificate, std::uint64_t generation, std::string_view why) {
+  if (!link_) return 0;
+  link_->refused(certificate, generation, why);
+  return since_received();
 }
 
 bool Bridge::ask_renewal(const std::string& certificate) {

@@ -3,6 +3,7 @@
 // Rule: nothing waits but start(), for milliseconds; after start() this process holds neither seal keys nor a writable board.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -49,8 +50,9 @@ class Bridge {
   void begin();
 
   std::optional<LinkMessage> receive();
-  void swapped(const std::string& certificate, std::uint64_t generation);
-  void refused(const std::string& certificate, std::uint64_t generation, std::string_view why);
+  // What became of the certificate that receive() gave last. Since then: milliseconds.
+  double swapped(const std::string& certificate, std::uint64_t generation);
+  double refused(const std::string& certificate, std::uint64_t generation, std::string_view why);
   bool ask_renewal(const std::string& certificate);
   std::optional<std::string> answer(std::string_view host, std::string_view path);
   // `rest`: the path below the status location. nullopt: no such page.
@@ -60,6 +62,7 @@ class Bridge {
   QueueLogger& log() { return log_; }
 
  private:
+  [[nodiscard]] double since_received() const;
   Result<Done> check_settings(const std::string& configuration, const std::string& server);
   Result<Done> share(const SealKeys& keys);
 
@@ -76,6 +79,7 @@ class Bridge {
   std::optional<ReportPage> report_;
   std::optional<StateReader> state_;
   std::optional<AgentLink> link_;
+  std::chrono::steady_clock::time_point received_;
 };
 
 }  // namespace evercert

@@ -6,6 +6,7 @@ extern "C" {
 #include <lua.h>
 }
 
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -178,18 +179,16 @@ int receive(lua_State* lua) {
   });
 }
 
-// What became of a certificate: name, generation, and why not if it was refused.
+// What became of a certificate: name, generation, and why not if it was refused. The milliseconds since it was received.
 int report(lua_State* lua) {
   const std::string_view name = argument(lua, 1);
   const lua_Integer generation = luaL_checkinteger(lua, 2);
   const bool refused = lua_type(lua, 3) == LUA_TSTRING;
   const std::string_view why = refused ? argument(lua, 3) : std::string_view();
   return answer_with(lua, [&](Bridge& bridge) -> Values {
-    if (refused)
-      bridge.refused(std::string(name), static_cast<std::uint64_t>(generation), why);
-    else
-      bridge.swapped(std::string(name), static_cast<std::uint64_t>(generation));
-    return {};
+    const auto number = static_cast<std::uint64_t>(generation);
+    const double took = refused ? bridge.refused(std::string(name), number, why) : bridge.swapped(std::string(name), number);
+    return values_of(value(static_cast<lua_Integer>(std::ceil(took))));
   });
 }
 

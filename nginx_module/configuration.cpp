@@ -120,7 +120,7 @@ ngx_int_t NginxCycle::add_path() {
   path->name = pool_text(nginx_->pool, configuration_.state_path() + "/state");
   path->data = this;
   path->manager = [](void* cycle) {
-    constexpr ngx_msec_t hour = 3600 * 1000;  // the agent's own descriptor and timer wake this process, not the interval
+    constexpr ngx_msec_t hour = 3'600'000;  // the agent's own descriptor and timer wake this process, not the interval
     return guarded(hour, [&] {
       static_cast<NginxCycle*>(cycle)->begin_agent();
       return hour;

@@ -14,6 +14,7 @@ namespace {
 
 std::vector<std::string> reason_names() {
   std::vector<std::string> names;
+  names.reserve(std::size(revocation_reasons));
   for (const auto& reason : revocation_reasons) names.emplace_back(reason.name);
   return names;
 }

@@ -251,6 +251,7 @@ int import_certificates(const Request& request, Surroundings& surroundings) {
     return prepared.error().kind == ErrorKind::connection ? exit_unreachable : exit_failed;
   }
   std::vector<Verdict> verdicts;
+  verdicts.reserve(wanted.size());
   for (const Found& found : wanted) {
     verdicts.push_back(adopter.adopt(found, request.name.empty() ? found.name : request.name));
   }

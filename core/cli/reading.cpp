@@ -137,6 +137,7 @@ void print_table(const std::vector<const Json*>& certificates, Surroundings& sur
   const std::vector<std::string> titles{"NAME", "STATE", "UNTIL", "SERVED", "NEXT"};
   std::vector<std::vector<std::string>> rows;
   std::vector<std::size_t> widths;
+  widths.reserve(titles.size());
   for (const std::string& title : titles) {
     widths.push_back(title.size());
   }

@@ -33,7 +33,7 @@ std::string printable(std::string_view text) {
 
 std::string seconds_text(double seconds) {
   char text[32];
-  std::snprintf(text, sizeof text, seconds < 10.0 ? "%.1f s" : "%.0f s", seconds);
+  static_cast<void>(std::snprintf(text, sizeof text, seconds < 10.0 ? "%.1f s" : "%.0f s", seconds));
   return text;
 }
 

@@ -88,6 +88,7 @@ Result<IssuerOrder> FakeIssuer::refresh(const IssuerOrder& order) {
   const auto found = held_.find(order.reference);
   if (found == held_.end()) return Error{ErrorKind::issuer_refused, "no such order"};
   IssuerOrder order_now = found->second.order;
+  if (validating && order_now.status == IssuerOrderStatus::ready) order_now.status = IssuerOrderStatus::pending;
   if (people_wanted && order_now.status == IssuerOrderStatus::ready) {
     order_now.status = IssuerOrderStatus::waiting_for_people;
     order_now.problem = Error{ErrorKind::action_required, "somebody must approve the order"};

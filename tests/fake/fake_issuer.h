@@ -2,6 +2,7 @@
 // everything behind it can verify them.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -39,8 +40,9 @@ class FakeIssuer : public Issuer {
   std::chrono::hours lifetime{24 * 90};
   Error* always = nullptr;  // every action fails with it
   bool validation_fails = false;
-  std::string subscription;    // what every certificate brings
-  bool people_wanted = false;  // a validated order waits for somebody
+  std::atomic<bool> validating = false;  // while it is set, no validation comes to its end
+  std::string subscription;              // what every certificate brings
+  bool people_wanted = false;            // a validated order waits for somebody
 
  private:
   struct Held {

@@ -14,6 +14,7 @@ from harness import install as installation, ports, processes  # noqa: E402
 from harness.apache import Apache  # noqa: E402
 from harness.authority import Authority  # noqa: E402
 from harness.buyers import BUYERS, NAME  # noqa: E402
+from harness.disk import SmallDisk  # noqa: E402
 from harness.dns import Dns  # noqa: E402
 from harness.evercert import Evercert  # noqa: E402
 from harness.haproxy import Haproxy  # noqa: E402
@@ -79,6 +80,8 @@ def pebble(shared_pebble):
     """The ACME server without faults; running, whatever the test before did to it."""
     if shared_pebble.process.poll() is not None:
         shared_pebble.start()
+    elif shared_pebble.is_stuck():
+        shared_pebble.restart()
     return shared_pebble
 
 
@@ -131,6 +134,16 @@ def servers(kind, folder, install, pebble):
     yield make
     for server in made:
         server.close()
+
+
+@pytest.fixture
+def disk(folder):
+    """To be named before the server, which then ends before its disk goes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    one = SmallDisk(folder)
+    yield one
+    one.close()
 
 
 @pytest.fixture

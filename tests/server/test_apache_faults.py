@@ -3,82 +3,62 @@ valgrind."""
 import os
 import random
 import signal
-import subprocess
 import threading
 
 import pytest
 
 from harness import ports, processes, tls, valgrind
 from harness.apache import MPMS, host
-from harness.disk import fill, small_disk
+from harness.damage import DAMAGES, bundles, change
 from harness.evercert import Evercert, end
 from harness.load import Load
 from harness.waiting import wait_for, wait_port
 from test_apache_crashes import strike
-from test_storage_faults import DAMAGES, bundles, change
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 
-@needs_root
-def test_a_full_disk_stops_neither_traffic_nor_graceful_restarts_and_heals(apache, folder, install):
-    with small_disk(folder) as disk:
-        state = os.path.join(disk, "evercert")
-        site = apache(host("full.test"), state=state).start()
-        evercert = Evercert(install, state)
-        try:
-            site.audit.wait("served", "full.test", seen=site.log)
-            serial = tls.leaf_at(ports.TLS, "full.test").serial
-            filler = fill(disk)
-            done = evercert.run("renew", "full.test", "--force", timeout=90)
-            assert done.returncode != 0 and ("full" in done.stderr.lower() or "space" in done.stderr.lower()), done
-            site.reload()
-            assert tls.leaf_at(ports.TLS, "full.test").serial == serial and tls.get(ports.TLS, "full.test")[0] == 200
-            os.unlink(filler)
-            wait_for(lambda: evercert.run("renew", "full.test", "--force").returncode == 0, "a renewal with room", 40, 0.2, site.audit.sentences)
-            assert tls.leaf_at(ports.TLS, "full.test").serial != serial
-        finally:
-            site.close()
+def test_a_full_disk_stops_neither_traffic_nor_graceful_restarts_and_heals(disk, apache, install):
+    site = apache(host("full.test"), state=disk.state).start()
+    evercert = Evercert(install, disk.state)
+    site.audit.wait("served", "full.test", seen=site.log)
+    serial = tls.leaf_at(ports.TLS, "full.test").serial
+    disk.fill()
+    done = evercert.run("renew", "full.test", "--force", timeout=90)
+    assert done.returncode != 0 and ("full" in done.stderr.lower() or "space" in done.stderr.lower()), done
+    site.reload()
+    assert tls.leaf_at(ports.TLS, "full.test").serial == serial and tls.get(ports.TLS, "full.test")[0] == 200
+    disk.make_room()
+    wait_for(lambda: evercert.run("renew", "full.test", "--force").returncode == 0, "a renewal with room", 40, 0.2, site.audit.sentences)
+    assert tls.leaf_at(ports.TLS, "full.test").serial != serial
 
 
-@needs_root
-def test_a_disk_that_is_full_from_the_start_is_named_and_the_next_start_serves(apache, folder, pebble):
-    with small_disk(folder) as disk:
-        site = apache(host("nospace.test"), state=os.path.join(disk, "evercert"))
-        filler, mark = fill(disk), pebble.mark()
-        assert site.test()[0] == 0
-        try:
-            site.start(wait=False)
-            # Without a seal key nothing can be kept: the first start of all is refused, none after it.
-            assert site.process.wait(20) != 0 and "no space" in site.log().lower() and pebble.issued(mark) == 0
-            site.process.stderr.close()
-            os.unlink(filler)
-            site.start()
-            site.audit.wait("served", "nospace.test", timeout=60, pause=0.02, seen=site.log)
-            assert pebble.issued(mark) == 1
-        finally:
-            site.close()
+def test_a_disk_that_is_full_from_the_start_is_named_and_the_next_start_serves(disk, apache, pebble):
+    site = apache(host("nospace.test"), state=disk.state)
+    disk.fill()
+    mark = pebble.mark()
+    assert site.test()[0] == 0
+    site.start(wait=False)
+    # Without a seal key nothing can be kept: the first start of all is refused, none after it.
+    assert site.process.wait(20) != 0 and "no space" in site.log().lower() and pebble.issued(mark) == 0
+    site.process.stderr.close()
+    disk.make_room()
+    site.start()
+    site.audit.wait("served", "nospace.test", timeout=60, pause=0.02, seen=site.log)
+    assert pebble.issued(mark) == 1
 
 
-@needs_root
-def test_a_read_only_state_serves_on_and_says_so(apache, folder, install):
-    with small_disk(folder) as disk:
-        state = os.path.join(disk, "evercert")
-        site = apache(host("readonly.test"), state=state).start()
-        try:
-            site.audit.wait("served", "readonly.test", seen=site.log)
-            serial = tls.leaf_at(ports.TLS, "readonly.test").serial
-            site.stop()
-            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-            site.start()
-            site.wait_log(r"(?i)read-only")
-            site.reload()
-            assert tls.leaf_at(ports.TLS, "readonly.test").serial == serial
-            subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-            wait_for(lambda: Evercert(install, state).run("renew", "readonly.test", "--force").returncode == 0, "a renewal once writable", 60, 0.2,
-                     site.log)
-        finally:
-            site.close()
+def test_a_read_only_state_serves_on_and_says_so(disk, apache, install):
+    site = apache(host("readonly.test"), state=disk.state).start()
+    site.audit.wait("served", "readonly.test", seen=site.log)
+    serial = tls.leaf_at(ports.TLS, "readonly.test").serial
+    site.stop()
+    disk.remount("ro")
+    site.start()
+    site.wait_log(r"(?i)read-only")
+    site.reload()
+    assert tls.leaf_at(ports.TLS, "readonly.test").serial == serial
+    disk.remount("rw")
+    wait_for(lambda: Evercert(install, disk.state).run("renew", "readonly.test", "--force").returncode == 0, "a renewal once writable", 60, 0.2,
+             site.log)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -124,7 +124,7 @@ def test_a_reload_that_fails_leaves_the_agent_as_it_is(haproxy, evercert):
     site.write(frontends="")
     os.kill(site.master, signal.SIGUSR2)
     site.wait_agent(other_than=before)
-    evercert.renew("failed.test")
+    wait_for(lambda: evercert.run("renew", "failed.test", "--force").returncode == 0, "the new agent to renew", 15, 0.1)
 
 
 def test_a_reload_with_a_broken_evercert_json_serves_and_renews_on(haproxy, evercert):
@@ -218,6 +218,24 @@ def test_a_killed_agent_is_replaced_without_haproxy_noticing(haproxy, evercert):
     site.wait_agent(other_than=agent)
     wait_for(lambda: evercert.run("renew", "again.test", "--force").returncode == 0, "the new agent to renew", 15, 0.1)
     assert site.worker_pids() == workers
+
+
+def test_keeper_and_agent_let_handshakes_go_first(haproxy):
+    """A program that only root may read cannot change the weight of its session any more: it was done before."""
+    site = haproxy([certificate("polite.test")]).start()
+    site.audit.wait("served", "polite.test", seen=site.log)
+    (keeper,) = site.keepers()
+    first = site.agent()
+    processes.kill(first)
+    site.wait_agent(other_than=first)
+    for pid in (keeper, site.agent()):
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 10 and os.sched_getscheduler(pid) == os.SCHED_BATCH
+        assert os.getsid(pid) == keeper
+        if os.path.exists("/proc/%d/autogroup" % pid):
+            with open("/proc/%d/autogroup" % pid) as file:
+                assert file.read().split()[-2:] == ["nice", "10"]
+    for pid in site.worker_pids():
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 0 and os.getsid(pid) != keeper
 
 
 def test_a_restart_with_the_ca_down_serves_what_there_is(haproxy, pebble):

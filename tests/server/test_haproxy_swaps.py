@@ -48,7 +48,7 @@ def test_a_thousand_certificates_are_swapped_under_load_without_one_failed_hands
         load = Load(ports.TLS, names[500], threads=1, held=2)
         load.wait_more(20)
     try:
-        wait_for(lambda: served_count(evercert) == len(names), "all to be served", 120, 0.5,
+        wait_for(lambda: served_count(evercert) == len(names), "all to be served", 300, 0.5,
                  lambda: [c for c in evercert.status()["certificates"] if not c.get("served")][:3])
         load.wait_more(20)
         alive = load.held_alive()
@@ -111,6 +111,22 @@ def test_what_is_wrong_is_refused_before_haproxy_sees_it(haproxy, evercert, auth
     assert tls.leaf_at(ports.TLS, "good.test").serial == serial
     assert evercert.wait_state("good.test", "served")["generation"] == 1
     assert not site.complaints()
+
+
+@pytest.mark.parametrize("wanted", [["ecdsa:256"], ["ecdsa:256", "rsa:2048"]], ids=" ".join)
+def test_what_was_taken_over_is_served_until_the_wanted_kind_of_key_is_there(haproxy, evercert, pebble, authority, folder, wanted):
+    place = lineages.write(folder, authority, ["moved.test"], kind="rsa")
+    pebble.kill()
+    site = haproxy([certificate("moved.test", key=wanted)])
+    done = evercert.run("import", "certbot", place, "--user", "haproxy")
+    assert done.returncode == DONE, done.stderr
+    site.start()
+    ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+    for _ in range(3):
+        leaf = tls.leaf_at(ports.TLS, "moved.test", version=tls.TLS12, ciphers=ciphers)
+        assert leaf.kind == "rsa" and "evercert tests" in leaf.issuer
+    pebble.start()
+    tls.wait_leaf(ports.TLS, "moved.test", lambda leaf: leaf.kind == "ec" and "Pebble" in leaf.issuer, 40, seen=site.log)
 
 
 def test_a_rollback_serves_the_previous_generation_again(haproxy, evercert):

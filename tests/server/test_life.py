@@ -40,6 +40,17 @@ def test_a_reload_with_one_more_name_keeps_the_old_certificates_and_orders_only_
     assert tls.leaf_at(ports.TLS, "old.test").serial == serial and pebble.orders(mark) == 1
 
 
+def test_a_restart_does_not_tell_the_log_again_when_each_certificate_is_due(nginx):
+    site = nginx(host("due.test")).start()
+    site.audit.wait("served", "due.test")
+    site.audit.wait("renewal_scheduled", "due.test")
+    wait_for(lambda: "renewal is due at" in site.log(), "the log to tell it once", seen=site.log)
+    site.stop()
+    site.start()
+    site.audit.wait("renewal_scheduled", "due.test", more_than=1, seen=site.log)
+    assert site.log().count("renewal is due at") == 1, site.log()
+
+
 def test_a_name_that_leaves_the_configuration_leaves_the_agent_and_its_files_stay(nginx, evercert):
     site = nginx(host("stay.test") + host("leave.test")).start()
     for name in ("stay.test", "leave.test"):
@@ -70,8 +81,13 @@ def test_a_binary_upgrade_keeps_serving_and_hands_the_lead_over(nginx, evercert)
     serial = tls.leaf_at(ports.TLS, "upgrade.test").serial
     old = site.master
     os.kill(old, signal.SIGUSR2)
-    wait_for(lambda: os.path.exists(site.pid_file + ".oldbin") and os.path.exists(site.pid_file), "the second master", seen=site.log)
-    new = int(open(site.pid_file).read())
+
+    def second_master():
+        if not os.path.exists(site.pid_file + ".oldbin") or not os.path.exists(site.pid_file):
+            return None
+        with open(site.pid_file) as file:
+            return int(file.read() or 0)  # it is there before its number is
+    new = wait_for(second_master, "the second master", seen=site.log)
     assert new != old
     wait_for(lambda: len(site.agents()) >= 2, "both masters' agents", seen=site.tree)
     assert {tls.leaf_at(ports.TLS, "upgrade.test").serial for _ in range(12)} == {serial}
@@ -111,6 +127,18 @@ def test_two_servers_on_one_state_are_led_by_one_agent_and_both_serve(nginx, eve
     first.stop()
     wait_for(lambda: evercert.run("renew", "second-host.test", "--force").returncode in (0, 1), "somebody to lead", 20, 0.1)
     assert tls.leaf_at(ports.OTHER_TLS, "second-host.test").names == ["second-host.test"]
+
+
+def test_a_leader_knows_at_once_that_the_ca_asked_another_server(nginx):
+    first = nginx(host("leader-host.test"), status_port=ports.STATUS + 20).start()
+    first.audit.wait("served", "leader-host.test")
+    # The port at which the CA knocks becomes the second server's; the first one's agent leads.
+    first.write(http=other_host("leader-host.test"))
+    first.port = ports.OTHER_TLS
+    first.reload()
+    second = nginx(host("asked-host.test")).start()
+    second.audit.wait("challenge_seen", "asked-host.test", timeout=30)
+    second.audit.wait("served", "asked-host.test", timeout=30)
 
 
 def test_two_servers_that_want_the_same_certificate_share_it(nginx, pebble):

@@ -1,111 +1,66 @@
 """Disks that fill, turn read-only or flip bits; files from elsewhere and from later."""
-import glob
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from harness import ports, tls
-from harness.disk import fill, small_disk
+from harness.damage import DAMAGES, bundles, change
 from harness.evercert import Evercert
 from harness.nginx import host
 from harness.waiting import wait_for
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+def test_a_full_disk_keeps_the_old_certificate_served_and_heals_when_there_is_room(disk, nginx, install):
+    site = nginx(host("full.test"), state=disk.state).start()
+    evercert = Evercert(install, disk.state)
+    site.audit.wait("served", "full.test")
+    serial = tls.leaf_at(ports.TLS, "full.test").serial
+    disk.fill()
+    done = evercert.run("renew", "full.test", "--force", timeout=90)
+    assert done.returncode != 0 and ("full" in done.stderr.lower() or "space" in done.stderr.lower()), done
+    assert tls.leaf_at(ports.TLS, "full.test").serial == serial
+    site.reload()
+    assert tls.leaf_at(ports.TLS, "full.test").serial == serial
+    disk.make_room()
+    wait_for(lambda: evercert.run("renew", "full.test", "--force").returncode == 0, "a renewal with room", 40, 0.2,
+             seen=site.audit.sentences)
+    assert tls.leaf_at(ports.TLS, "full.test").serial != serial
 
 
-def bundles(state, name):
-    return sorted(glob.glob(os.path.join(state, "state", "certificates", name, "*.bundle")),
-                  key=lambda path: int(os.path.basename(path).split(".")[0]))
+def test_a_disk_that_is_full_from_the_start_buys_nothing_and_heals(disk, nginx, pebble):
+    site = nginx(host("nospace.test"), state=disk.state)
+    assert site.test()[0] == 0
+    disk.fill()
+    mark = pebble.mark()
+    assert site.test()[0] == 0
+    site.start(wait=False)
+    wait_for(lambda: site.process.poll() is not None or ("space" in site.log().lower() and "[emerg]" not in site.log()),
+             "a word on the full disk")
+    assert pebble.issued(mark) == 0
+    disk.make_room()
+    if site.process.poll() is not None:  # refused to start without a seal key: the operator starts it again
+        site.process.stderr.close()
+        site.start()
+    site.audit.wait("served", "nospace.test", timeout=60, pause=0.02)
+    assert pebble.issued(mark) == 1
 
 
-def change(path, alter):
-    """Replaces the content in place; owner and mode stay."""
-    with open(path, "rb") as file:
-        data = bytearray(file.read())
-    data = alter(data)
-    with open(path, "wb") as file:
-        file.write(data)
-
-
-def flip(data):
-    data[len(data) // 2] ^= 0x40
-    return data
-
-
-DAMAGES = {"truncated": lambda data: data[:len(data) // 2], "bit-flipped": flip, "empty": lambda data: b"",
-           "foreign": lambda data: b"-----BEGIN NONSENSE-----\n" * 20}
-
-
-@needs_root
-def test_a_full_disk_keeps_the_old_certificate_served_and_heals_when_there_is_room(nginx, folder, install):
-    with small_disk(folder) as disk:
-        state = os.path.join(disk, "evercert")
-        site = nginx(host("full.test"), state=state).start()
-        evercert = Evercert(install, state)
-        try:
-            site.audit.wait("served", "full.test")
-            serial = tls.leaf_at(ports.TLS, "full.test").serial
-            filler = fill(disk)
-            done = evercert.run("renew", "full.test", "--force", timeout=90)
-            assert done.returncode != 0 and ("full" in done.stderr.lower() or "space" in done.stderr.lower()), done
-            assert tls.leaf_at(ports.TLS, "full.test").serial == serial
-            site.reload()
-            assert tls.leaf_at(ports.TLS, "full.test").serial == serial
-            os.unlink(filler)
-            wait_for(lambda: evercert.run("renew", "full.test", "--force").returncode == 0, "a renewal with room", 40, 0.2,
-                     seen=site.audit.sentences)
-            assert tls.leaf_at(ports.TLS, "full.test").serial != serial
-        finally:
-            site.close()
-
-
-@needs_root
-def test_a_disk_that_is_full_from_the_start_buys_nothing_and_heals(nginx, folder, pebble):
-    with small_disk(folder) as disk:
-        state = os.path.join(disk, "evercert")
-        site = nginx(host("nospace.test"), state=state)
-        assert site.test()[0] == 0
-        filler = fill(disk)
-        mark = pebble.mark()
-        assert site.test()[0] == 0
-        try:
-            site.start(wait=False)
-            wait_for(lambda: site.process.poll() is not None or ("space" in site.log().lower() and "[emerg]" not in site.log()),
-                     "a word on the full disk")
-            assert pebble.issued(mark) == 0
-            os.unlink(filler)
-            if site.process.poll() is not None:  # refused to start without a seal key: the operator starts it again
-                site.process.stderr.close()
-                site.start()
-            site.audit.wait("served", "nospace.test", timeout=60, pause=0.02)
-            assert pebble.issued(mark) == 1
-        finally:
-            site.close()
-
-
-@needs_root
-def test_a_read_only_state_serves_on_and_says_so(nginx, folder, install):
-    with small_disk(folder) as disk:
-        state = os.path.join(disk, "evercert")
-        site = nginx(host("readonly.test"), state=state).start()
-        evercert = Evercert(install, state)
-        try:
-            site.audit.wait("served", "readonly.test")
-            serial = tls.leaf_at(ports.TLS, "readonly.test").serial
-            site.stop()
-            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-            site.start()
-            assert tls.leaf_at(ports.TLS, "readonly.test").serial == serial
-            site.wait_log(r"(?i)read-only")
-            assert tls.leaf_at(ports.TLS, "readonly.test").serial == serial
-            assert evercert.run("renew", "readonly.test", "--force").returncode != 0
-            subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-            wait_for(lambda: evercert.run("renew", "readonly.test", "--force").returncode == 0, "a renewal once writable", 60, 0.2,
-                     seen=lambda: site.log()[-3000:])
-        finally:
-            site.close()
+def test_a_read_only_state_serves_on_and_says_so(disk, nginx, install):
+    site = nginx(host("readonly.test"), state=disk.state).start()
+    evercert = Evercert(install, disk.state)
+    site.audit.wait("served", "readonly.test")
+    serial = tls.leaf_at(ports.TLS, "readonly.test").serial
+    site.stop()
+    disk.remount("ro")
+    site.start()
+    assert tls.leaf_at(ports.TLS, "readonly.test").serial == serial
+    site.wait_log(r"(?i)read-only")
+    assert tls.leaf_at(ports.TLS, "readonly.test").serial == serial
+    assert evercert.run("renew", "readonly.test", "--force").returncode != 0
+    disk.remount("rw")
+    wait_for(lambda: evercert.run("renew", "readonly.test", "--force").returncode == 0, "a renewal once writable", 60, 0.2,
+             seen=lambda: site.log()[-3000:])
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -144,7 +99,7 @@ def test_damage_under_a_running_server_changes_nothing_that_is_served(nginx, eve
     site = nginx(host("under.test"), workers=1).start()
     site.audit.wait("served", "under.test")
     serial = tls.leaf_at(ports.TLS, "under.test").serial
-    change(bundles(evercert.state, "under.test")[0], flip)
+    change(bundles(evercert.state, "under.test")[0], DAMAGES["bit-flipped"])
     for _ in range(10):
         assert tls.leaf_at(ports.TLS, "under.test").serial == serial
     evercert.renew("under.test")
@@ -190,7 +145,7 @@ def test_bundles_under_an_unknown_seal_key_are_locked_and_nothing_is_replaced(ng
     assert tls.leaf_at(ports.TLS, "locked.test").serial == serial
 
 
-@needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="files of another user need root")
 def test_a_store_that_cannot_be_read_at_start_orders_nothing_and_heals(nginx, evercert, pebble):
     site = nginx(host("unreadable.test")).start()
     site.audit.wait("served", "unreadable.test")

@@ -10,6 +10,7 @@
 #include "agent/run/agent.h"
 #include "fake/fake_issuer.h"
 #include "fake/state_directory.h"
+#include "serving/base/files.h"
 #include "serving/base/json.h"
 
 namespace evercert {
@@ -35,6 +36,8 @@ class Server {
     auto report = ReportPage::map(ReportPage::create().value().get());
     CPPUNIT_ASSERT(board && report);
     board_ = std::make_unique<Board>(std::move(board).value());
+    // What an earlier agent of the server may have left.
+    CPPUNIT_ASSERT(board_->add_answer(ChallengeKind::http_01, "old", "answer", clock_.now() - 1s).has_value());
     report_ = std::make_unique<ReportPage>(std::move(report).value());
     Json certificates = Json::array();
     for (const auto& name : names) certificates.push_back({{"name", name}, {"identifiers", {name}}, {"proof", "off"}});
@@ -82,9 +85,9 @@ class Server {
     close(channel_[1]);
     thread_.join();
   }
-  bool wait_for(const std::string& event, const std::string& certificate = "") {
+  bool wait_for(const std::string& event, const std::string& certificate = "", std::chrono::milliseconds patience = 30s) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, 30s, [&] {
+    return changed_.wait_for(lock, patience, [&] {
       return std::any_of(seen_.begin(), seen_.end(), [&](const Event& one) {
         return one.name == event && (certificate.empty() || one.certificate == certificate);
       });
@@ -102,6 +105,18 @@ class Server {
   bool becomes(Agent::Role role) {
     for (int i = 0; i < 3000; ++i) {
       if (agent_->role() == role) return true;
+      std::this_thread::sleep_for(10ms);
+    }
+    return false;
+  }
+  // The CA asks this server for the answer to the challenge of a name, if it has one by now.
+  void is_asked_for(const std::string& name) {
+    const std::string token = to_base64url({reinterpret_cast<const std::uint8_t*>(name.data()), name.size()});
+    static_cast<void>(answer_challenge(*board_, report_.get(), wake_.get(), ChallengeKind::http_01, token));
+  }
+  bool forgets_expired_answers() {
+    for (int i = 0; i < 3000; ++i) {
+      if (!board_->find_answer(ChallengeKind::http_01, "old")) return true;
       std::this_thread::sleep_for(10ms);
     }
     return false;
@@ -160,6 +175,8 @@ class AgentTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(AgentTest);
   CPPUNIT_TEST(an_agent_alone_leads_and_publishes_and_ends_with_its_server);
   CPPUNIT_TEST(a_second_server_follows_and_gets_what_the_leader_orders_for_it);
+  CPPUNIT_TEST(a_validation_request_at_the_follower_is_known_to_the_leader);
+  CPPUNIT_TEST(a_follower_frees_what_has_expired_on_its_board);
   CPPUNIT_TEST(a_newer_agent_of_the_same_server_takes_over);
   CPPUNIT_TEST(an_older_agent_of_the_same_server_does_not_take_over);
   CPPUNIT_TEST(the_end_of_the_leader_makes_the_follower_lead);
@@ -196,6 +213,26 @@ class AgentTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(one.wait_for("published", "c.test"));
     CPPUNIT_ASSERT(two.serves("a.test") && two.serves("c.test"));
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca_->orders());
+  }
+
+  void a_validation_request_at_the_follower_is_known_to_the_leader() {
+    Server one(state_, "one", {"a.test"}, ca_.get());
+    CPPUNIT_ASSERT(one.wait_for("published", "a.test"));
+    ca_->validating = true;
+    Server two(state_, "two", {"c.test"}, ca_.get());
+    // A request that comes before anybody waits for it counts for nothing: the CA asks again and again.
+    for (int i = 0; i < 3000 && !one.wait_for("challenge_seen", "c.test", 10ms); ++i) two.is_asked_for("c.test");
+    CPPUNIT_ASSERT(one.wait_for("challenge_seen", "c.test", 0ms));
+    ca_->validating = false;
+    CPPUNIT_ASSERT(one.wait_for("published", "c.test"));
+  }
+
+  void a_follower_frees_what_has_expired_on_its_board() {
+    Server one(state_, "one", {"a.test"}, ca_.get());
+    CPPUNIT_ASSERT(one.wait_for("published", "a.test"));
+    Server two(state_, "two", {"a.test"}, ca_.get());
+    CPPUNIT_ASSERT(two.becomes(Agent::Role::follower));
+    CPPUNIT_ASSERT(two.forgets_expired_answers());
   }
 
   void a_newer_agent_of_the_same_server_takes_over() {

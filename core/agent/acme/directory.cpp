@@ -22,14 +22,42 @@ Result<std::string> address(const Json& object, std::string_view member, bool re
   return text;
 }
 
+Error as_connection(Error error) {
+  error.kind = ErrorKind::connection;
+  return error;
+}
+
+// RFC 8555 section 7.1.1: all of it is optional.
+Result<Done> read_meta(const Json& meta, const std::string& what, Directory& directory) {
+  auto terms = json_optional_text(meta, "termsOfService", what);
+  if (!terms) return as_connection(terms.error());
+  directory.terms_of_service = terms->value_or("");
+  auto website = json_optional_text(meta, "website", what);
+  if (!website) return as_connection(website.error());
+  directory.website = website->value_or("");
+  const auto external = meta.find("externalAccountRequired");
+  directory.external_account_required = external != meta.end() && external->is_boolean() && external->get<bool>();
+  const auto profiles = meta.find("profiles");
+  if (profiles != meta.end() && profiles->is_object()) {
+    for (const auto& [name, description] : profiles->items()) {
+      directory.profiles[name] = description.is_string() ? description.get<std::string>() : std::string();
+    }
+  }
+  const auto identities = meta.find("caaIdentities");
+  if (identities == meta.end() || !identities->is_array()) return Done{};
+  for (const auto& identity : *identities) {
+    if (!identity.is_string()) continue;
+    auto domain = identity.get<std::string>();
+    for (char& c : domain) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    directory.caa_identities.push_back(std::move(domain));
+  }
+  return Done{};
+}
+
 }  // namespace
 
 Result<Directory> parse_directory(std::string_view text, const std::string& uri) {
   const std::string what = "the directory " + uri;
-  const auto as_connection = [](Error error) {
-    error.kind = ErrorKind::connection;
-    return error;
-  };
   auto json = parse_json(text, what);
   if (!json) return as_connection(json.error());
   if (!json->is_object()) return Error{ErrorKind::connection, what + " is not a JSON object"};
@@ -50,29 +78,7 @@ Result<Directory> parse_directory(std::string_view text, const std::string& uri)
 
   const auto meta = json->find("meta");
   if (meta == json->end() || !meta->is_object()) return directory;
-  auto terms = json_optional_text(*meta, "termsOfService", what);
-  if (!terms) return as_connection(terms.error());
-  directory.terms_of_service = terms->value_or("");
-  auto website = json_optional_text(*meta, "website", what);
-  if (!website) return as_connection(website.error());
-  directory.website = website->value_or("");
-  const auto external = meta->find("externalAccountRequired");
-  directory.external_account_required = external != meta->end() && external->is_boolean() && external->get<bool>();
-  const auto profiles = meta->find("profiles");
-  if (profiles != meta->end() && profiles->is_object()) {
-    for (const auto& [name, description] : profiles->items()) {
-      directory.profiles[name] = description.is_string() ? description.get<std::string>() : std::string();
-    }
-  }
-  const auto identities = meta->find("caaIdentities");
-  if (identities != meta->end() && identities->is_array()) {
-    for (const auto& identity : *identities) {
-      if (!identity.is_string()) continue;
-      std::string domain = identity.get<std::string>();
-      for (char& c : domain) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-      directory.caa_identities.push_back(std::move(domain));
-    }
-  }
+  if (auto read = read_meta(*meta, what, directory); !read) return read.error();
   return directory;
 }
 

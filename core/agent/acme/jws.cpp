@@ -92,7 +92,7 @@ Result<Done> AccountKey::describe_rsa() {
 
 Result<Bytes> AccountKey::sign(std::string_view text) const {
   const DigestContextHandle signing(EVP_MD_CTX_new());
-  std::size_t length = static_cast<std::size_t>(EVP_PKEY_get_size(key_.get()));
+  auto length = static_cast<std::size_t>(EVP_PKEY_get_size(key_.get()));
   Bytes signature(length);
   if (!signing || EVP_DigestSignInit(signing.get(), nullptr, digest_, nullptr, key_.get()) != 1 ||
       EVP_DigestSign(signing.get(), signature.data(), &length, bytes_of(text).data(), text.size()) != 1) {

@@ -97,6 +97,10 @@ Result<OrderResource> order_of(const IssuerOrder& order) {
   return resource;
 }
 
+std::string name_of(const AuthorizationResource& authorization) {
+  return (authorization.wildcard ? "*." : "") + authorization.identifier.value;
+}
+
 Result<AuthorizationResource> parse_authorization(std::string_view body, const std::string& url) {
   const std::string what = "the authorization " + url;
   auto json = parse_json(body, what);

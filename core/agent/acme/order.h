@@ -46,6 +46,8 @@ struct AuthorizationResource {
   bool wildcard = false;
   std::vector<ChallengeResource> challenges;
 };
+// "*.example.org" for a wildcard: RFC 8555 section 7.1.4 leaves the asterisk away.
+std::string name_of(const AuthorizationResource& authorization);
 Result<AuthorizationResource> parse_authorization(std::string_view body, const std::string& url);
 
 // RFC 8555 section 7.1.2.1.

@@ -23,8 +23,8 @@ std::string dns_01_value(const std::string& key_authorization) {
   return to_base64url(sha256(bytes_of(key_authorization)));
 }
 
-DnsRecords::DnsRecords(const DnsSettings& settings, const Clock& clock, std::stop_token stop)
-    : settings_(settings), clock_(clock), stop_(stop), lookup_(settings_, {patience_per_look, 2, std::move(stop)}) {}
+DnsRecords::DnsRecords(DnsSettings settings, const Clock& clock, std::stop_token stop)
+    : settings_(std::move(settings)), clock_(clock), stop_(stop), lookup_(settings_, {patience_per_look, 2, std::move(stop)}) {}
 
 // The name and value as the CA wants them; where the name is an alias, the record goes where it leads (RFC 8555 section 8.4).
 Result<DnsRecord> DnsRecords::record_for(const Challenge& challenge) const {

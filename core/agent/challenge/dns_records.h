@@ -17,7 +17,7 @@ namespace evercert {
 
 class DnsRecords : public ChallengeSolver {
  public:
-  DnsRecords(const DnsSettings& settings, const Clock& clock, std::stop_token stop);
+  DnsRecords(DnsSettings settings, const Clock& clock, std::stop_token stop);
 
   Result<Done> present(const Challenge& challenge) override;
   // Errors: dns, once the time for propagation is over, naming a server that does not have the record.

@@ -118,24 +118,31 @@ Result<Done> HttpResponder::listen_on(const std::string& address, std::uint16_t 
   return Done{};
 }
 
+// The wake-up, then the listeners, then the connections.
+std::vector<pollfd> HttpResponder::wait_for() const {
+  std::vector<pollfd> waiting;
+  waiting.reserve(1 + listeners_.size() + connections_.size());
+  waiting.push_back({wake_.get(), POLLIN, 0});
+  // At the limit new connections wait in the kernel's queue.
+  const bool room = connections_.size() < connection_limit;
+  for (const auto& listener : listeners_) waiting.push_back({room ? listener.get() : -1, POLLIN, 0});
+  int timeout = -1;
+  const auto now = Steady::now();
+  for (const auto& connection : connections_) {
+    const bool reads = connection.answer.empty() || connection.lingering;
+    waiting.push_back({connection.socket.get(), static_cast<short>(reads ? POLLIN : POLLOUT), 0});
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(connection.deadline - now).count();
+    const int wait = static_cast<int>(std::max<decltype(left)>(left, 0));
+    timeout = timeout < 0 ? wait : std::min(timeout, wait);
+  }
+  const bool failed = poll(waiting.data(), waiting.size(), timeout) < 0 && errno != EINTR;
+  return failed ? std::vector<pollfd>() : waiting;
+}
+
 void HttpResponder::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    std::vector<pollfd> waiting;
-    waiting.push_back({wake_.get(), POLLIN, 0});
-    // At the limit new connections wait in the kernel's queue.
-    const bool room = connections_.size() < connection_limit;
-    for (const auto& listener : listeners_) waiting.push_back({room ? listener.get() : -1, POLLIN, 0});
-    int timeout = -1;
-    const auto now = Steady::now();
-    for (const auto& connection : connections_) {
-      waiting.push_back({connection.socket.get(),
-                         static_cast<short>(connection.answer.empty() || connection.lingering ? POLLIN : POLLOUT), 0});
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(connection.deadline - now).count();
-      const int wait = static_cast<int>(std::max<decltype(left)>(left, 0));
-      timeout = timeout < 0 ? wait : std::min(timeout, wait);
-    }
-    if (poll(waiting.data(), waiting.size(), timeout) < 0 && errno != EINTR) return;
-    if (stop.stop_requested()) return;
+    const std::vector<pollfd> waiting = wait_for();
+    if (waiting.empty() || stop.stop_requested()) return;
     for (std::size_t i = 0; i < connections_.size(); ++i) serve(connections_[i], waiting[1 + listeners_.size() + i].revents);
     std::erase_if(connections_, [](const Connection& connection) {
       return !connection.socket.valid() || connection.deadline <= Steady::now();
@@ -167,7 +174,8 @@ void HttpResponder::serve(Connection& connection, short events) {
     if (connection.lingering) return;
     connection.head.append(bytes.data(), static_cast<std::size_t>(count));
     const auto end = connection.head.find("\r\n\r\n");
-    if (end != std::string::npos && end <= head_limit) {
+    // Nothing found is above every limit.
+    if (end <= head_limit) {
       connection.answer = answer_to(connection.head);
     } else if (connection.head.size() > head_limit) {
       connection.answer = response_of("431 Request Header Fields Too Large", "", true);

@@ -2,6 +2,8 @@
 // /.well-known/. It faces the network: every length, count and time has a limit.
 #pragma once
 
+#include <poll.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,6 +36,8 @@ class HttpResponder {
   HttpResponder() = default;
   Result<Done> listen_on(const std::string& address, std::uint16_t port);
   void run(const std::stop_token& stop);
+  // What poll(2) says; empty when it cannot wait any more.
+  [[nodiscard]] std::vector<pollfd> wait_for() const;
   void accept_from(int listener);
   void serve(Connection& connection, short events);
   [[nodiscard]] std::string answer_to(std::string_view head) const;

@@ -5,8 +5,8 @@ namespace {
 
 class UpdateProvider : public DnsProvider {
  public:
-  UpdateProvider(const DnsUpdate& update, const DnsSettings& settings, std::stop_token stop)
-      : update_(update), timing_{std::chrono::milliseconds(2000), 2, std::move(stop)}, lookup_(settings, timing_) {}
+  UpdateProvider(DnsUpdate update, const DnsSettings& settings, std::stop_token stop)
+      : update_(std::move(update)), timing_{std::chrono::milliseconds(2000), 2, std::move(stop)}, lookup_(settings, timing_) {}
 
   Result<Done> add(const DnsRecord& record) override { return change(DnsChange::add, record); }
   Result<Done> remove(const DnsRecord& record) override { return change(DnsChange::remove, record); }

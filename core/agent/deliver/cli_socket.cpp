@@ -14,7 +14,7 @@
 namespace evercert {
 namespace {
 
-constexpr std::chrono::seconds patience{10};
+constexpr std::chrono::seconds socket_patience{10};
 // A list of ten thousand certificates by their paths.
 constexpr std::size_t longest_answer = std::size_t{4} << 20;
 
@@ -28,7 +28,7 @@ Result<Descriptor> connect_to(const std::string& path) {
   if (path.size() >= sizeof address.sun_path) return at(path, ENAMETOOLONG);
   path.copy(address.sun_path, path.size());
   Descriptor link(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const timeval limit{patience.count(), 0};
+  const timeval limit{socket_patience.count(), 0};
   if (!link.valid() || ::setsockopt(link.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
       ::setsockopt(link.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0 ||
       ::connect(link.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)

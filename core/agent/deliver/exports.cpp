@@ -139,7 +139,7 @@ Result<Done> Exports::export_one(Job& job) {
   return Done{};
 }
 
-void Exports::tell_others(Jobs told) {
+void Exports::tell_others(Jobs&& told) {
   if (!wanted_.master_cli.empty()) {
     if (auto done = reload_by_master(wanted_.master_cli); !done) {
       for (auto& [name, job] : told) again(std::move(job), done.error());
@@ -147,6 +147,7 @@ void Exports::tell_others(Jobs told) {
     }
   }
   std::vector<std::string> names;
+  names.reserve(told.size());
   for (const auto& [name, job] : told) names.push_back(name);
   const auto done = wanted_.hook.empty() ? Result<Done>(Done{}) : run_hook(wanted_.hook, names, hook_patience);
   if (!done) log_.write(LogLevel::error, done.error().message);

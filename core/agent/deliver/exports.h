@@ -44,7 +44,7 @@ class Exports : public Outlet {
   Jobs next(const std::stop_token& stop);
   Result<Done> check(const Job& job) const;
   Result<Done> export_one(Job& job);
-  void tell_others(Jobs told);
+  void tell_others(Jobs&& told);
   void again(Job job, const Error& why);
   void finish(std::vector<Outcome> outcomes, const Result<Done>& result);
 

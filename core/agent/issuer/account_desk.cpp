@@ -23,9 +23,9 @@ constexpr hours between_balance_reminders{24};
 
 }  // namespace
 
-AccountDesk::AccountDesk(const IssuerSpec& spec, CommercialApi& api, std::unique_ptr<CommercialAccount> account,
+AccountDesk::AccountDesk(IssuerSpec spec, CommercialApi& api, std::unique_ptr<CommercialAccount> account,
                          const IssuerSurroundings& surroundings, AsPlaced as_placed)
-    : spec_(spec),
+    : spec_(std::move(spec)),
       api_(api),
       account_(std::move(account)),
       clock_(surroundings.clock),

@@ -18,7 +18,7 @@ class AccountDesk : public IssuerAccount {
  public:
   using AsPlaced = std::function<Result<IssuerOrder>(const std::string& order, const Wanted& wanted)>;
   // `api` and what `surroundings` names must outlive it.
-  AccountDesk(const IssuerSpec& spec, CommercialApi& api, std::unique_ptr<CommercialAccount> account,
+  AccountDesk(IssuerSpec spec, CommercialApi& api, std::unique_ptr<CommercialAccount> account,
               const IssuerSurroundings& surroundings, AsPlaced as_placed);
 
   [[nodiscard]] std::vector<RequestLimit> limits() const override { return account_->limits(); }

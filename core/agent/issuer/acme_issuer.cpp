@@ -6,7 +6,9 @@
 
 #include "agent/acme/account.h"
 #include "agent/acme/chain.h"
+#include "agent/acme/invalid_order.h"
 #include "agent/acme/order.h"
+#include "agent/acme/placed_orders.h"
 #include "agent/acme/problem.h"
 #include "agent/issuer/caa.h"
 #include "serving/base/files.h"
@@ -15,8 +17,7 @@
 namespace evercert {
 namespace {
 
-// Bounds on what find() reads of an account with a long history.
-constexpr std::size_t page_limit = 200;
+// What find() looks at in an account with a long history.
 constexpr std::size_t candidate_limit = 50;
 constexpr std::size_t alternate_limit = 8;
 
@@ -63,9 +64,8 @@ class AcmeIssuer : public Issuer {
   Error unless_forgotten(const IssuerOrder& order, const Error& error);
   Result<std::string> profile_to_send(const Wanted& wanted);
   void warn(const std::string& event, const std::string& certificate, const std::string& sentence);
-  Error why_invalid(const OrderResource& order);
-  Result<std::optional<std::string>> orders_list();
-  Result<std::vector<std::string>> all_orders(const std::string& list);
+  Result<Challenge> challenge_of(const AuthorizationResource& authorization);
+  std::vector<AuthorizationResource> authorizations_of(const OrderResource& order);
   Result<bool> is_ours(const OrderResource& order);
   Result<Chain> download(const std::string& url, const std::string& request_key, HttpResponse* answer);
 
@@ -84,7 +84,9 @@ Result<IssuerOrder> AcmeIssuer::understand(const HttpResponse& response, const s
   if (!order) return order.error().with_prefix(server_.who());
   order->request_key = request_key;
   IssuerOrder understood{url, order->status, order->to_detail(), retry_after_of(response, clock_.now()), std::nullopt};
-  if (order->status == IssuerOrderStatus::invalid) understood.problem = why_invalid(*order);
+  if (order->status == IssuerOrderStatus::invalid) {
+    understood.problem = why_invalid(server_.who(), *order, authorizations_of(*order), clock_.now());
+  }
   return understood;
 }
 
@@ -142,6 +144,15 @@ Result<AuthorizationResource> AcmeIssuer::authorization(const std::string& url) 
   return parsed;
 }
 
+// Those that can be read: they still tell more than nothing.
+std::vector<AuthorizationResource> AcmeIssuer::authorizations_of(const OrderResource& order) {
+  std::vector<AuthorizationResource> found;
+  for (const auto& url : order.authorizations) {
+    if (auto one = authorization(url)) found.push_back(std::move(*one));
+  }
+  return found;
+}
+
 // A CA that was set up anew knows neither order nor account; what it answers then differs from CA to CA.
 Result<HttpResponse> AcmeIssuer::read_order(const std::string& url) {
   auto response = read(url, "show the order " + url);
@@ -171,24 +182,28 @@ Result<std::vector<Challenge>> AcmeIssuer::challenges(IssuerOrder& order) {
     auto found = authorization(url);
     if (!found) return unless_forgotten(order, found.error());
     if (found->status != "pending") continue;
-    const std::string kind = to_string(spec_.challenge);
-    std::string offered;
-    bool added = false;
-    for (const auto& challenge : found->challenges) {
-      offered += (offered.empty() ? "" : ", ") + challenge.type;
-      if (challenge.type != kind || added) continue;
-      auto answer = account_.key_authorization(challenge.token);
-      if (!answer) return answer.error();
-      open.push_back({spec_.challenge, found->identifier, challenge.token, std::move(*answer), challenge.url});
-      added = true;
-    }
-    if (!added) {
-      return Error{ErrorKind::issuer_refused, server_.who() + " does not take " + kind + " for " +
-                                                  (found->wildcard ? "*." : "") + found->identifier.value + ", only " +
-                                                  (offered.empty() ? "nothing" : offered) + "; choose another challenge"};
-    }
+    auto challenge = challenge_of(*found);
+    if (!challenge) return challenge.error();
+    open.push_back(std::move(*challenge));
   }
   return open;
+}
+
+// The first of the kind that is configured.
+Result<Challenge> AcmeIssuer::challenge_of(const AuthorizationResource& authorization) {
+  const std::string kind = to_string(spec_.challenge);
+  std::string offered;
+  for (const auto& challenge : authorization.challenges) {
+    if (challenge.type == kind) {
+      auto answer = account_.key_authorization(challenge.token);
+      if (!answer) return answer.error();
+      return Challenge{spec_.challenge, authorization.identifier, challenge.token, std::move(*answer), challenge.url};
+    }
+    offered += (offered.empty() ? "" : ", ") + challenge.type;
+  }
+  return Error{ErrorKind::issuer_refused, server_.who() + " does not take " + kind + " for " + name_of(authorization) +
+                                              ", only " + (offered.empty() ? "nothing" : offered) +
+                                              "; choose another challenge"};
 }
 
 Result<Done> AcmeIssuer::respond(const IssuerOrder&, const Challenge& challenge) {
@@ -200,41 +215,6 @@ Result<Done> AcmeIssuer::respond(const IssuerOrder&, const Challenge& challenge)
   auto status = json ? json_text(*json, "status", what) : Result<std::string>(json.error());
   if (!status) return Error{ErrorKind::connection, server_.who() + ": " + status.error().message};
   return Done{};
-}
-
-Error AcmeIssuer::why_invalid(const OrderResource& order) {
-  Problem problem;
-  if (order.problem) problem = *order.problem;
-  Error error;
-  bool validation = false;
-  for (const auto& url : order.authorizations) {
-    auto found = authorization(url);
-    if (!found) continue;  // the rest still tells more than nothing
-    for (const auto& challenge : found->challenges) {
-      if (!challenge.problem) continue;
-      validation = true;
-      if (problem.type.empty()) problem.type = challenge.problem->type;
-      problem.subproblems.push_back(
-          {challenge.problem->type, challenge.problem->detail, (found->wildcard ? "*." : "") + found->identifier.value});
-    }
-  }
-  error.kind = validation ? ErrorKind::challenge_failed : kind_of(problem, ProblemOf::request, 400);
-  if (problem.detail.empty() && problem.subproblems.empty()) {
-    error.message = server_.who() + " made the order invalid without saying why";
-  } else if (validation) {
-    error.message = server_.who() + " could not validate ";
-    const char* separator = "";
-    for (const auto& sub : problem.subproblems) {
-      if (sub.identifier.empty()) continue;
-      error.message += separator + sub.identifier + ": " + sub.detail + " (" + std::string(acme_type(sub.type)) + ")";
-      separator = "; ";
-    }
-  } else {
-    error.message = server_.who() + " made the order invalid: " + sentence_of(problem);
-  }
-  error.retry_after = retry_after_in(problem.detail, clock_.now());
-  error.problem = std::make_shared<const Problem>(std::move(problem));
-  return error;
 }
 
 Result<IssuerOrder> AcmeIssuer::refresh(const IssuerOrder& order) {
@@ -294,34 +274,6 @@ Result<IssuedCertificate> AcmeIssuer::collect(const IssuerOrder& order) {
   return std::move(chain->certificates);
 }
 
-Result<std::optional<std::string>> AcmeIssuer::orders_list() {
-  auto url = account_.url();
-  if (!url) return url.error();
-  const std::string what = "show our account";
-  auto response = read(*url, what);
-  if (!response) return response.error();
-  auto json = parse_json(response->body, "the account " + *url);
-  if (!json) return Error{ErrorKind::connection, json.error().message};
-  auto list = json_optional_text(*json, "orders", "the account " + *url);
-  if (!list) return Error{ErrorKind::connection, list.error().message};
-  return *list;
-}
-
-Result<std::vector<std::string>> AcmeIssuer::all_orders(const std::string& list) {
-  std::vector<std::string> orders;
-  std::string page = list;
-  for (std::size_t pages = 0; !page.empty() && pages < page_limit; ++pages) {
-    auto response = read(page, "list our orders");
-    if (!response) return response.error();
-    auto urls = parse_order_list(response->body);
-    if (!urls) return urls.error().with_prefix(server_.who());
-    orders.insert(orders.end(), urls->begin(), urls->end());
-    const auto next = links(*response, "next");
-    page = next.empty() ? "" : next.front();
-  }
-  return orders;
-}
-
 // A valid order with our names may be that of an earlier renewal: only the key tells.
 Result<bool> AcmeIssuer::is_ours(const OrderResource& order) {
   if (order.status != IssuerOrderStatus::valid) return order.status != IssuerOrderStatus::invalid;
@@ -332,8 +284,7 @@ Result<bool> AcmeIssuer::is_ours(const OrderResource& order) {
 }
 
 Result<std::string> AcmeIssuer::test_login() {
-  auto list = orders_list();
-  if (!list) return list.error();
+  if (auto known = order_list_of(account_); !known) return known.error();
   auto url = account_.url();
   if (!url) return url.error();
   return "the account " + *url;
@@ -342,15 +293,8 @@ Result<std::string> AcmeIssuer::test_login() {
 Result<std::optional<IssuerOrder>> AcmeIssuer::find(const Wanted& wanted, const std::vector<std::string>& known) {
   auto request_key = request_key_digest(wanted.request);
   if (!request_key) return request_key.error();
-  auto list = orders_list();
-  if (!list) return list.error();
-  if (!*list) return std::optional<IssuerOrder>();
-  auto orders = all_orders(**list);
-  if (!orders) {
-    // Some CAs name a list that they do not have.
-    if (orders.error().kind == ErrorKind::issuer_refused) return std::optional<IssuerOrder>();
-    return orders.error();
-  }
+  auto orders = placed_orders(account_, server_.who());
+  if (!orders) return orders.error();
   const std::vector<Identifier> names = sorted(wanted.identifiers);
   const std::set<std::string> not_it(known.begin(), known.end());
   std::size_t looked_at = 0;

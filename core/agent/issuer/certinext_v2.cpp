@@ -67,14 +67,14 @@ Result<std::string> CertinextV2::token(bool fresh) {
   return text;
 }
 
-Result<RestAnswer> CertinextV2::ask(RestRequest request) {
+Result<RestAnswer> CertinextV2::ask(const RestRequest& request) {
   constexpr int unauthorized = 401;
   for (const bool fresh : {false, true}) {
     auto access = token(fresh);
     if (!access) return access.error();
     RestRequest signed_request = request;
     signed_request.headers.emplace_back("Authorization", "Bearer " + *access);
-    auto answer = RestApi::ask(std::move(signed_request));
+    auto answer = RestApi::ask(signed_request);
     // Tokens may be taken back early: one new one, and the same once more. It was refused, so it did nothing.
     if (answer && answer->status == unauthorized && !fresh) continue;
     return answer;

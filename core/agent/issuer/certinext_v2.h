@@ -36,7 +36,7 @@ class CertinextV2 : public RestApi {
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
   // With an access token; a new one, once, when the CA took it back.
-  Result<RestAnswer> ask(RestRequest request) override;
+  Result<RestAnswer> ask(const RestRequest& request) override;
   // The first row of the order report that is wanted.
   Result<std::optional<Json>> row_of_report(const std::string& query, const std::string& what,
                                             const std::function<bool(const Json&)>& wanted);

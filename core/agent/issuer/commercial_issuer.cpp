@@ -20,9 +20,12 @@ constexpr std::chrono::seconds reissue_grace{86400};
 
 }  // namespace
 
-CommercialIssuer::CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,
-                                   const IssuerSurroundings& surroundings)
-    : spec_(spec), api_(std::move(api)), clock_(surroundings.clock), events_(surroundings.events), stop_(surroundings.stop) {
+CommercialIssuer::CommercialIssuer(IssuerSpec spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings)
+    : spec_(std::move(spec)),
+      api_(std::move(api)),
+      clock_(surroundings.clock),
+      events_(surroundings.events),
+      stop_(surroundings.stop) {
   if (auto account = api_->make_account()) {
     desk_.emplace(spec_, *api_, std::move(account), surroundings,
                   [this](const std::string& order, const Wanted& wanted) { return fresh_order(order, wanted, false); });

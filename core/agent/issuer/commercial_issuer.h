@@ -26,7 +26,7 @@ inline constexpr std::chrono::seconds commercial_longest_not_yet{15};
 
 class CommercialIssuer : public Issuer {
  public:
-  CommercialIssuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings);
+  CommercialIssuer(IssuerSpec spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings);
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
   [[nodiscard]] IssuerAccount* account() override { return desk_ ? &*desk_ : nullptr; }

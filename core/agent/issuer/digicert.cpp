@@ -1,7 +1,6 @@
 #include "agent/issuer/digicert.h"
 
 #include <cctype>
-#include <cstdlib>
 
 namespace evercert {
 namespace {
@@ -43,9 +42,10 @@ DigiCert::DigiCert(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, con
     : RestApi(spec, std::move(http), clock,
               {"check secret, and the rights of this API key", "correct the issuer's options product, organization, term"}) {}
 
-Result<RestAnswer> DigiCert::ask(RestRequest request) {
-  request.headers.emplace_back("X-DC-DEVKEY", spec_.purchase.secret.text());
-  auto answer = RestApi::ask(std::move(request));
+Result<RestAnswer> DigiCert::ask(const RestRequest& request) {
+  RestRequest signed_request = request;
+  signed_request.headers.emplace_back("X-DC-DEVKEY", spec_.purchase.secret.text());
+  auto answer = RestApi::ask(signed_request);
   if (answer || answer.error().kind != ErrorKind::rate_limited || answer.error().retry_after) return answer;
   Error limited = answer.error();
   limited.retry_after = longest_limit;
@@ -91,10 +91,10 @@ Result<std::string> DigiCert::place(const Wanted& wanted) {
             {"dcv_method", token_method(spec_.challenge)},
             {"alternative_order_id", mark_of(wanted)},
             {"comments", (purchase.comments.empty() ? "" : purchase.comments + " ") + mark_of(wanted)}};
-  if (!purchase.organization.empty()) body["organization"] = {{"id", std::atoll(purchase.organization.c_str())}};
-  if (!purchase.group.empty()) body["container"] = {{"id", std::atoll(purchase.group.c_str())}};
+  if (!purchase.organization.empty()) body["organization"] = {{"id", loose_number(purchase.organization)}};
+  if (!purchase.group.empty()) body["container"] = {{"id", loose_number(purchase.group)}};
   for (const auto& [name, value] : purchase.custom_fields) {
-    body["custom_fields"].push_back({{"metadata_id", std::atoll(name.c_str())}, {"value", value}});
+    body["custom_fields"].push_back({{"metadata_id", loose_number(name)}, {"value", value}});
   }
   RestRequest order{"POST", order_path(purchase.product), "accept an order for " + wanted.identifiers.front().value,
                     std::move(body)};

@@ -91,8 +91,8 @@ std::optional<Cents> cents_of(const std::string& text) {
 std::string text_of_cents(Cents amount) {
   std::array<char, 32> text{};
   const Cents size = amount < 0 ? -amount : amount;
-  std::snprintf(text.data(), text.size(), "%s%lld.%02lld", amount < 0 ? "-" : "", static_cast<long long>(size / 100),
-                static_cast<long long>(size % 100));
+  static_cast<void>(std::snprintf(text.data(), text.size(), "%s%lld.%02lld", amount < 0 ? "-" : "",
+                                  static_cast<long long>(size / 100), static_cast<long long>(size % 100)));
   return text.data();
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <ctime>
 
 #include "serving/base/files.h"
@@ -28,7 +29,7 @@ std::string title_of(std::string_view page) {
   return std::string(page.substr(begin + 7, end - begin - 7));
 }
 
-std::string lower_digits(std::string text) {
+std::string lower_digits(std::string_view text) {
   std::string digits;
   for (const char c : text) {
     if (c >= 'A' && c <= 'F') digits += static_cast<char>(c - 'A' + 'a');
@@ -125,6 +126,12 @@ Result<RestAnswer> RestClient::read(const RestRequest& request, HttpResponse res
   return failed(ErrorKind::connection, status + (answer.json.is_null() ? "" : ": " + dump_json(answer.json)));
 }
 
+std::int64_t loose_number(std::string_view text) {
+  std::int64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
 std::string loose_text(const Json& object, std::string_view member) {
   if (!object.is_object()) return "";
   const auto found = object.find(std::string(member));
@@ -179,7 +186,7 @@ std::string form_field(std::string_view text) {
 
 bool same_serial(const std::string& serial, std::string_view theirs) {
   const std::string ours = lower_digits(serial);
-  const std::string digits = lower_digits(std::string(theirs));
+  const std::string digits = lower_digits(theirs);
   if (ours.empty() || digits.empty()) return false;
   if (digits == ours) return true;
   if (digits.find_first_not_of("0123456789") != std::string::npos) return false;

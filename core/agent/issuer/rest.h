@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -67,6 +68,8 @@ class RestClient {
 
 // The member as text whatever scalar it is; empty when absent, null or no scalar. CAs write numbers as texts and the reverse.
 std::string loose_text(const Json& object, std::string_view member);
+// The number that a text begins with; 0: none.
+std::int64_t loose_number(std::string_view text);
 // The object below a member, an empty one when there is none.
 const Json& member_of(const Json& object, std::string_view member);
 

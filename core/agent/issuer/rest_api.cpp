@@ -13,10 +13,10 @@ constexpr std::chrono::minutes believable_gap{2};
 
 }  // namespace
 
-RestApi::RestApi(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock, RefusalRemedies remedies)
-    : spec_(spec), rest_(spec_, std::move(http), clock, {&spec_.purchase.secret}), remedies_(remedies) {}
+RestApi::RestApi(IssuerSpec spec, std::unique_ptr<HttpClient> http, const Clock& clock, RefusalRemedies remedies)
+    : spec_(std::move(spec)), rest_(spec_, std::move(http), clock, {&spec_.purchase.secret}), remedies_(remedies) {}
 
-Result<RestAnswer> RestApi::ask(RestRequest request) {
+Result<RestAnswer> RestApi::ask(const RestRequest& request) {
   return rest_.send(request);
 }
 

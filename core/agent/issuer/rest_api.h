@@ -32,14 +32,14 @@ struct RefusalRemedies {
 class RestApi : public CommercialApi {
  public:
   // One request with what logs us in; any answer.
-  virtual Result<RestAnswer> ask(RestRequest request);
+  virtual Result<RestAnswer> ask(const RestRequest& request);
   // The JSON of an answer that says that it was done; else the refusal as an error.
   Result<Json> get(const RestRequest& request);
   Result<Done> tell(const RestRequest& request);
   [[nodiscard]] virtual Error failed(const RestAnswer& answer, const std::string& what);
 
  protected:
-  RestApi(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock, RefusalRemedies remedies);
+  RestApi(IssuerSpec spec, std::unique_ptr<HttpClient> http, const Clock& clock, RefusalRemedies remedies);
 
   [[nodiscard]] virtual bool succeeded(const RestAnswer& answer) const { return answer.good(); }
   [[nodiscard]] virtual Refusal refusal_in(const RestAnswer& answer) const = 0;

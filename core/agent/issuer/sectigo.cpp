@@ -20,7 +20,7 @@ constexpr int unknown_order = -124;
 constexpr int already_revoked = -159;
 
 template <std::size_t count>
-bool among(const std::array<int, count>& codes, int code) {
+bool among(const std::array<int, count>& codes, std::int64_t code) {
   return std::find(codes.begin(), codes.end(), code) != codes.end();
 }
 
@@ -46,8 +46,8 @@ std::string normal_word(const std::string& word) {
   return normal;
 }
 
-int number_in(const Error& error) {
-  return std::atoi(code_of(error).c_str());
+std::int64_t number_in(const Error& error) {
+  return loose_number(code_of(error));
 }
 
 }  // namespace
@@ -57,11 +57,12 @@ Sectigo::Sectigo(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const
               {"check account, secret and customer, and that its role may order by the interface",
                "correct the issuer's options product, term, organization, custom_field, or the domain at the CA"}) {}
 
-Result<RestAnswer> Sectigo::ask(RestRequest request) {
-  request.headers.emplace_back("login", spec_.purchase.account);
-  request.headers.emplace_back("password", spec_.purchase.secret.text());
-  request.headers.emplace_back("customerUri", spec_.purchase.customer);
-  return RestApi::ask(std::move(request));
+Result<RestAnswer> Sectigo::ask(const RestRequest& request) {
+  RestRequest signed_request = request;
+  signed_request.headers.emplace_back("login", spec_.purchase.account);
+  signed_request.headers.emplace_back("password", spec_.purchase.secret.text());
+  signed_request.headers.emplace_back("customerUri", spec_.purchase.customer);
+  return RestApi::ask(signed_request);
 }
 
 Refusal Sectigo::refusal_in(const RestAnswer& answer) const {
@@ -69,7 +70,7 @@ Refusal Sectigo::refusal_in(const RestAnswer& answer) const {
 }
 
 RefusalCause Sectigo::cause_of(const Refusal& refusal) const {
-  const int code = std::atoi(refusal.code.c_str());
+  const auto code = loose_number(refusal.code);
   if (among(of_login, code)) return RefusalCause::login;
   if (among(passing, code)) return RefusalCause::passing;
   return among(of_sectigo_settings, code) ? RefusalCause::settings : RefusalCause::other;
@@ -86,9 +87,9 @@ Result<std::string> Sectigo::place(const Wanted& wanted) {
   const Purchase& purchase = spec_.purchase;
   std::string names;
   for (const auto& identifier : wanted.identifiers) names += (names.empty() ? "" : ",") + identifier.value;
-  Json body{{"orgId", std::atoll(purchase.organization.c_str())},
+  Json body{{"orgId", loose_number(purchase.organization)},
             {"csr", pem_of_request(wanted.request)},
-            {"certType", std::atoll(purchase.product.c_str())},
+            {"certType", loose_number(purchase.product)},
             {"term", purchase.term},
             {"subjAltNames", names},
             {"comments", (purchase.comments.empty() ? "" : purchase.comments + " ") + mark_of(wanted)},
@@ -118,7 +119,7 @@ Result<std::optional<std::string>> Sectigo::find(const Wanted& wanted, const std
                      "list our orders"});
     if (!rows) return rows.error();
     if (!rows->is_array()) break;
-    for (const auto& row : *rows) numbers.push_back(std::atoll(loose_text(row, "sslId").c_str()));
+    for (const auto& row : *rows) numbers.push_back(loose_number(loose_text(row, "sslId")));
     if (rows->size() < sectigo_rows) break;
   }
   // What an interrupted call left behind is among the newest.
@@ -214,6 +215,29 @@ Result<Progress> Sectigo::track(const std::string& order) {
   return progress;
 }
 
+namespace {
+
+bool is_about(const Json& entry, const std::string& name) {
+  const std::string domain = loose_text(entry, "domainName");
+  return domain == name || "*." + domain == name;
+}
+
+// What is to be shown, and whether the CA says all of it.
+bool take_instructions(Task& task, const Json& entry, ChallengeKind kind) {
+  const std::string url = loose_text(entry, "url");
+  task.file = url.substr(url.rfind('/') + 1);
+  task.content = loose_text(entry, "file");
+  task.record = loose_text(entry, "host");
+  task.value = loose_text(entry, "point");
+  while (task.record.ends_with('.')) task.record.pop_back();
+  while (kind == ChallengeKind::dns_cname && task.value.ends_with('.')) task.value.pop_back();
+  if (kind == ChallengeKind::email) return true;
+  return kind == ChallengeKind::http_file ? !task.file.empty() && !task.content.empty()
+                                          : !task.record.empty() && !task.value.empty();
+}
+
+}  // namespace
+
 Result<Task> Sectigo::task(const std::string& order, const std::string& name, ChallengeKind kind) {
   Task task;
   auto whole = validation_of(order, "tell how " + name + " is to be validated");
@@ -224,16 +248,13 @@ Result<Task> Sectigo::task(const std::string& order, const std::string& name, Ch
   }
   task.readiness = Task::Readiness::not_yet;
   for (const auto& entry : member_of(member_of(*whole, "dcvLog"), "log")) {
-    const std::string domain = loose_text(entry, "domainName");
-    const bool here = domain == name || "*." + domain == name;
-    if (here && normal_word(loose_text(entry, "dcvStatus")) == "validated") {
+    if (is_about(entry, name) && normal_word(loose_text(entry, "dcvStatus")) == "validated") {
       task.readiness = Task::Readiness::verified;
       return task;
     }
   }
   for (const auto& entry : member_of(*whole, "instructions")) {
-    const std::string domain = loose_text(entry, "domainName");
-    if (domain != name && "*." + domain != name) continue;
+    if (!is_about(entry, name)) continue;
     task.readiness = Task::Readiness::open;
     const std::string mode = loose_text(entry, "dcvMode");
     if (normal_word(mode).find(normal_word(mode_word(kind))) == std::string::npos) {
@@ -241,20 +262,7 @@ Result<Task> Sectigo::task(const std::string& order, const std::string& name, Ch
       task.said = "the order was placed with " + rest_.quoted(mode) + ", and Sectigo changes that only in the portal";
       return task;
     }
-    const std::string url = loose_text(entry, "url");
-    task.file = url.substr(url.rfind('/') + 1);
-    task.content = loose_text(entry, "file");
-    task.record = loose_text(entry, "host");
-    task.value = loose_text(entry, "point");
-    for (std::string* text : {&task.record, &task.value}) {
-      if (kind == ChallengeKind::dns_cname || text == &task.record) {
-        while (text->ends_with('.')) text->pop_back();
-      }
-    }
-    const bool complete = kind == ChallengeKind::http_file ? !task.file.empty() && !task.content.empty()
-                          : kind == ChallengeKind::email   ? true
-                                                           : !task.record.empty() && !task.value.empty();
-    if (!complete) {
+    if (!take_instructions(task, entry, kind)) {
       task.readiness = Task::Readiness::refused;
       task.said = "the CA does not say what " + std::string(to_string(kind)) + " must show for " + name;
     }
@@ -298,7 +306,7 @@ Result<Done> Sectigo::revoke(const LeafFacts& leaf, int reason, const std::strin
   for (std::size_t i = 0; i < leaf.serial.size(); i += 2) colons += (colons.empty() ? "" : ":") + leaf.serial.substr(i, 2);
   std::transform(colons.begin(), colons.end(), colons.begin(), [](unsigned char c) { return std::toupper(c); });
   auto done = tell({"POST", std::string(ssl) + "/revoke/serial/" + colons, "revoke the certificate",
-                    Json{{"reasonCode", std::atoi(word->c_str())}, {"reason", comment}}});
+                    Json{{"reasonCode", loose_number(*word)}, {"reason", comment}}});
   if (!done && number_in(done.error()) != already_revoked) return done.error();
   return Done{};
 }

@@ -32,7 +32,7 @@ class Sectigo : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
-  Result<RestAnswer> ask(RestRequest request) override;
+  Result<RestAnswer> ask(const RestRequest& request) override;
 
  protected:
   [[nodiscard]] Refusal refusal_in(const RestAnswer& answer) const override;

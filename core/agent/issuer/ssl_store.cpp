@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <ctime>
 
 #include "serving/base/files.h"
@@ -27,16 +25,9 @@ bool is_one_of(const std::array<const char*, count>& words, const std::string& w
 
 // "2/27/2026 3:04:05 PM"; 1900 stands for no date.
 std::optional<std::chrono::system_clock::time_point> american_date(const std::string& text) {
+  constexpr int year_2000 = 100;
   std::tm parts{};
-  std::array<char, 3> half{};
-  if (std::sscanf(text.c_str(), "%d/%d/%d %d:%d:%d %2s", &parts.tm_mon, &parts.tm_mday, &parts.tm_year, &parts.tm_hour,
-                  &parts.tm_min, &parts.tm_sec, half.data()) != 7 ||
-      parts.tm_year < 2000 || parts.tm_year > 9999) {
-    return std::nullopt;
-  }
-  parts.tm_mon -= 1;
-  parts.tm_year -= 1900;
-  parts.tm_hour = parts.tm_hour % 12 + (half[0] == 'P' ? 12 : 0);
+  if (strptime(text.c_str(), "%m/%d/%Y %I:%M:%S %p", &parts) == nullptr || parts.tm_year < year_2000) return std::nullopt;
   return std::chrono::system_clock::from_time_t(timegm(&parts));
 }
 
@@ -47,19 +38,20 @@ SslStore::SslStore(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, con
               {"check account (the partner code) and secret (its token; live and sandbox have different ones)",
                "correct the issuer's options product, term, organization, requester, custom_field"}) {}
 
-Result<RestAnswer> SslStore::ask(RestRequest request) {
+Result<RestAnswer> SslStore::ask(const RestRequest& request) {
   // A reply token is never used twice: it tells copies of a request from new ones.
   const Json who{{"PartnerCode", spec_.purchase.account},
                  {"AuthToken", spec_.purchase.secret.text()},
                  {"ReplayToken", to_hex(random_bytes(16))},
                  {"UserAgent", "evercert"}};
+  RestRequest signed_request = request;
   // What is about the account and no order wants it at the top.
   if (request.path == "user/accountdetail" || request.path == "digicert/organizationlist") {
-    request.json.update(who);
+    signed_request.json.update(who);
   } else {
-    request.json["AuthRequest"] = who;
+    signed_request.json["AuthRequest"] = who;
   }
-  return RestApi::ask(std::move(request));
+  return RestApi::ask(signed_request);
 }
 
 bool SslStore::succeeded(const RestAnswer& answer) const {

@@ -36,7 +36,7 @@ class SslStore : public RestApi {
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
   // Says who asks, in the body.
-  Result<RestAnswer> ask(RestRequest request) override;
+  Result<RestAnswer> ask(const RestRequest& request) override;
 
  protected:
   [[nodiscard]] bool succeeded(const RestAnswer& answer) const override;

@@ -1,7 +1,6 @@
 // What The SSL Store is sent with orders and reissues, and how they are found again.
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <string_view>
 
 #include "agent/issuer/ssl_store.h"
@@ -89,7 +88,7 @@ Result<std::string> SslStore::place(const Wanted& wanted) {
   body["AdminContact"] = contact(purchase.requester);
   body["TechnicalContact"] =
       contact(purchase.technical_contact.email.empty() ? purchase.requester : purchase.technical_contact);
-  if (!purchase.organization.empty()) body["TSSOrganizationId"] = std::atoll(purchase.organization.c_str());
+  if (!purchase.organization.empty()) body["TSSOrganizationId"] = loose_number(purchase.organization);
   if (Json about = organization(); about.contains("OrganizationName")) body["OrganizationInfo"] = std::move(about);
   if (!purchase.comments.empty()) body["SpecialInstructions"] = purchase.comments;
   RestRequest order{"POST", "order/neworder", "accept an order for " + wanted.identifiers.front().value, std::move(body)};

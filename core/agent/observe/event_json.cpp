@@ -39,7 +39,7 @@ std::string to_rfc3339_milliseconds(std::chrono::system_clock::time_point time) 
   std::string text = to_rfc3339(whole);
   text.pop_back();
   char fraction[8];
-  std::snprintf(fraction, sizeof fraction, ".%03uZ", static_cast<unsigned>(rest) % 1000U);
+  static_cast<void>(std::snprintf(fraction, sizeof fraction, ".%03uZ", static_cast<unsigned>(rest) % 1000U));
   return text + fraction;
 }
 

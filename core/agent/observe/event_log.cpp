@@ -15,7 +15,7 @@ void append_escaped(std::string& line, std::string_view text, bool quoted) {
     const auto byte = static_cast<unsigned char>(letter);
     if (byte < 0x20 || byte == 0x7f) {
       char escape[8];
-      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      static_cast<void>(std::snprintf(escape, sizeof escape, "\\x%02x", byte));
       line += escape;
     } else {
       if (quoted && (letter == '"' || letter == '\\')) {

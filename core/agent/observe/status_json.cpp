@@ -79,7 +79,8 @@ class Writer {
     for (const char letter : value) {
       if (static_cast<unsigned char>(letter) < 0x20) {
         char escape[8];
-        std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(letter)));
+        static_cast<void>(
+            std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(letter))));
         page_ += escape;
       } else {
         if (letter == '"' || letter == '\\') {

@@ -60,9 +60,10 @@ std::string to_rfc3339(Time time) {
   const year_month_day date(day);
   const hh_mm_ss clock(seconds_whole - day);
   char text[40];
-  std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
-                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
-                static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()));
+  static_cast<void>(std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+                                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                                  static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                                  static_cast<int>(clock.seconds().count())));
   return text;
 }
 

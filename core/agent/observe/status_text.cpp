@@ -13,7 +13,8 @@ using Row = std::vector<std::string>;
 std::string distance(Time from, Time to) {
   if (to <= from) return "over";
   const auto count = std::chrono::duration_cast<std::chrono::minutes>(to - from).count();
-  if (count >= 24 * 60) return std::to_string(count / (24 * 60)) + "d" + std::to_string(count / 60 % 24) + "h";
+  constexpr std::int64_t day = 1440;
+  if (count >= day) return std::to_string(count / day) + "d" + std::to_string(count / 60 % 24) + "h";
   if (count >= 60) return std::to_string(count / 60) + "h" + std::to_string(count % 60) + "m";
   return std::to_string(count) + "m";
 }

@@ -6,6 +6,27 @@
 namespace evercert {
 namespace {
 
+// RFC 3629 section 4: what may follow a lead byte; neither longer forms than needed nor surrogates.
+struct Range {
+  std::uint8_t low = 0x80;
+  std::uint8_t high = 0xbf;
+};
+
+Range second_byte(std::uint8_t lead) {
+  switch (lead) {
+    case 0xe0:
+      return {0xa0, 0xbf};
+    case 0xed:
+      return {0x80, 0x9f};
+    case 0xf0:
+      return {0x90, 0xbf};
+    case 0xf4:
+      return {0x80, 0x8f};
+    default:
+      return {};
+  }
+}
+
 // The length of the well-formed sequence at the start of `text`, 0 when there is none.
 std::size_t sequence_length(std::string_view text) {
   const auto lead = static_cast<std::uint8_t>(text[0]);
@@ -18,9 +39,8 @@ std::size_t sequence_length(std::string_view text) {
   }
   for (std::size_t index = 1; index < length; ++index) {
     const auto next = static_cast<std::uint8_t>(text[index]);
-    const std::uint8_t low = index > 1 ? 0x80 : lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    const std::uint8_t high = index > 1 ? 0xbf : lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (next < low || next > high) {
+    const Range range = index == 1 ? second_byte(lead) : Range();
+    if (next < range.low || next > range.high) {
       return 0;
     }
   }

@@ -154,13 +154,13 @@ Workers::Again Renewal::consider(Time now) {
   std::optional<Installed> installed;
   bool requested = false;
   bool forced = false;
-  bool announce = false;
+  std::optional<LogLevel> announce;
   {
     const std::lock_guard lock(mutex_);
     installed = installed_;
     requested = requested_;
     forced = forced_;
-    announce = std::exchange(announce_, false);
+    if (installed) announce = std::exchange(announce_, std::nullopt);
     issues_ = pace_.issues_for(certificate_.identifiers);
   }
   Time at = now;
@@ -186,12 +186,16 @@ Workers::Again Renewal::consider(Time now) {
   }
   if (at > now) {
     show("", at, why);
-    if (announce && installed) {
-      tell("renewal_scheduled", LogLevel::info, "renewal is due at " + to_rfc3339(at), {{"retry_at", to_rfc3339(at)}});
+    if (announce) {
+      tell("renewal_scheduled", *announce, "renewal is due at " + to_rfc3339(at), {{"retry_at", to_rfc3339(at)}});
     }
     return {at};
   }
+  return begin_order(installed, requested, why, now);
+}
 
+Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, bool requested, const std::string& why,
+                                    Time now) {
   const auto& issuers = certificate_.issuers;
   const std::string& name = issuers[pace_.issuer_index % issuers.size()];
   if (!seat_ || seat_->issuer->spec().name != name) seat_ = parts_.seat(name);
@@ -365,7 +369,7 @@ Workers::Again Renewal::publish(Time now) {
     const std::lock_guard lock(mutex_);
     // Who has seen this one served may have asked for the next already.
     if (requests_ == answered) requested_ = forced_ = false;
-    announce_ = true;
+    announce_ = LogLevel::info;
     view_.failure.reset();
   }
   end_order();

@@ -98,6 +98,7 @@ class Renewal {
   std::optional<Workers::Again> load(Time now);
   bool adopt_given(Time now);
   Workers::Again consider(Time now);
+  Workers::Again begin_order(const std::optional<Installed>& installed, bool requested, const std::string& why, Time now);
   Workers::Again carry_on(Time now);
   Workers::Again take_step(Time now);
   Workers::Again publish(Time now);
@@ -152,7 +153,8 @@ class Renewal {
 
   mutable std::mutex mutex_;  // guards what follows
   std::optional<Installed> installed_;
-  bool announce_ = true;  // the next due time is worth an event
+  // The next due time is worth an event, of this level. At a start nothing has changed, for ten thousand certificates.
+  std::optional<LogLevel> announce_ = LogLevel::debug;
   std::optional<Error> held_;
   std::optional<OrderRecord> given_;  // to be taken over
   bool requested_ = false;

@@ -266,7 +266,7 @@ void Renewal::installed(std::optional<Installed> what) {
     view_.now.clear();
   }
   installed_ = what;
-  announce_ = true;
+  if (!announce_) announce_ = LogLevel::info;
 }
 
 void Renewal::hold(const Error& why) {

@@ -166,12 +166,10 @@ Result<Done> AccountImport::look_at(ListedOrder order) {
   Result<Done> looked = Done{};
   if (wish_.under_way.contains(order.reference)) {
     ++there_;
-  } else if (!wish_.filter.fits(order)) {
+  } else if (!wish_.filter.fits(order) || order.state == ListedState::rejected) {
     ++left_out_;
   } else if (order.state == ListedState::open) {
     looked = look_at_open(order);
-  } else if (order.state == ListedState::rejected) {
-    ++left_out_;
   } else {
     looked = look_at_issued(order);
   }

@@ -101,7 +101,7 @@ void Agent::campaign() {
     campaigns_ = 0;
     return lead();
   }
-  follower_ = std::make_unique<Follower>(ground_, [this] {
+  follower_ = std::make_unique<Follower>(ground_, descriptors_.wake, [this] {
     // Not from within the follower's own call.
     ground_.loop.post([this] { campaign(); });
   });

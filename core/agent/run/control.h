@@ -15,7 +15,8 @@
 //        agent key, named "attach", of {"instance":ID,"settings":evercert.json,"files":{path:B64}}: who can seal it belongs
 //        to this state directory. Answer {"you":"follow"}: stay connected, end of file means that there is no leader;
 //        or, for the same instance, {"you":"lead"} once the lock is free. A follower sends
-//        {"served":NAME,"generation":G,"listener":TEXT,"milliseconds":M} (or "not_served" with "message") on it.
+//        {"served":NAME,"generation":G,"listener":TEXT,"milliseconds":M} (or "not_served" with "message") on it, and
+//        {"asked":TOKEN,"times":N} when a CA asked its server for the answer to a challenge N times more.
 // Answers to all others: any number of {"event":{"name","at","certificate","issuer","sentence",…fields}} as things happen,
 // then one {"done":true,"exit":0..5,"message":TEXT}.
 #pragma once

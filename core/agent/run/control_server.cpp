@@ -131,7 +131,7 @@ void ControlServer::flush(Client client) {
     drop(client);
     return;
   }
-  const short events = static_cast<short>(peer.out.empty() ? POLLIN : POLLIN | POLLOUT);
+  const auto events = static_cast<short>(peer.out.empty() ? POLLIN : POLLIN | POLLOUT);
   loop_.watch(peer.socket.get(), events, [this, client](short seen) { ready(client, seen); });
 }
 

@@ -1,6 +1,7 @@
 #include "agent/run/follower.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #include "agent/run/verbs.h"
 #include "serving/base/json.h"
@@ -10,11 +11,13 @@ namespace {
 constexpr unsigned follower_threads = 2;
 }
 
-Follower::Follower(Ground& ground, std::function<void()> alone)
+Follower::Follower(Ground& ground, int wake, std::function<void()> alone)
     : ground_(ground),
+      wake_(wake),
       alone_(std::move(alone)),
       stored_answers_(ground.store, ground.keys.agent),
       board_answers_(ground.board),
+      hit_watch_(ground.board, ground.report),
       workers_(ground.clock, follower_threads),
       publication_({ground.store,
                     ground.keys.serving,
@@ -40,6 +43,7 @@ Follower::~Follower() {
   watches_.clear();
   workers_.stop();
   if (leader_) ground_.loop.unwatch(leader_->descriptor());
+  if (following_ && wake_ >= 0) ground_.loop.unwatch(wake_);
 }
 
 Result<Done> Follower::attach() {
@@ -93,6 +97,18 @@ void Follower::follow() {
   }
   changed("certificates/");
   answer_changed("challenges/");
+  // The leader frees what has expired on its own board alone.
+  workers_.add("sweeping", 2, ground_.clock.now(), [this]() -> Workers::Again {
+    const Time now = ground_.clock.now();
+    ground_.board.sweep_answers(now);
+    return {now + std::chrono::minutes(1)};
+  });
+  if (wake_ < 0) return;
+  ground_.loop.watch(wake_, POLLIN, [this](short) {
+    eventfd_t count = 0;
+    static_cast<void>(eventfd_read(wake_, &count));
+    tell_hits();
+  });
 }
 
 void Follower::look_later(const CertificateSpec& certificate) {
@@ -117,7 +133,20 @@ void Follower::answer_changed(const std::string& key) {
     return;
   }
   auto answer = stored_answers_.get(key);
-  if (answer && *answer) static_cast<void>(board_answers_.put(**answer).has_value());
+  if (!answer || !*answer) {
+    hit_watch_.watch(key, {});
+    tokens_.erase(key);
+    return;
+  }
+  if (!board_answers_.put(**answer) || !tokens_.emplace(key, (*answer)->token).second) return;
+  hit_watch_.watch(key, {{(*answer)->kind, {}, (*answer)->token, "", ""}});
+}
+
+// Only the leader asks the CA: it is to know at once that the CA has been here, not at its next turn.
+void Follower::tell_hits() {
+  for (const auto& [key, hits] : hit_watch_.risen()) {
+    static_cast<void>(leader_->send({{"asked", tokens_.at(key)}, {"times", hits}}).has_value());
+  }
 }
 
 }  // namespace evercert

@@ -8,14 +8,16 @@
 #include "agent/challenge/open_answers.h"
 #include "agent/run/control.h"
 #include "agent/run/ground.h"
+#include "agent/run/hit_watch.h"
 #include "agent/run/publication.h"
 
 namespace evercert {
 
 class Follower {
  public:
-  // `alone`: the leader has gone, or has made room for us: stand for election.
-  Follower(Ground& ground, std::function<void()> alone);
+  // `wake` rings when a worker saw a validation request, or is -1. `alone`: the leader has gone, or has made room for us: stand
+  // for election.
+  Follower(Ground& ground, int wake, std::function<void()> alone);
   ~Follower();
   Follower(const Follower&) = delete;
   Follower& operator=(const Follower&) = delete;
@@ -28,12 +30,16 @@ class Follower {
   void follow();
   void changed(const std::string& key);
   void answer_changed(const std::string& key);
+  void tell_hits();
   void look_later(const CertificateSpec& certificate);
 
   Ground& ground_;
+  const int wake_;
   std::function<void()> alone_;
   StoredAnswers stored_answers_;
   BoardAnswers board_answers_;
+  HitWatch hit_watch_;                         // by key of the store
+  std::map<std::string, std::string> tokens_;  // of what it watches
   std::optional<ControlConnection> leader_;
   bool following_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -1,5 +1,7 @@
 #include "agent/run/hit_watch.h"
 
+#include <algorithm>
+
 namespace evercert {
 
 void HitWatch::watch(const std::string& job, const std::vector<Challenge>& challenges) {
@@ -8,33 +10,46 @@ void HitWatch::watch(const std::string& job, const std::vector<Challenge>& chall
   Watched fresh;
   for (const auto& challenge : challenges) {
     const auto answer = board_.find_answer(challenge.kind, challenge.token);
-    if (answer) fresh.slots.push_back(answer->slot);
+    if (!answer) continue;
+    fresh.slots.push_back(answer->slot);
+    fresh.tokens.push_back(challenge.token);
   }
   if (fresh.slots.empty()) return;
-  fresh.before = count(fresh);
+  fresh.before = on_page(fresh);
   watched_.emplace(job, std::move(fresh));
 }
 
-std::uint32_t HitWatch::count(const Watched& watched) const {
+std::uint32_t HitWatch::on_page(const Watched& watched) const {
   std::uint32_t sum = 0;
   for (const auto slot : watched.slots) sum += report_.hits(slot);
   return sum;
 }
 
+std::uint32_t HitWatch::seen(const Watched& watched) const {
+  return on_page(watched) - watched.before + watched.elsewhere;
+}
+
 std::uint32_t HitWatch::hits(const std::string& job) const {
   const std::lock_guard lock(mutex_);
   const auto found = watched_.find(job);
-  return found == watched_.end() ? 0 : count(found->second) - found->second.before;
+  return found == watched_.end() ? 0 : seen(found->second);
 }
 
-std::vector<std::string> HitWatch::risen() {
+void HitWatch::seen_elsewhere(const std::string& token, std::uint32_t hits) {
   const std::lock_guard lock(mutex_);
-  std::vector<std::string> jobs;
   for (auto& [job, watched] : watched_) {
-    const std::uint32_t seen = count(watched) - watched.before;
-    if (seen == watched.told) continue;
-    watched.told = seen;
-    jobs.push_back(job);
+    if (std::find(watched.tokens.begin(), watched.tokens.end(), token) != watched.tokens.end()) watched.elsewhere += hits;
+  }
+}
+
+std::vector<HitWatch::Risen> HitWatch::risen() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Risen> jobs;
+  for (auto& [job, watched] : watched_) {
+    const std::uint32_t now = seen(watched);
+    if (now == watched.told) continue;
+    jobs.push_back({job, now - watched.told});
+    watched.told = now;
   }
   return jobs;
 }

@@ -156,19 +156,18 @@ ServerWord hear_server(int channel) {
 
 void ChannelLogger::write(LogLevel level, std::string_view line) {
   const std::lock_guard guard(mutex_);
+  const auto drop = [&] {
+    if (level == LogLevel::debug) return;
+    ++untold_;
+    dropped_.fetch_add(1, std::memory_order_relaxed);
+  };
   if (untold_ > 0) {
     const std::string told =
         "evercert: " + std::to_string(untold_) + " lines of the agent were dropped, the server did not read them";
-    if (!send(LogLevel::warn, told)) {
-      ++untold_;
-      dropped_.fetch_add(1, std::memory_order_relaxed);
-      return;
-    }
+    if (!send(LogLevel::warn, told)) return drop();
     untold_ = 0;
   }
-  if (send(level, line)) return;
-  ++untold_;
-  dropped_.fetch_add(1, std::memory_order_relaxed);
+  if (!send(level, line)) drop();
 }
 
 bool ChannelLogger::send(LogLevel level, std::string_view line) const {

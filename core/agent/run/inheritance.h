@@ -39,7 +39,7 @@ struct ServerWord {
 ServerWord hear_server(int channel);
 
 // Writes into the server's log over the channel. Never blocks: what does not fit is dropped, and how much that was is told
-// with the next line that fits.
+// with the next line that fits; nobody misses what was for debugging.
 class ChannelLogger : public Logger {
  public:
   // `channel` stays with its owner and must outlive this.

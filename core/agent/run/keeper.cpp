@@ -1,10 +1,7 @@
 #include "agent/run/keeper.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -23,7 +20,6 @@ namespace evercert {
 namespace {
 
 constexpr int tend_interval = 5000;
-constexpr int niceness = 10;
 
 enum class Heard { nothing, go, gone };
 
@@ -38,17 +34,7 @@ Heard hear(int channel) {
   }
 }
 
-// A thousand certificates to open and prove would keep handshakes waiting for a processor. Linux weighs whole sessions where
-// autogroups are in use (sched(7)), and a keeper has a session of its own. Where either is refused it is a courtesy less.
-void let_traffic_go_first() {
-  static_cast<void>(::setpriority(PRIO_PROCESS, 0, niceness) == 0);
-  const Descriptor session(::open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC));
-  const std::string text = std::to_string(niceness);
-  if (session.valid()) static_cast<void>(::write(session.get(), text.data(), text.size()) == 0);
-}
-
 int keep(int descriptor, const std::string& program) {
-  let_traffic_go_first();
   auto inherited = receive_inheritance(descriptor);
   if (!inherited) return inherited.error().kind == ErrorKind::connection ? 0 : 1;
   ChannelLogger log(inherited->channel.get());
@@ -61,7 +47,7 @@ int keep(int descriptor, const std::string& program) {
   Cycle cycle;
   cycle.plan = std::move(inherited->plan);
   cycle.secrets = std::move(inherited->secrets);
-  Supervisor supervisor({.path = program}, instance, cycle, log);
+  Supervisor supervisor({.path = program, .joins_session = true}, instance, cycle, log);
 
   bool going = false;
   std::optional<std::chrono::steady_clock::time_point> again;
@@ -96,7 +82,7 @@ int keep(int descriptor, const std::string& program) {
 }  // namespace
 
 int run_keeper(int descriptor, const std::string& program) {
-  signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(signal(SIGPIPE, SIG_IGN));
   return at_boundary(
       1, [&] { return keep(descriptor, program); }, [](const std::string&) {});
 }

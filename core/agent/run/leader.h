@@ -42,8 +42,9 @@ class Leader {
   [[nodiscard]] bool idle();
   void abort_requests() { stop_.request_stop(); }
 
-  // A validation request was seen.
+  // Validation requests were seen, by our own server or by a follower's.
   void hits_came();
+  void hits_came(const std::string& token, std::uint32_t hits);
   void count(const Event& event);
   [[nodiscard]] StatusReport report();
 

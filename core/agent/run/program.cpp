@@ -245,7 +245,7 @@ int run_alone(const RunOptions& options) {
 }  // namespace
 
 int run_program(const RunOptions& options) {
-  signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(signal(SIGPIPE, SIG_IGN));
   return at_boundary(
       static_cast<int>(program_failed),
       [&] { return options.descriptor >= 0 ? run_under_server(options.descriptor) : run_alone(options); },

@@ -19,6 +19,27 @@ bool same_names(std::vector<Identifier> a, std::vector<Identifier> b) {
   return a == b;
 }
 
+struct Heard {
+  std::string listener;   // the first that was asked
+  std::string complaint;  // empty: every listener sends every leaf
+};
+
+Heard ask_listeners(const CertificateSpec& certificate, const std::vector<Publication::Current::Pair>& pairs) {
+  Heard heard;
+  const std::string& name = certificate.identifiers.front().value;
+  for (const auto& address : certificate.proof_addresses) {
+    for (const auto& pair : pairs) {
+      auto outcome = prove(address, name, pair.key.algorithm, pair.leaf_sha256, one_probe);
+      if (!outcome || !outcome->served) {
+        heard.complaint = outcome ? outcome->message : outcome.error().message;
+        return heard;
+      }
+      if (heard.listener.empty()) heard.listener = outcome->listener;
+    }
+  }
+  return heard;
+}
+
 }  // namespace
 
 std::optional<Lifetime> Publication::Current::lifetime() const {
@@ -240,21 +261,7 @@ void Publication::prove_later(const CertificateSpec& certificate, std::uint64_t 
 Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun) {
   const Current known = current(certificate.name);
   if (known.generation != generation) return {std::nullopt, true};
-  std::string complaint;
-  std::string listener;
-  const std::string& name = certificate.identifiers.front().value;
-  for (const auto& address : certificate.proof_addresses) {
-    for (const auto& pair : known.pairs) {
-      auto outcome = prove(address, name, pair.key.algorithm, pair.leaf_sha256, one_probe);
-      if (outcome && outcome->served) {
-        if (listener.empty()) listener = outcome->listener;
-      } else {
-        complaint = outcome ? outcome->message : outcome.error().message;
-        break;
-      }
-    }
-    if (!complaint.empty()) break;
-  }
+  const auto [listener, complaint] = ask_listeners(certificate, known.pairs);
   const Time now = parts_.clock.now();
   const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - known.published_at);
   if (complaint.empty()) {

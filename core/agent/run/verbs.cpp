@@ -44,7 +44,9 @@ Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::C
 
 void Verbs::request(ControlServer::Client client, const Json& request, bool may_change) {
   const std::string verb = text_of(request, "verb");
-  if (followers_.contains(client)) return proved(client, request);
+  if (const auto follower = followers_.find(client); follower != followers_.end()) {
+    return told_by_follower(follower->second, request);
+  }
   if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
   if (verb == "attach") return attach(client, request);
   static const std::set<std::string> changing{"renew", "rollback", "revoke", "adopt", "cancel", "test", "import", "sync"};
@@ -113,6 +115,19 @@ void Verbs::renew(ControlServer::Client client, const Json& request) {
   waiting_.emplace(client, std::move(waiting));
 }
 
+bool Verbs::ends(Waiting& waiting, const Event& event, bool unproved) {
+  std::size_t& left = waiting.names.at(event.certificate);
+  if (event.name == "published" && left > 0) --left;
+  const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
+  const bool failed = event.name == "not_served" || event.name == "action_required" ||
+                      (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
+  if (!done && !failed) return false;
+  waiting.names.erase(event.certificate);
+  if (failed) waiting.failed.insert(event.certificate);
+  waiting.last = event.sentence;
+  return true;
+}
+
 void Verbs::on_event(const Event& event) {
   if (event.certificate.empty()) return;
   std::vector<ControlServer::Client> concerned;
@@ -127,16 +142,7 @@ void Verbs::on_event(const Event& event) {
     const auto found = waiting_.find(client);
     if (found == waiting_.end()) continue;
     Waiting& waiting = found->second;
-    std::size_t& left = waiting.names.at(event.certificate);
-    if (event.name == "published" && left > 0) --left;
-    const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
-    const bool failed = event.name == "not_served" || event.name == "action_required" ||
-                        (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
-    if (!done && !failed) continue;
-    waiting.names.erase(event.certificate);
-    if (failed) waiting.failed.insert(event.certificate);
-    waiting.last = event.sentence;
-    if (!waiting.names.empty()) continue;
+    if (!ends(waiting, event, unproved) || !waiting.names.empty()) continue;
     const int exit = waiting.failed.empty() ? exit_done : event.name == "action_required" ? exit_person : exit_failed;
     render_();
     server_.finish(client, exit, waiting.last);
@@ -295,7 +301,16 @@ void Verbs::attach(ControlServer::Client client, const Json& request) {
   if (attachment->instance != ground_.instance) leader_.follow(std::move(attachment->source));
 }
 
-void Verbs::proved(ControlServer::Client, const Json& message) {
+void Verbs::told_by_follower(const std::string& instance, const Json& message) {
+  const std::string token = text_of(message, "asked");
+  if (token.empty()) return proved(message);
+  // An older agent of our own server reads the page that is ours, too, and may have heard the bell in our place.
+  if (instance == ground_.instance) return leader_.hits_came();
+  const auto times = json_number(message, "times", "a follower's message");
+  if (times && *times > 0) leader_.hits_came(token, static_cast<std::uint32_t>(*times));
+}
+
+void Verbs::proved(const Json& message) {
   const std::string served = text_of(message, "served");
   const std::string not_served = text_of(message, "not_served");
   auto generation = json_number(message, "generation", "a follower's message");

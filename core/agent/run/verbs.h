@@ -31,6 +31,8 @@ class Verbs {
     std::set<std::string> failed;
     std::string last;
   };
+  // Whether the event is the last that a request waits for of its certificate, which then is waited for no more.
+  static bool ends(Waiting& waiting, const Event& event, bool unproved);
   void request(ControlServer::Client client, const nlohmann::json& request, bool may_change);
   void gone(ControlServer::Client client);
   void renew(ControlServer::Client client, const nlohmann::json& request);
@@ -40,7 +42,8 @@ class Verbs {
   void test(ControlServer::Client client, const nlohmann::json& request);
   void adopt(ControlServer::Client client, const nlohmann::json& request);
   void attach(ControlServer::Client client, const nlohmann::json& request);
-  void proved(ControlServer::Client client, const nlohmann::json& message);
+  void told_by_follower(const std::string& instance, const nlohmann::json& message);
+  void proved(const nlohmann::json& message);
   // Runs on a worker; the answer goes out on the main thread.
   void work(ControlServer::Client client, std::function<Result<std::string>()> action);
   const PlanUnion::Item* item_of(ControlServer::Client client, const nlohmann::json& request);

@@ -103,7 +103,7 @@ bool try_lock(int file) {
 }  // namespace
 
 Result<std::unique_ptr<StoreLock>> lock_file(Descriptor directory, const std::string& name, std::chrono::milliseconds wait,
-                                             std::stop_token stop) {
+                                             const std::stop_token& stop) {
   const Moment deadline = std::chrono::steady_clock::now() + wait;
   const Bytes digest = sha256({reinterpret_cast<const std::uint8_t*>(name.data()), name.size()});
   const std::string file_name = to_hex(digest).substr(0, 32);

@@ -12,6 +12,6 @@ namespace evercert {
 
 // `directory`: locks/. A null pointer: held by another after `wait`, or stopped.
 Result<std::unique_ptr<StoreLock>> lock_file(Descriptor directory, const std::string& name, std::chrono::milliseconds wait,
-                                             std::stop_token stop);
+                                             const std::stop_token& stop);
 
 }  // namespace evercert

@@ -160,7 +160,7 @@ class FileStore : public Store {
                                           std::stop_token stop) override {
     auto directory = make_directories("locks", false);
     if (!directory) return directory.error();
-    return lock_file(std::move(*directory), name, wait, std::move(stop));
+    return lock_file(std::move(*directory), name, wait, stop);
   }
 
   Result<std::unique_ptr<StoreWatch>> watch(const std::string& prefix,

@@ -138,9 +138,7 @@ class FileWatch : public StoreWatch {
     arm();
     if (armed_ && reads_events_) {
       read_all_events();
-    } else if (armed_) {
-      changed_(prefix_);
-    } else if (was_armed && !reads_events_) {
+    } else if (armed_ || (was_armed && !reads_events_)) {
       changed_(prefix_);
     }
   }

@@ -25,6 +25,13 @@ bool is_unfinished(std::string_view name) {
   return std::all_of(random.begin(), random.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; });
 }
 
+bool is_stale(const Descriptor& directory, const DirectoryEntry& entry, std::chrono::system_clock::time_point now) {
+  if (entry.kind != DirectoryEntry::Kind::file || !is_unfinished(entry.name)) return false;
+  struct stat status {};
+  if (fstatat(directory.get(), entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return false;
+  return std::chrono::system_clock::from_time_t(status.st_mtime) + stale_after < now;
+}
+
 }  // namespace
 
 Result<std::size_t> sweep_unfinished_files(int state, std::chrono::system_clock::time_point now) {
@@ -41,11 +48,7 @@ Result<std::size_t> sweep_unfinished_files(int state, std::chrono::system_clock:
     if (!entries) return entries.error();
     for (const DirectoryEntry& entry : *entries) {
       if (entry.kind == DirectoryEntry::Kind::directory) open.push_back(path == "." ? entry.name : path + "/" + entry.name);
-      if (entry.kind != DirectoryEntry::Kind::file || !is_unfinished(entry.name)) continue;
-      struct stat status {};
-      if (fstatat(directory.get(), entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      if (std::chrono::system_clock::from_time_t(status.st_mtime) + stale_after >= now) continue;
-      if (unlinkat(directory.get(), entry.name.c_str(), 0) == 0) ++removed;
+      if (is_stale(directory, entry, now) && unlinkat(directory.get(), entry.name.c_str(), 0) == 0) ++removed;
     }
   }
   return removed;

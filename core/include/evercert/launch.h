@@ -60,6 +60,7 @@ class Supervisor {
     std::string path;                  // absolute; the argument vector is fixed: evercert run --descriptor 3
     std::optional<uid_t> become = {};  // drop to this user before exec (when privileged)
     gid_t become_group = 0;
+    bool joins_session = false;                     // of its starter, which has one apart from the server's
     std::chrono::milliseconds ready_within{10000};  // an agent that takes longer to become ready is ended by tend()
   };
   // Neither `instance` nor `cycle` may go before the supervisor. Nothing is started yet.

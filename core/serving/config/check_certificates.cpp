@@ -23,6 +23,7 @@ std::string joined(const std::vector<std::string>& words) {
 
 std::string joined(const std::vector<KeySpec>& keys) {
   std::vector<std::string> words;
+  words.reserve(keys.size());
   for (const KeySpec& key : keys) words.push_back(key.text());
   return joined(words);
 }

@@ -90,7 +90,7 @@ Result<Done> check_labels(std::string_view name, std::string_view whole) {
   while (begin <= name.size()) {
     const std::size_t end = std::min(name.find('.', begin), name.size());
     last = name.substr(begin, end - begin);
-    if (const auto good = check_label(last, whole); !good) return good;
+    if (auto good = check_label(last, whole); !good) return good;
     begin = end + 1;
   }
   if (std::all_of(last.begin(), last.end(), [](char character) { return character >= '0' && character <= '9'; }))

@@ -104,7 +104,8 @@ bool SettingsReader::word(std::string text) {
     words_.push_back(std::move(text));
     return true;
   }
-  words_.assign(1, std::move(text));
+  words_.clear();
+  words_.push_back(std::move(text));
   return finish_setting();
 }
 

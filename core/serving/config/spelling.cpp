@@ -37,7 +37,7 @@ Spelling spelling_of(std::string_view server, const Place& place) {
 }
 
 std::string spell(const Option& option, Spelling spelling) {
-  const std::string name(option.name);
+  std::string name(option.name);
   if (spelling == Spelling::json) return name;
   if (option.from_server) return "";
   if (option.scope == Scope::certificate)

@@ -19,7 +19,7 @@ Result<Done> add_name(GENERAL_NAMES* names, const Identifier& identifier) {
   if (!name || sk_GENERAL_NAME_push(names, name.get()) == 0) {
     return openssl_error(ErrorKind::key_provider, "a request cannot be made for \"" + identifier.value + "\"");
   }
-  name.release();  // the list owns it now
+  static_cast<void>(name.release());  // the list owns it now
   return Done{};
 }
 

@@ -109,8 +109,8 @@ void KeptAgent::end_relay() {
 void KeptAgent::relay(pid_t parent) noexcept {
   // As the agent: not with the process group that the server signals.
   ::setsid();
-  for (const int number : {SIGHUP, SIGUSR1, SIGWINCH, SIGPIPE}) ::signal(number, SIG_IGN);
-  for (const int number : {SIGTERM, SIGINT, SIGCHLD}) ::signal(number, SIG_DFL);
+  for (const int number : {SIGHUP, SIGUSR1, SIGWINCH, SIGPIPE}) static_cast<void>(::signal(number, SIG_IGN));
+  for (const int number : {SIGTERM, SIGINT, SIGCHLD}) static_cast<void>(::signal(number, SIG_DFL));
   const auto guarded = [](auto on_failure, auto action) { return at_boundary(on_failure, action, [](const std::string&) {}); };
   const bool safe = guarded(false, [&] {
     server_.prepare_relay();

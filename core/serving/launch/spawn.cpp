@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "serving/base/files.h"
 
@@ -42,6 +44,22 @@ namespace {
   append("}");
   ::send(channel, message.data(), length, MSG_NOSIGNAL | MSG_DONTWAIT);
   ::_exit(127);
+}
+
+// A thousand certificates to open and prove would keep handshakes waiting for a processor. Linux weighs whole sessions where
+// autogroups are in use (sched(7)); that file is closed to a program which nobody may read, and to one that has become another
+// user. Where any of it is refused it is a courtesy less. What this process starts in its session inherits all of it.
+void let_the_server_go_first() {
+  constexpr int niceness = 10;
+  constexpr std::string_view session_niceness = "10";
+  static_cast<void>(::setpriority(PRIO_PROCESS, 0, niceness) == 0);
+  // Its threads wake without taking the processor from a handshake.
+  const sched_param none{};
+  static_cast<void>(::sched_setscheduler(0, SCHED_BATCH, &none) == 0);
+  const int session = ::open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+  if (session < 0) return;
+  static_cast<void>(::write(session, session_niceness.data(), session_niceness.size()) == 0);
+  ::close(session);
 }
 
 void close_all_from(unsigned first) {
@@ -91,7 +109,8 @@ enum class Parentage { child, nobodys };
   close_all_from(channel_number + 1);
   reset_signals();
   // Apache ends its whole process group when it stops, and a terminal does; the agent ends with its channel, between two steps.
-  ::setsid();
+  if (!program.joins_session) ::setsid();
+  if (parentage == Parentage::nobodys) let_the_server_go_first();
   if (program.become) become(channel_number, *program.become, program.become_group);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(channel_number, "restrict");
   ::umask(027);
@@ -128,6 +147,7 @@ Result<Spawned> spawn(const Supervisor::Program& program, std::vector<std::strin
 
   words.insert(words.begin(), "evercert");
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   // Nothing of the server's environment: it may steer OpenSSL, curl or the loader, and may hold what is nobody's business.

@@ -67,7 +67,8 @@ struct Written {
   std::vector<PemFile> files;
 };
 
-// A file for each kind of key that is wanted: HAProxy can only exchange what it has read at its start.
+// A file for each kind of key that is wanted: HAProxy can only exchange what it has read at its start. A pair of another kind
+// stands in for one that is missing: browsers prefer the ECDSA one, and that must not be a placeholder then.
 Result<Written> files_for(const CertificateSpec& certificate, const std::optional<Bundle>& bundle) {
   Written written;
   if (bundle) {
@@ -80,6 +81,10 @@ Result<Written> files_for(const CertificateSpec& certificate, const std::optiona
     const bool there =
         std::any_of(written.files.begin(), written.files.end(), [&](const PemFile& file) { return file.name == name; });
     if (there) continue;
+    if (written.generation != 0) {
+      written.files.push_back({name, written.files.front().content});
+      continue;
+    }
     auto pair = make_placeholder_pair(certificate.name, certificate.identifiers, key.algorithm);
     if (!pair) return pair.error();
     auto text = pem_of(*pair);
@@ -89,6 +94,25 @@ Result<Written> files_for(const CertificateSpec& certificate, const std::optiona
   return written;
 }
 
+// Whether the file has these bytes now. Errors: it could not be written, and there is none from before.
+Result<bool> write_one(const Descriptor& directory, const std::string& path, const PemFile& file,
+                       const std::string& certificate, Logger& log) {
+  auto read = read_file(directory.get(), file.name, largest_pem);
+  const bool there = read && *read;
+  const Secret present(there ? std::move(**read) : Bytes());
+  if (there && present.text() == file.content.text()) return true;
+  WriteOptions options;
+  options.mode = only_owner;
+  options.durable = false;
+  const auto done = write_file(directory.get(), file.name, file.content.view(), options);
+  if (done) return true;
+  if (!there) return done.error().with_prefix("the directory for PEM files \"" + path + "\"");
+  // Better to start with the certificate of before than not at all; the agent brings the newer one.
+  log.write(LogLevel::error, done.error().message + ": " + path + "/" + file.name +
+                                 " stays as it is; make room there (option pem_path) certificate=\"" + certificate + "\"");
+  return false;
+}
+
 bool is_ours(const std::string& name) {
   return name.ends_with(".pem") || name.ends_with(".pem.ecdsa") || name.ends_with(".pem.rsa");
 }
@@ -96,7 +120,7 @@ bool is_ours(const std::string& name) {
 }  // namespace
 
 std::string pem_file_name(const CertificateSpec& certificate, KeyAlgorithm algorithm) {
-  const std::string name = file_name_of(certificate.name) + ".pem";
+  std::string name = file_name_of(certificate.name) + ".pem";
   if (certificate.keys.size() == 1) return name;
   return name + (algorithm == KeyAlgorithm::ecdsa ? ".ecdsa" : ".rsa");
 }
@@ -117,13 +141,14 @@ Result<Secret> pem_of(const BundlePair& pair) {
 
 Result<std::vector<PemFile>> pem_files_of(const CertificateSpec& certificate, const Bundle& bundle) {
   std::vector<PemFile> files;
-  for (const BundlePair& pair : bundle.pairs) {
-    const bool wanted = std::any_of(certificate.keys.begin(), certificate.keys.end(),
-                                    [&](const KeySpec& key) { return key.algorithm == pair.key.algorithm; });
-    if (!wanted) continue;
-    auto text = pem_of(pair);
+  for (const KeySpec& key : certificate.keys) {
+    auto pair = std::find_if(bundle.pairs.begin(), bundle.pairs.end(),
+                             [&](const BundlePair& each) { return each.key.algorithm == key.algorithm; });
+    if (pair == bundle.pairs.end() && certificate.keys.size() == 1) pair = bundle.pairs.begin();
+    if (pair == bundle.pairs.end()) continue;
+    auto text = pem_of(*pair);
     if (!text) return text.error();
-    files.push_back({pem_file_name(certificate, pair.key.algorithm), std::move(*text)});
+    files.push_back({pem_file_name(certificate, key.algorithm), std::move(*text)});
   }
   return files;
 }
@@ -142,21 +167,9 @@ Result<std::map<std::string, std::uint64_t>> write_pem_files(const std::string& 
     generations[certificate.name] = written->generation;
     for (const PemFile& file : written->files) {
       names.insert(file.name);
-      auto read = read_file(directory->get(), file.name, largest_pem);
-      const bool there = read && *read;
-      const Secret present(there ? std::move(**read) : Bytes());
-      if (there && present.text() == file.content.text()) continue;
-      WriteOptions options;
-      options.mode = only_owner;
-      options.durable = false;
-      const auto done = write_file(directory->get(), file.name, file.content.view(), options);
-      if (done) continue;
-      if (!there) return done.error().with_prefix("the directory for PEM files \"" + path + "\"");
-      // Better to start with the certificate of before than not at all; the agent brings the newer one.
-      log.write(LogLevel::error, done.error().message + ": " + path + "/" + file.name +
-                                     " stays as it is; make room there (option pem_path) certificate=\"" + certificate.name +
-                                     "\"");
-      generations[certificate.name] = 0;
+      const auto current = write_one(*directory, path, file, certificate.name, log);
+      if (!current) return current.error();
+      if (!*current) generations[certificate.name] = 0;
     }
   }
   auto entries = entries_of(Descriptor(::fcntl(directory->get(), F_DUPFD_CLOEXEC, 3)));

@@ -15,7 +15,8 @@ std::string pem_file_name(const CertificateSpec& certificate, KeyAlgorithm algor
 // Leaf, chain, key. Errors: key_provider (the key is a reference, not bytes), internal.
 Result<Secret> pem_of(const BundlePair& pair);
 
-// One file for each pair that the certificate wants.
+// One file for each pair that the certificate wants. Where one kind of key is wanted and the bundle has only another (a
+// certificate that was taken over), that one's: it is served until the wanted one is there.
 Result<std::vector<PemFile>> pem_files_of(const CertificateSpec& certificate, const Bundle& bundle);
 
 }  // namespace evercert

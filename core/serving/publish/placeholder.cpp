@@ -19,7 +19,7 @@ namespace evercert {
 namespace {
 
 constexpr long one_hour = 3600;
-constexpr long one_week = 7 * 24 * one_hour;
+constexpr long one_week = 7L * 24 * one_hour;
 constexpr std::size_t longest_common_name = 64;  // ub-common-name, RFC 5280 appendix A.1
 
 // Takes over `value`.

@@ -9,7 +9,7 @@ namespace evercert {
 namespace {
 
 SharedChain share(CertificatesHandle chain) {
-  return SharedChain(chain.release(), Releaser<release_certificates>());
+  return {chain.release(), Releaser<release_certificates>()};
 }
 
 // Not read_certificate(): what is parsed here is kept for handshakes anyway, and another thread's lock has no place on their

@@ -41,7 +41,7 @@ std::string silence(std::chrono::system_clock::time_point at) {
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
   char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  static_cast<void>(std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
   return std::string("The agent is not running: this page is of ") + text +
          ". Certificates go on being served, but none is renewed. See the server's error log.";
 }

@@ -4,23 +4,28 @@ import os
 import subprocess
 
 
-@contextlib.contextmanager
-def small_disk(folder, size="2m"):
-    place = os.path.join(folder, "disk")
-    os.makedirs(place)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s,mode=0755" % size, "tmpfs", place], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
+class SmallDisk:
+    def __init__(self, folder, size="2m"):
+        self.place = os.path.join(folder, "disk")
+        self.state = os.path.join(self.place, "evercert")
+        self.filler = os.path.join(self.place, "filler")
+        os.makedirs(self.place)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=%s,mode=0755" % size, "tmpfs", self.place], check=True)
 
+    def fill(self):
+        """Writes until not one more byte fits."""
+        with open(self.filler, "wb", buffering=0) as file:
+            for size in (65536, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while True:
+                        file.write(b"x" * size)
 
-def fill(place):
-    """Writes until not one more byte fits."""
-    path = os.path.join(place, "filler")
-    with open(path, "wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(b"x" * size)
-    return path
+    def make_room(self):
+        os.unlink(self.filler)
+
+    def remount(self, mode):
+        """"ro" or "rw"; ro fails while somebody has a file open for writing."""
+        subprocess.run(["mount", "-o", "remount," + mode, self.place], check=True)
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.place], check=True)

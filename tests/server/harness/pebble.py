@@ -7,6 +7,7 @@ import re
 import signal
 import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from collections import Counter
 
@@ -101,8 +102,21 @@ class Pebble:
     def accounts(self, mark=0):
         return len(re.findall(r"There are now \d+ accounts in memory", self.text(mark)))
 
-    def root_pem(self, index=0):
+    def _managed(self, path, timeout=5):
         # The management API serves the same certificate as the ACME side.
         trust = ssl.create_default_context(cafile=self.trust)
-        with urllib.request.urlopen("https://127.0.0.1:%d/roots/%d" % (self.management, index), timeout=5, context=trust) as answer:
+        return urllib.request.urlopen("https://127.0.0.1:%d%s" % (self.management, path), timeout=timeout, context=trust)
+
+    def is_stuck(self):
+        """It can lock itself up for good while it shows an order (letsencrypt/pebble issue 554)."""
+        try:
+            self._managed("/cert-status-by-serial/0", 15).close()
+        except urllib.error.HTTPError:
+            pass  # there is no such certificate: its records can be read
+        except OSError:
+            return True
+        return False
+
+    def root_pem(self, index=0):
+        with self._managed("/roots/%d" % index) as answer:
             return answer.read()
