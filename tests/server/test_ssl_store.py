@@ -53,6 +53,15 @@ def test_a_wildcard_is_proved_by_a_record(store, buyer, ca, product, challenge):
         server.close()
 
 
+def test_a_record_is_seen_although_what_it_leads_to_cannot_be_looked_up(store, buyer, ca):
+    server = bind_for(buyer.folder, ca, "store.test", broken=["sectigo.com"])
+    try:
+        site = store(host("alias.store.test"), options=server.options, challenge="dns-cname").start()
+        site.audit.wait("served", "alias.store.test", timeout=40)
+    finally:
+        server.close()
+
+
 def test_a_company_is_named_where_the_product_wants_one(store, ca):
     fields = "OrganizationName 'Example Limited' City Exampleton Country XX"
     site = store(host("company.test"), product="sectigoovssl", custom_field=fields).start()
