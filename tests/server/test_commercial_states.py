@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from harness import ports, processes
-from harness.bind import Bind, make_key
+from harness.bind import bind_for
 from harness.buyers import BUYERS, NAME, log_says, says
 from harness.nginx import host
 from harness.waiting import wait_for
@@ -116,14 +116,11 @@ def test_a_kill_between_order_and_record_makes_no_second_order(shop, buyer):
 @pytest.mark.slow
 @pytest.mark.parametrize("buyer", ["certinext-v1", "certinext-v2", "digicert"], indirect=True)
 def test_where_no_file_is_found_the_record_is_tried_next(nginx, buyer, folder, evercert):
-    key = make_key(folder, "update")
-    server = Bind(folder, {NAME: dict(key="update")}, [key])
+    server = bind_for(folder, buyer.simulator, NAME)
     try:
         # Nothing of ours listens where the CA knocks.
-        buyer.simulator.settings(http_port=ports.FREE, name_server="127.0.0.1:%d" % ports.BIND)
-        options = ("evercert_resolver 127.0.0.1:%d; evercert_dns_port %d; evercert_dns_update * 127.0.0.1:%d %s;"
-                   % (ports.BIND, ports.BIND, ports.BIND, key))
-        site = nginx(host(NAME), pebble=None, global_extra=buyer.issuer(challenge="http-file dns-txt") + options).start()
+        buyer.simulator.settings(http_port=ports.FREE)
+        site = nginx(host(NAME), pebble=None, global_extra=buyer.issuer(challenge="http-file dns-txt") + server.options).start()
         changed = site.audit.wait("validation_method_changed", timeout=120)
         assert "http-file" in changed["sentence"] and "dns-txt is tried next" in changed["sentence"]
         site.audit.wait("served", NAME, timeout=60)

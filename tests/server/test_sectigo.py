@@ -100,3 +100,8 @@ def test_a_login_can_be_tested(managed, ca, evercert):
     assert done.returncode == 0 and "api of example" in done.stdout, done.stdout + done.stderr
     refused = evercert.run("test", "issuer", "nobody")
     assert refused.returncode == 1 and "nobody" in refused.stderr + refused.stdout
+
+
+def test_a_second_way_of_proving_is_refused_since_the_ca_changes_it_in_its_portal_only(managed):
+    code, said = managed(host("ways.test"), challenge="http-file dns-cname", options="evercert_dns_program /bin/true;").test()
+    assert code != 0 and "Sectigo takes one way of proving for an order" in said, said

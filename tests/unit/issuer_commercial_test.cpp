@@ -80,6 +80,7 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_lost_reissue_is_looked_for_after_a_lost_order);
   CPPUNIT_TEST(giving_up_cancels_orders_and_never_reissues);
   CPPUNIT_TEST(what_is_not_ready_yet_is_asked_for_soon_and_then_less_often);
+  CPPUNIT_TEST(what_was_laid_out_long_ago_is_laid_out_again);
   CPPUNIT_TEST(a_text_that_is_no_running_order_is_none);
   CPPUNIT_TEST(serial_numbers_are_the_same_in_every_notation);
   CPPUNIT_TEST_SUITE_END();
@@ -203,6 +204,19 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
     // A clock that was put back asks no less often than one that was not.
     clock_.advance(-std::chrono::hours(1));
     CPPUNIT_ASSERT(*issuer_->refresh(order)->retry_after == seconds(1));
+  }
+
+  void what_was_laid_out_long_ago_is_laid_out_again() {
+    auto order = issuer_->place(wanted_).value();
+    told_.progress.domains_known = true;
+    told_.progress.domains = {{"a.test", false, false}, {"b.test", true, false}};
+    CPPUNIT_ASSERT(issuer_->refresh(order)->authorize_again);
+    for (int round = 0; round < 2; ++round) {
+      CPPUNIT_ASSERT(issuer_->challenges(order).has_value());
+      CPPUNIT_ASSERT(!issuer_->refresh(order)->authorize_again);
+      clock_.advance(std::chrono::hours(13));
+      CPPUNIT_ASSERT(issuer_->refresh(order)->authorize_again);
+    }
   }
 
   void a_text_that_is_no_running_order_is_none() {

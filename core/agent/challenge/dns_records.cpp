@@ -73,7 +73,11 @@ Result<Done> DnsRecords::present(const Challenge& challenge) {
 
 Result<Done> DnsRecords::ask_missing(Published& published) const {
   if (!published.looked) {
-    auto zone = lookup_.zone_of(published.record.name, nullptr);
+    // An alias is no zone itself (RFC 1034 section 3.6.2), and what it leads to need not answer anybody.
+    const std::string& name = published.record.name;
+    const auto first_dot = name.find('.');
+    const bool alias = published.record.type == DnsType::cname && first_dot != std::string::npos;
+    auto zone = lookup_.zone_of(alias ? name.substr(first_dot + 1) : name, nullptr);
     if (!zone) return zone.error();
     auto servers = lookup_.authoritative_servers(*zone);
     if (!servers) return servers.error();

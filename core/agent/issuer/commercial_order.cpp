@@ -21,6 +21,7 @@ std::string CommercialDetail::text() const {
                     {"names", names},
                     {"way", way},
                     {"presented", presented},
+                    {"presented_at", presented_at},
                     {"checks", checks},
                     {"placed_at", placed_at},
                     {"checked_at", checked_at},
@@ -44,6 +45,9 @@ Result<CommercialDetail> detail_of(const IssuerOrder& order) {
   detail.names = *names;
   detail.way = static_cast<std::size_t>(*way);
   detail.presented = member_of(*json, "presented") == true;
+  // Of orders of before it was kept it is not known: they are laid out anew.
+  const Json& presented_at = member_of(*json, "presented_at");
+  if (presented_at.is_number_integer()) detail.presented_at = presented_at.get<std::int64_t>();
   detail.checks = static_cast<unsigned>(*checks);
   detail.placed_at = *placed;
   detail.checked_at = *checked;

@@ -18,8 +18,9 @@ struct CommercialDetail {
   std::vector<std::string> names;  // as ordered
   std::size_t way = 0;             // which of the issuer's ways of proving is tried
   bool presented = false;          // its challenges were handed out
-  unsigned checks = 0;             // asked for with this way
-  std::int64_t placed_at = 0;      // seconds since 1970
+  std::int64_t presented_at = 0;
+  unsigned checks = 0;         // asked for with this way
+  std::int64_t placed_at = 0;  // seconds since 1970
   std::int64_t checked_at = 0;
   bool reissue = false;   // the order existed before, and is not to be cancelled
   std::int64_t ends = 0;  // of the order, as far as the CA has told; 0: not told

@@ -12,6 +12,8 @@ using std::chrono::seconds;
 // A check that failed is asked for again after this; so often, before the next way of proving is tried.
 constexpr seconds between_checks{20};
 constexpr unsigned checks_per_way = 3;
+// What was laid out goes away after a day; people and CAs may take longer.
+constexpr std::chrono::hours laid_out_anew{12};
 
 std::string host_of(const std::string& name) {
   return name.starts_with("*.") ? name.substr(2) : name;
@@ -82,7 +84,7 @@ Result<std::vector<Challenge>> CommercialIssuer::challenges(IssuerOrder& order) 
     open.push_back(*challenge_of(*task, name, kind));
   }
   detail->presented = true;
-  detail->checked_at = now();
+  detail->presented_at = detail->checked_at = now();
   order.detail = detail->text();
   return open;
 }
@@ -152,7 +154,9 @@ Result<IssuerOrder> CommercialIssuer::next_way(IssuerOrder order, CommercialDeta
 Result<IssuerOrder> CommercialIssuer::validating(IssuerOrder order, CommercialDetail detail, const Progress& progress) {
   order.status = IssuerOrderStatus::pending;
   order.retry_after = commercial_working_pause;
-  if (!detail.presented) {
+  const ChallengeKind kind = spec_.challenges[std::min(detail.way, spec_.challenges.size() - 1)];
+  const bool old = kind != ChallengeKind::email && now() - detail.presented_at > seconds(laid_out_anew).count();
+  if (!detail.presented || old) {
     order.authorize_again = true;
     order.detail = detail.text();
     return order;
@@ -166,7 +170,6 @@ Result<IssuerOrder> CommercialIssuer::validating(IssuerOrder order, CommercialDe
     }
     if (found == progress.domains.end() || !found->verified) open.push_back(name);
   }
-  const ChallengeKind kind = spec_.challenges[std::min(detail.way, spec_.challenges.size() - 1)];
   if (kind == ChallengeKind::email) {
     return people(std::move(order), detail,
                   "waits for the link in the mail that the CA sent to " + spec_.purchase.email + " for " + listed(open) +

@@ -88,6 +88,7 @@ void Leader::tend_accounts() {
     for (const auto& issuer : seats_.issuers()) {
       if (IssuerAccount* const account = issuer->account()) account->tend();
     }
+    ground_.loop.post(changed_);
     return {ground_.clock.now() + between_looks};
   });
 }

@@ -20,7 +20,8 @@ def make_key(folder, name, algorithm="hmac-sha256"):
 class Bind:
     """`zones`: name -> dict(key=name of the key that may update it, records=further lines, servers=[addresses])."""
 
-    def __init__(self, folder, zones, keys, address="127.0.0.1", primary=None, started=True):
+    def __init__(self, folder, zones, keys, address="127.0.0.1", primary=None, started=True, broken=()):
+        """`broken`: zones whose names nobody can look up here."""
         self.address, self.port = address, ports.BIND
         self.folder = os.path.join(folder, "bind-" + address.replace(":", "_"))
         os.makedirs(self.folder, exist_ok=True)
@@ -32,6 +33,11 @@ class Bind:
         for path in keys:
             with open(path) as file:
                 lines.append(file.read())
+        # An empty root: nothing that records point to is looked for outside of this machine.
+        with open(os.path.join(self.folder, "root.zone"), "w") as file:
+            file.write("$TTL 60\n@ SOA localhost. hostmaster.localhost. 1 60 60 600 1\n@ NS localhost.\nlocalhost A 127.0.0.1\n")
+        lines.append('zone "." { type primary; file "root.zone"; };')
+        lines += ['zone "%s" { type primary; file "missing.zone"; };' % name for name in broken]
         for name, zone in zones.items():
             if primary:
                 lines.append('zone "%s" { type secondary; primaries { %s port %d; }; file "%s.zone"; };'
@@ -81,10 +87,10 @@ class Bind:
         processes.stop(self.process)
 
 
-def bind_for(folder, simulator, zone, records=()):
+def bind_for(folder, simulator, zone, records=(), **more):
     """One that takes updates and that a simulated CA asks; `options` are the directives that write there."""
     key = make_key(folder, "update")
-    server = Bind(folder, {zone: dict(key="update", records=list(records))}, [key])
+    server = Bind(folder, {zone: dict(key="update", records=list(records))}, [key], **more)
     simulator.settings(name_server="127.0.0.1:%d" % ports.BIND)
     server.options = ("evercert_resolver 127.0.0.1:%d; evercert_dns_port %d; evercert_dns_update * 127.0.0.1:%d %s;"
                       % (ports.BIND, ports.BIND, ports.BIND, key))
