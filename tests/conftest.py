@@ -6,8 +6,8 @@ import tempfile
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fault"))
+TESTS = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(TESTS, "server"), os.path.join(TESTS, "fault")]
 
 from fault_proxy import FaultProxy  # noqa: E402
 from harness import install as installation, ports, processes  # noqa: E402

@@ -1,0 +1,15 @@
+"""What a script of the web server's user may leave below the state directory, and what must not come of it."""
+import os
+
+from harness import ports, tls
+from harness.nginx import host
+
+
+def test_a_pipe_in_place_of_the_status_does_not_hold_a_worker(nginx):
+    site = nginx(host("www.example.com")).start()
+    site.audit.wait("served", "www.example.com")
+    status = os.path.join(site.state, "state", "status.json")
+    os.unlink(status)
+    os.mkfifo(status)
+    code, _, said = tls.curl("--max-time", "5", "http://127.0.0.1:%d/evercert/json" % ports.STATUS)
+    assert code == 0, said
