@@ -7,7 +7,7 @@ import tempfile
 import pytest
 
 TESTS = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(TESTS, "server"), os.path.join(TESTS, "fault")]
+sys.path[:0] = [os.path.join(TESTS, "server"), os.path.join(TESTS, "fault"), os.path.join(TESTS, "simulators")]
 
 from fault_proxy import FaultProxy  # noqa: E402
 from harness import install as installation, ports, processes  # noqa: E402

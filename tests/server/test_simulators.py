@@ -4,11 +4,14 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
+from common.knobs import allowed_values
 
 from harness import ports, processes
 from harness.simulator import PROGRAM, Simulator, Wire
+from harness.waiting import wait_for
 
 # A call that each of them answers, and how it is counted.
 CALLS = {"certinext": ("GET", "/api/certinext/v2/auth/me", "GET /auth/me"), "sectigo": ("GET", "/api/organization/v1", "GET /organization/v1"),
@@ -148,3 +151,56 @@ def test_what_is_no_http_harms_nobody(ca, ask):
         wire.send("POST", CALLS[ca.ca][1], b"x" * (16 << 20), {"Content-Type": "application/json"})
     wire.close()
     assert ask().status in (200, 401)
+
+
+def test_each_knob_has_the_values_that_the_facts_leave_open_and_takes_no_other(ca):
+    settings, allowed = ca.settings(), allowed_values(ca.ca)
+    for name, values in allowed.items():
+        assert settings[name] in values, name
+        for value in values:
+            assert ca.settings(**{name: value})[name] == value
+        if isinstance(values[0], str):
+            with pytest.raises(ValueError, match=name):
+                ca.settings(**{name: "unheard"})
+    assert set(allowed) <= set(settings)
+
+
+def test_a_kept_connection_ends_after_a_request_that_changes_something(ca):
+    method, path, label = CALLS[ca.ca]
+    wire, body = Wire(ca), {} if method == "POST" else None
+    ca.fault("drop", match="^%s$" % label, kept=True, times=5)
+    assert wire.send(method, path, body).status
+    with pytest.raises(OSError):
+        wire.send(method, path, body)
+    wire.close()
+    ca.ask("DELETE", "/faults")
+    # Nothing that only reads is taken by a fault for what changes something.
+    ca.fault("drop", match="^%s$" % label, changes=True)
+    assert wire.send(method, path, body).status
+    wire.close()
+    rows = ca.ask("GET", "/log")["log"]
+    assert [(row["turn"], row["status"] is None, row["changes"]) for row in rows] == [(1, False, False), (2, True, False), (1, False, False)]
+    assert rows[0]["connection"] == rows[1]["connection"] != rows[2]["connection"]
+
+
+def test_an_answer_is_held_until_a_test_lets_go_of_it(ca, ask):
+    ca.fault("hold", match=".")
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(ask()))
+    waiting.start()
+    wait_for(lambda: ca.ask("GET", "/faults")["faults"][0]["held"] == 1, "the answer to be held")
+    assert not answers and ask().status
+    assert ca.ask("POST", "/release", {})["released"] <= 1
+    waiting.join(20)
+    assert [answer.status for answer in answers] == [ask().status]
+    assert [row["status"] is None for row in ca.ask("GET", "/log")["log"]] == [False] * 3
+
+
+def test_requests_of_an_account_are_counted_within_every_window(ca, ask):
+    for _ in range(3):
+        ask()
+    ca.advance(2)
+    ask()
+    account = ca.ask("GET", "/log")["log"][0]["account"]
+    busiest = ca.ask("GET", "/log")["busiest"][account]
+    assert busiest["1"] <= 3 and busiest["5"] == busiest["180"] == 4

@@ -287,3 +287,155 @@ def test_a_bearer_token_is_taken_too(ca, one):
     assert one.wire.send("POST", path, {"meta": one.meta()}, bearer).json["meta"]["status"] == "0"
     assert one.wire.send("POST", path, {"meta": one.meta(authKey="")}, {"Authorization": "Bearer x"}).json["meta"]["status"] == "0"
     two.wire.close()
+
+
+# --- what the facts leave open, or tell in so many words ---
+
+def test_a_try_needs_a_fresh_txn_whatever_became_of_the_one_before(ca, one):
+    early = one.meta(offset=-400)
+    assert "time" in one.refused("ValidateCredentials", meta=early)
+    assert "Duplicate" in one.refused("ValidateCredentials", meta=one.meta(txn=early["txn"], **one.signed(early["txn"])))
+    ca.settings(duplicate_txn_status=409)
+    used = one.meta()
+    one.call("ValidateCredentials", meta=used)
+    again = one.send("ValidateCredentials", meta=used)
+    assert again.status == 409 and again.json["meta"]["status"] == "0"
+    ca.settings(txn_seconds=60.0)
+    ca.advance(61)
+    one.call("ValidateCredentials", meta=one.meta(txn=used["txn"], **one.signed(used["txn"])))
+
+
+@pytest.mark.parametrize("status", [200, 401, 403])
+@pytest.mark.parametrize("body", ["meta", "empty"])
+def test_a_wrong_key_is_refused_in_any_of_the_ways_that_clients_have_met(ca, one, status, body):
+    ca.settings(v1_authentication_status=status, v1_authentication_body=body, authentication_words="Invalid Request", undocumented_code="EMS-999")
+    answer = one.send("GenerateOrderSSL", meta=one.meta(authKey="0" * 64), orderDetails=one.order("key.test"))
+    assert answer.status == status and (answer.body == b"") == (body == "empty" and status != 200)
+    if answer.body:
+        told = answer.json["meta"]
+        assert (told["status"], told["errorCode"], told["errorMessage"]) == ("0", "EMS-999", "Invalid Request")
+
+
+@pytest.mark.parametrize("skew", [60, 300])
+def test_the_window_of_time_stamps_is_as_wide_as_it_is_set(ca, one, skew):
+    ca.settings(clock_skew_seconds=skew, undocumented_code="EMS-999")
+    assert one.refused("ValidateCredentials", meta=one.meta(offset=-skew - 5)) == "EMS-999"
+    one.call("ValidateCredentials", meta=one.meta(offset=5 - skew))
+
+
+@pytest.mark.parametrize("counting,still_full", [("accepted", False), ("attempts", True), ("fixed", False)])
+def test_a_burst_is_told_from_a_dead_account_by_its_credentials(ca, one, counting, still_full):
+    ca.settings(burst_orders=2, burst_seconds=1000.0, burst_counting=counting)
+    ca.advance(2000)
+    while counting == "fixed" and ca.ask("GET", "/clock")["now"] % 1000 > 500:
+        ca.advance(501)
+    for number in range(2):
+        one.place("many%d.test" % number)
+    ca.advance(400)
+    answer = one.send("GenerateOrderSSL", orderDetails=one.order("many.test"))
+    told = answer.json["meta"]
+    assert answer.status == 200 and (told["status"], told["errorCode"], told["errorMessage"]) == ("0", "", "Inactive Account User.") and "Retry-After" not in answer.headers
+    one.call("ValidateCredentials")
+    ca.advance(601)  # the two that were taken are forgotten now, the refused one is not
+    assert one.send("GenerateOrderSSL", orderDetails=one.order("many.test")).json["meta"]["status"] == "1"
+    assert one.send("GenerateOrderSSL", orderDetails=one.order("more.test")).json["meta"]["status"] == ("0" if still_full else "1")
+
+
+@pytest.mark.parametrize("form,lines", [("pem", True), ("pem crlf", True), ("base64", False), ("base64 lines", True), ("none", False)])
+def test_the_request_of_an_order_is_shown_in_one_of_many_forms(ca, one, form, lines):
+    ca.settings(csr_shown=form)
+    request = csr.request("shown.test")
+    shown = one.track(one.place("shown.test", csr=request))["csr"]
+    assert ("BEGIN" in shown) == form.startswith("pem") and ("\n" in shown) == lines and ("\r" in shown) == (form == "pem crlf")
+    if form != "none":
+        inner = "".join(line for line in shown.splitlines() if "-----" not in line)
+        assert inner == "".join(request.strip().splitlines()[1:-1])
+
+
+def issued(one, files, name):
+    number = proved_by(one, files, name, lambda path, content: files.put(name, path, content))
+    wait_for(lambda: one.track(number)["certificateStatusId"] == "20", "the certificate")
+    return number
+
+
+@pytest.mark.parametrize("how,end", [("at once", "2"), ("requested", "1"), ("later", "2"), ("refused", "3")])
+def test_a_revocation_is_done_or_only_asked_for(ca, one, files, how, end):
+    number = issued(one, files, "%s.end.test" % how.replace(" ", ""))
+    ca.settings(revocation=how, revocation_seconds=50.0)
+    revocation = {"orderNumber": number, "requestorEmail": "ops@example.com", "revokeReasonId": "4"}
+    assert list(one.call("RevokeOrder", revocationDetails=revocation)) == ["meta"]
+    state = one.track(number)
+    assert state["revocationDetails"]["revokeRequestStatusId"] == ("2" if how == "at once" else "1")
+    assert (state["certificateStatusId"] == "22") == (how == "at once")
+    ca.advance(51)
+    assert one.track(number)["revocationDetails"]["revokeRequestStatusId"] == end
+    if how == "requested":
+        assert one.refused("RevokeOrder", revocationDetails=revocation) == "EMS-956"
+        ca.act(number, "reject-revocation")
+        assert one.track(number)["revocationDetails"]["revokeRequestStatusId"] == "3" and one.track(number)["certificateStatusId"] == "20"
+        one.call("RevokeOrder", revocationDetails=revocation)
+        ca.act(number, "approve-revocation")
+        assert one.track(number)["certificateStatusId"] == "22"
+
+
+def test_a_revoked_certificate_may_be_handed_out_refused_or_empty(ca, one, files):
+    number = issued(one, files, "handed.end.test")
+    one.call("RevokeOrder", revocationDetails={"orderNumber": number, "requestorEmail": "ops@example.com", "revokeReasonId": "4"})
+    assert one.certificate(number)["endEntityCertificate"]
+    ca.settings(revoked_download="empty")
+    assert one.certificate(number)["endEntityCertificate"] == ""
+    ca.settings(revoked_download="refused")
+    assert one.refused("GetCertificate", orderDetails={"orderNumber": number, "requestorEmail": "ops@example.com"}) == "EMS-956"
+
+
+@pytest.mark.parametrize("key,good", [(("rsa", 2048), True), (("rsa", 3072), True), (("rsa", 6144), False), (("ec", 384), True), (("ec", 521), False)], ids=str)
+def test_only_the_key_sizes_that_were_seen_to_be_taken_are_taken(ca, one, key, good):
+    body = one.order("size.test", csr=csr.request("size.test", signer=csr.key(*key)))
+    assert one.call("GenerateOrderSSL", orderDetails=body) if good else "Invalid key size" in one.refused("GenerateOrderSSL", orderDetails=body)
+
+
+def test_an_order_without_an_organisation_may_stand_in_a_queue(ca, one, files):
+    ca.settings(queue_without_organization=True)
+    number = proved_by(one, files, "queue.test", lambda path, content: files.put("queue.test", path, content))
+    wait_for(lambda: one.track(number)["domainVerification"]["queue.test"]["dcvStatus"] == "1", "the proof")
+    ca.advance(40 * 3600)
+    assert one.track(number)["orderStatusId"] == "8"
+    ca.act(number, "approve")
+    wait_for(lambda: one.track(number)["certificateStatusId"] == "20", "the certificate")
+    assert one.refused("GenerateOrderSSL", orderDetails=one.order("no.test", organizationDetails={"preVetting": "1", "organizationNumber": "1"})) == "EMS-1073"
+
+
+def test_the_address_of_the_signer_is_looked_at_when_the_order_is_placed_or_only_later(ca, one):
+    loopback = {"acceptAgreement": "1", "signerName": "Ops", "signerPlace": "Here", "signerIP": "127.0.0.1"}
+    assert one.refused("GenerateOrderSSL", orderDetails=one.order("signer.test", agreementDetails=loopback)) == "EMS-1091"
+    ca.settings(place_checks_signer_ip=False)
+    one.place("signer.test", agreementDetails=loopback)
+    later = one.place("signer2.test", agreementDetails=None)
+    assert one.refused("AgreementAcceptance", agreementDetails=dict(loopback, orderNumber=later, requestorEmail="ops@example.com")) == "EMS-1091"
+
+
+@pytest.mark.parametrize("approval,ids", [("auto", ("2", "2")), ("manual", ("2", "2")), ("hold", ("7", "2")), ("reject", ("4", "5"))])
+def test_people_may_have_decided_before_anybody_looks(ca, one, approval, ids):
+    ca.settings(approval=approval)
+    state = one.track(one.place("people.test"))
+    assert (state["orderStatusId"], state["certificateStatusId"]) == ids
+
+
+def test_every_order_that_costs_money_is_counted_once(ca, one):
+    before = ca.ask("GET", "/paid")
+    number = one.place("paid.test")
+    one.refused("GenerateOrderSSL", orderDetails=one.order("paid.test", productCode="999"))
+    one.call("RejectOrder", orderDetails={"orderNumber": number, "rejectRemarks": "no"})
+    after = ca.ask("GET", "/paid")
+    assert after["orders"] == before["orders"] + 1 and after["amount"] == before["amount"] + 10.0
+    assert after["log"][-1]["order"] == number and after["log"][-1]["names"] == ["paid.test"]
+
+
+def test_a_create_whose_answer_is_slow_or_lost_is_an_order(ca, one):
+    ca.fault("drop_after", match="GenerateOrderSSL", changes=True)
+    before = ca.paid()
+    with pytest.raises(OSError):
+        one.place("lost.test")
+    one.wire.close()
+    found = one.call("GetOrderReport", searchCriteria={"domainName": "lost.test"})["orderDetails"]["ordersArray"]
+    assert [row["tags"] for row in found] == [["lost.test-1"]] and ca.paid() == before + 1

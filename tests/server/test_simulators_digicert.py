@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from harness import csr
@@ -53,6 +54,13 @@ class Customer:
         for name in names:
             dns.text(name, made["dcv_random_value"])
         assert self.check(made["id"]).json["dcv_status"] == "valid"
+        self.wait(made["id"])
+        return made["id"]
+
+    def issued_by_people(self, dns, name):
+        made = self.place(name, key="admin", skip_approval=True)
+        dns.text(name, made["dcv_random_value"])
+        self.check(made["id"])
         self.wait(made["id"])
         return made["id"]
 
@@ -304,3 +312,152 @@ def test_lists_have_pages_filters_and_changes(ca, customer):
     assert customer.send("GET", "/order/certificate/status-changes?minutes=60").json["orders"] == []
     assert number in [o["order_id"] for o in customer.send("GET", "/order/certificate/status-changes?minutes=180").json["orders"]]
     customer.refused(400, "undocumented", "GET", "/order/certificate/status-changes?minutes=10081")
+
+
+# --- what the facts leave open, or tell in so many words ---
+
+@pytest.mark.parametrize("counting,free", [("accepted", True), ("all", False)])
+def test_a_limit_is_counted_for_each_key_and_tells_no_time(ca, customer, counting, free):
+    ca.settings(limits=[[2, 5]], limit_counting=counting)
+    ca.advance(10)
+    answers = [customer.send("GET", "/user/me", key="viewer") for _ in range(3)]
+    assert [a.status for a in answers] == [200, 200, 429] and answers[-1].headers["Retry-After"] is None
+    assert customer.send("GET", "/user/me", key="orders").status == 200
+    ca.advance(4)
+    for _ in range(2):
+        customer.refused(429, "request_limit_exceeded", "GET", "/product", key="viewer")
+    ca.advance(2)  # the two that were taken are six seconds old
+    assert (customer.send("GET", "/user/me", key="viewer").status == 200) is free
+    ca.settings(limits=[], retry_after=0)
+    assert ca.ask("GET", "/log")["busiest"]["viewer"]["5"] >= 3
+
+
+@pytest.mark.parametrize("form", ["seconds", "date", "none"])
+def test_a_limit_may_tell_the_wait_in_some_form(ca, customer, form):
+    ca.settings(limits=[[1, 5]], retry_after=9, retry_after_form=form)
+    ca.advance(10)
+    customer.send("GET", "/user/me")
+    told = customer.send("GET", "/user/me").headers["Retry-After"]
+    assert {"seconds": told == "9", "date": bool(told) and told.endswith("GMT"), "none": told is None}[form]
+
+
+@pytest.mark.parametrize("status", [204, 200])
+@pytest.mark.parametrize("last,end", [("order", "revoked"), ("certificate", "issued")])
+def test_a_revocation_that_nobody_approves_is_answered_with_nothing(ca, customer, dns, status, last, end):
+    number = customer.issued(dns, "nothing.digi.test")
+    ca.settings(revoke_status=status, revoke_last=last)
+    before = len(customer.send("GET", "/request").json["requests"])
+    certificate = customer.detail(number)["certificate"]["id"]
+    answer = customer.send("PUT", "/certificate/%s/revoke" % certificate, {"comments": "nobody keeps this", "skip_approval": True})
+    assert answer.status == status and answer.body == b"" and len(customer.send("GET", "/request").json["requests"]) == before
+    assert customer.detail(number)["status"] == end and customer.detail(number)["certificate"]["status"] == "revoked"
+    whole = customer.issued(dns, "whole.digi.test")
+    assert customer.send("PUT", "/order/certificate/%s/revoke" % whole, {"skip_approval": True, "revocation_reason": "superseded"}).status == status
+    assert customer.detail(whole)["status"] == "revoked"
+    ca.settings(approval="manual")
+    asked = customer.issued_by_people(dns, "asked.digi.test")
+    answer = customer.send("PUT", "/order/certificate/%s/revoke" % asked, {"comments": "x"}, key="orders")
+    assert answer.status == 201 and (answer.json["type"], answer.json["status"]) == ("revoke", "pending") and customer.detail(asked)["status"] == "issued"
+    customer.refused(403, "access_denied|invalid_approver", "PUT", "/request/%s/status" % answer.json["id"], {"status": "approved"}, key="orders")
+    assert customer.send("PUT", "/request/%s/status" % answer.json["id"], {"status": "rejected"}).status == 204
+    assert customer.detail(asked)["status"] == "issued"
+
+
+@pytest.mark.parametrize("method,code", [("dns-txt-token", "invalid_dns_txt"), ("http-token", "file_random_value_not_found")])
+def test_a_check_that_finds_nothing_says_so_by_code(ca, customer, dns, files, method, code):
+    ca.settings(check_dcv_form="status")
+    name = method.split("-")[0] + "code.test"
+    made = customer.place(name, dcv_method=method)
+    customer.refused(400, code, "PUT", "/order/certificate/%s/check-dcv" % made["id"])
+    if method == "http-token":
+        # The file holds what several orders want, and is asked for over https first.
+        files.put(name, "/.well-known/pki-validation/fileauth.txt", "of another order\n%s\n" % made["dcv_random_value"])
+    else:
+        dns.text("_dnsauth." + name, made["dcv_random_value"])
+    answer = customer.check(made["id"])
+    assert answer.status == 200 and set(answer.json) == {"order_status", "certificate_id", "dcv_status"} and answer.json["dcv_status"] == "valid"
+    customer.wait(made["id"])
+    if method == "http-token":
+        assert [seen[0].split(":")[0] for seen in ca.ask("GET", "/network")["seen"] if name in seen[0]][-2:] == ["https", "http"]
+
+
+def test_a_value_beyond_the_first_5000_bytes_is_not_seen(customer, files):
+    made = customer.place("long.test", dcv_method="http-token")
+    files.put("long.test", "/.well-known/pki-validation/fileauth.txt", "x" * 5000 + made["dcv_random_value"])
+    customer.refused(400, "undocumented", "PUT", "/order/certificate/%s/check-dcv" % made["id"])
+
+
+def test_every_order_and_reissue_of_dv_is_validated_anew(ca, customer, dns):
+    ca.settings(reuse_dv=False)
+    made = customer.send("POST", "/domain", {"name": "fresh.test", "organization": {"id": 117483}, "validations": [{"type": "ov"}], "dcv_method": "dns-txt-token"}).json
+    dns.text("fresh.test", made["dcv_token"]["token"])
+    assert customer.send("PUT", "/domain/%s/dcv" % made["id"]).status == 204
+    number = customer.issued(dns, "www.fresh.test")
+    again = customer.send("POST", "/order/certificate/%s/reissue" % number, {"certificate": customer.order("www.fresh.test")["certificate"]}).json
+    assert customer.detail(number)["status"] == "reissue_pending" and again["dcv_random_value"]
+    dns.text("www.fresh.test", again["dcv_random_value"])
+    assert customer.check(number).json["dcv_status"] == "valid"
+    customer.wait(number)
+    # What an organisation's certificates were validated by stays good.
+    assert customer.place("ov.fresh.test", product="ssl_basic", organization={"id": 117483})["certificate_id"]
+
+
+def test_a_duplicate_after_the_validation_has_expired_is_refused(ca, customer, dns):
+    number = customer.issued(dns, "double.test", order_validity={"years": 3})
+    ca.advance(200 * 86400)
+    body = {"certificate": customer.order("double.test")["certificate"]}
+    customer.refused(400, "undocumented", "POST", "/order/certificate/%s/duplicate" % number, body)
+    assert customer.send("POST", "/order/certificate/%s/reissue" % number, body).json["dcv_random_value"]
+    assert customer.detail(number)["status"] == "reissue_pending"
+
+
+def test_order_info_knows_thumbprint_and_serial_of_the_primary_certificate(customer, dns):
+    number = customer.issued(dns, "info.test")
+    certificate = customer.detail(number)["certificate"]
+    thumbprint = certificates(customer.download(number))[0].fingerprint(hashes.SHA1()).hex()
+    assert [customer.detail(by)["id"] for by in (certificate["serial_number"], thumbprint)] == [number] * 2
+    twin = customer.send("POST", "/order/certificate/%s/duplicate" % number, {"certificate": customer.order("info.test")["certificate"]}).json
+    serial = next(c["serial_number"] for c in customer.send("GET", "/order/certificate/%s/duplicate" % number).json["certificates"] if c["id"] == twin["certificate_id"])
+    customer.refused(404, "not_found|order", "GET", "/order/certificate/" + serial)
+
+
+@pytest.mark.parametrize("form", ["pem", "pem crlf", "base64", "base64 lines", "none"])
+def test_the_request_of_an_order_is_shown_in_one_of_many_forms(ca, customer, form):
+    ca.settings(csr_shown=form)
+    shown = customer.detail(customer.place("shown.test")["id"])["certificate"]["csr"]
+    assert ("BEGIN" in shown) == form.startswith("pem") and bool(shown) == (form != "none") and ("\r" in shown) == (form == "pem crlf")
+
+
+def test_another_certificate_of_the_order_comes_back_now_and_then(ca, customer, dns):
+    number = customer.issued(dns, "stray.test")
+    first = certificates(customer.download(number))[0]
+    customer.send("POST", "/order/certificate/%s/reissue" % number, {"certificate": customer.order("stray.test")["certificate"]})
+    customer.wait(number)
+    ca.settings(other_downloads=1, lists_repeat_primary=True)
+    newest = customer.detail(number)["certificate"]["id"]
+    got = [certificates(customer.send("GET", "/certificate/%s/download/format/pem_all" % newest).body)[0] for _ in range(2)]
+    assert got[0] == first and got[1] != first
+    rows = [c["id"] for c in customer.send("GET", "/order/certificate/%s/reissue" % number).json["certificates"]]
+    assert len(rows) == 3 and len(set(rows)) == 2
+
+
+@pytest.mark.parametrize("how,rows", [("refused", None), ("works", 1), ("ignored", 2)])
+def test_a_filter_by_our_own_reference_works_or_does_not(ca, customer, how, rows):
+    ca.settings(filter_alternative=how)
+    for part in ("a", "b"):
+        customer.place("%s.%s.filter.test" % (part, how), alternative_order_id="%s-%s" % (how, part))
+    path = "/order/certificate?filters[alternative_order_id]=%s-a" % how
+    if rows is None:
+        customer.refused(400, "undocumented", "GET", path)
+    else:
+        found = [o for o in customer.send("GET", path).json["orders"] if o["certificate"]["common_name"].endswith(how + ".filter.test")]
+        assert len(found) == rows
+    assert customer.send("GET", "/order/certificate?filters[search]=a.%s.filter.test" % how).json["page"]["total"] == 1
+
+
+@pytest.mark.parametrize("approval,status", [("manual", "needs_approval"), ("hold", "pending"), ("reject", "rejected")])
+def test_people_may_have_decided_before_anybody_looks(ca, customer, approval, status):
+    ca.settings(approval=approval)
+    before = ca.paid()
+    number = customer.place("people.test", skip_approval=None if approval == "manual" else True)["id"]
+    assert customer.detail(number)["status"] == status and ca.paid() == before + 1

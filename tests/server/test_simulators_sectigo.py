@@ -1,9 +1,11 @@
 """The simulated Sectigo Certificate Manager, asked by plain HTTP as its documents describe it."""
+import hashlib
 import re
 import urllib.parse
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from harness import csr, ports
@@ -321,3 +323,144 @@ def test_unissued_requests_change_and_knobs_refuse(ca, customer):
     ca.settings(requests_per_second=1)
     slow = [customer.send("GET", "/organization/v1") for _ in range(3)][-1]
     assert slow.status == 429 and slow.headers["Retry-After"] == "1"
+
+
+# --- what the facts leave open, or tell in so many words ---
+
+@pytest.mark.parametrize("code,said", [(-107, "open.test"), (-737, "open.test, other-open.test"), (-724, "NOT_VALIDATED")])
+def test_a_domain_that_is_not_validated_is_refused_with_one_of_three_numbers(ca, customer, code, said):
+    ca.settings(dcv_refusal=code)
+    for name in ("open.test", "other-open.test"):
+        ca.ask("POST", "/domains", {"name": name, "validated": False})
+    answer = customer.send("POST", "/ssl/v1/enroll", customer.request("www.open.test", "www.other-open.test"))
+    assert answer.status == 400 and answer.json["code"] == code and said in answer.json["description"]
+
+
+def test_a_validation_is_used_for_198_days(ca, customer):
+    ca.advance(197 * 86400)
+    customer.issued("reuse.own.test")
+    ca.advance(2 * 86400)
+    customer.refused(-107, "POST", "/ssl/v1/enroll", customer.request("reuse.own.test"))
+
+
+def test_a_list_without_a_size_is_shorter_than_the_longest_that_may_be_asked_for(ca, customer):
+    ca.seed(count=210, suffix="short.test")
+    assert len(customer.send("GET", "/ssl/v1?commonName=short.test").json) == 25
+    ca.settings(default_page_size=199)
+    answer = customer.send("GET", "/ssl/v1?commonName=short.test")
+    assert len(answer.json) == 199 and answer.headers["X-Total-Count"] == "210"
+
+
+def test_renewal_needs_a_body_and_takes_the_longest_term(ca, customer):
+    number = customer.issued("term.own.test", term=90)
+    customer.refused(-1002, "POST", "/ssl/v1/renewById/%d" % number)
+    customer.refused(-1002, "POST", "/ssl/v1/renewById/%d" % number, b"not JSON")
+    fresh = customer.send("POST", "/ssl/v1/renewById/%d" % number, {}).json["sslId"]
+    assert (customer.detail(number)["term"], customer.detail(fresh)["term"]) == (90, 199)
+    customer.refused(-36, "POST", "/ssl/v1/enroll", customer.request("term.own.test", term=365))
+
+
+@pytest.mark.parametrize("message,code", [(None, -7), ("", -1), ("x" * 513, -1)], ids=["none", "empty", "long"])
+def test_declining_needs_a_message(ca, customer, message, code):
+    ca.settings(approval="manual")
+    number = customer.enrol("decline.own.test")
+    customer.refused(code, "POST", "/ssl/v1/decline/%d" % number, {} if message is None else {"message": message})
+    assert customer.detail(number)["status"] == "Requested"
+
+
+@pytest.mark.parametrize("status,good", [("Requested", True), ("Declined", True), ("Rejected", True), ("Invalid", True), ("Approved", False), ("Applied", False),
+                                         ("SAApproved", False), ("Init", False)])
+def test_a_request_is_changed_in_four_states_only(ca, customer, status, good):
+    ca.settings(approval="manual")
+    number = customer.enrol("state.own.test")
+    ca.act(str(number), "status", status=status)
+    body = {"sslId": number, "csr": csr.request("state.own.test")}
+    if good:
+        assert customer.send("PUT", "/ssl/v1", body).status == 200
+    else:
+        customer.refused(-1, "PUT", "/ssl/v1", body)
+    # What has been applied for can be withdrawn by no call at all.
+    if status != "Requested":
+        customer.refused(-1, "POST", "/ssl/v1/decline/%d" % number, {"message": "no"})
+
+
+def test_each_call_needs_its_privilege(ca, customer):
+    number = customer.issued("right.own.test")
+    who = dict(login="requester", password=ca.logins["requester"])
+    customer.refused(-3, "POST", "/ssl/v1/replace/%d" % number, {"csr": csr.request("right.own.test"), "reason": "x"}, status=403, **who)
+    customer.refused(-3, "POST", "/ssl/v1/revoke/%d" % number, {"reasonCode": 4, "reason": "x"}, status=403, **who)
+    customer.refused(-3, "POST", "/ssl/v1/renewById/%d" % number, {}, status=403, **who)
+    assert customer.send("POST", "/ssl/v1/enroll", customer.request("right2.own.test"), **who).status == 200
+
+
+@pytest.mark.parametrize("reason", [None, "", "x" * 513], ids=["none", "empty", "long"])
+def test_replacing_needs_a_reason_of_512_characters_at_most(customer, reason):
+    number = customer.issued("reason.own.test")
+    body = {"csr": csr.request("reason.own.test"), "reason": reason}
+    customer.refused(-7 if reason is None else -1, "POST", "/ssl/v1/replace/%d" % number, {k: v for k, v in body.items() if v is not None})
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_replacement_has_the_same_number_or_another(ca, customer, keeps):
+    number = customer.issued("%s.own.test" % str(keeps).lower())
+    serial, before = customer.detail(number)["serialNumber"], ca.paid()
+    ca.settings(replace_keeps_id=keeps)
+    answer = customer.send("POST", "/ssl/v1/replace/%d" % number, {"csr": csr.request("%s.own.test" % str(keeps).lower()), "reason": "new key"})
+    assert answer.status == 204 and answer.body == b"" and "Location" not in answer.headers
+    rows = wait_for(lambda: (lambda found: found if all(r["serialNumber"] for r in found) and any(r["serialNumber"] != serial for r in found) else None)(
+        customer.send("GET", "/ssl/v1?commonName=%s.own.test" % str(keeps).lower()).json), "the replacement")
+    assert [row["sslId"] == number for row in rows] == ([True] if keeps else [True, False])
+    assert customer.detail(number)["status"] == ("Issued" if keeps else "Replaced") and ca.paid() == before
+
+
+@pytest.mark.parametrize("code", [-1400, -183, -109, -103, -169])
+def test_what_is_issued_may_not_be_ready_to_collect(ca, customer, code):
+    ca.settings(download_seconds=30.0, not_yet_code=code)
+    number = customer.issued("collect.own.test")
+    customer.refused(code, "GET", "/ssl/v1/collect/%d?format=x509CO" % number)
+    ca.advance(31)
+    assert customer.collect(number, "x509CO").status == 200
+
+
+@pytest.mark.parametrize("word", ["iso_hms", "ISO_HMS", "yyyy-MM-dd", "YYYY-mm-DD"])
+def test_a_date_format_is_a_word_or_a_pattern_in_any_case(customer, word):
+    number = customer.issued("case.own.test")
+    assert re.match(r"\d{4}-\d\d-\d\d", customer.detail(number, "?dateFormat=" + word)["issued"])
+
+
+def test_the_newer_interface_differs_in_some_calls(ca, customer):
+    form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_id": ca.client_id, "client_secret": ca.client_secret})
+    token = customer.wire.send("POST", urllib.parse.urlsplit(ca.token_url).path, form=form).json["access_token"]
+
+    def send(method, path, body=None):
+        return customer.wire.send(method, "/api" + path, body, {"Authorization": "Bearer " + token})
+    number = customer.issued("newer.own.test")
+    digest = hashlib.sha256(certificates(customer.collect(number, "x509CO").body)[0].public_bytes(Encoding.DER)).hexdigest()
+    assert [row["sslId"] for row in send("GET", "/ssl/v2?sha256Hash=" + digest).json] == [number]
+    customer.refused(-1, "GET", "/ssl/v1?sha256Hash=" + digest)
+    nothing = send("POST", "/dcv/v2/validation/start/domain/txt", {"domain": "own.test"})
+    assert nothing.status == 200 and set(nothing.json) == {"message"}
+    assert customer.send("POST", "/dcv/v1/validation/start/domain/txt", {"domain": "own.test"}).status == 404
+    unknown = send("POST", "/dcv/v2/validation/start/domain/http", {"domain": "unheard.test"})
+    assert unknown.status == 404 and unknown.json["code"] == -727
+    assert send("POST", "/dcv/v2/validation/start/domain/http", {"domains": ["own.test"]}).json["firstLine"]
+    customer.refused(-7, "POST", "/dcv/v1/validation/start/domain/http", {"domains": ["own.test"]})
+    assert send("POST", "/dcv/v2/validation/start/domain/email", {"domains": ["own.test"]}).status == 200
+    assert send("POST", "/dcv/v2/validation/submit-bulk/domain/email", {"domains": ["own.test"], "email": "admin@own.test"}).json["orderStatus"] == "Submitted"
+    assert ca.ask("GET", "/mails")["mails"][-1]["domain"] == "own.test"
+
+
+@pytest.mark.parametrize("form", ["seconds", "date", "none"])
+def test_a_limit_tells_the_wait_in_some_form_or_in_none(ca, customer, form):
+    ca.settings(requests_per_second=2, retry_after_form=form)
+    answers = [customer.send("GET", "/organization/v1") for _ in range(3)]
+    told = answers[-1].headers["Retry-After"]
+    assert [a.status for a in answers] == [200, 200, 429] and {"seconds": told == "1", "date": bool(told) and told.endswith("GMT"), "none": told is None}[form]
+
+
+@pytest.mark.parametrize("approval,status", [("manual", "Requested"), ("hold", "SAApproved"), ("reject", "Rejected")])
+def test_people_may_have_decided_before_anybody_looks(ca, customer, approval, status):
+    ca.settings(approval=approval)
+    before = ca.paid()
+    number = customer.enrol("people.own.test")
+    assert customer.detail(number)["status"] == status and ca.paid() == before + 1

@@ -93,7 +93,7 @@ def test_who_may_call_and_where_a_wrong_token_goes_unnoticed(ca, partner):
     partner.refused("not found", "order/status", TheSSLStoreOrderID="1")
     answer = partner.send("order/query", wrong)
     assert isinstance(answer.json, list) and not any(row["AuthResponse"]["isError"] for row in answer.json)
-    ca.settings(query_checks_token=True)
+    ca.settings(query_wrong_token="refused")
     partner.refused("-9008", "order/query", wrong)
     good = partner.wire.send("POST", "/rest/health/validate/", {"PartnerCode": ca.partner_code, "AuthToken": ca.auth_token, "ReplayToken": "r-1", "UserAgent": "x"}).json
     assert good["isError"] is False and good["ReplayToken"] == "r-1" and good["InvokingPartnerCode"] == ca.partner_code
@@ -265,3 +265,126 @@ def test_a_token_reaches_one_order_only(ca, partner):
     partner.refused("not found", "order/status", by_token, TheSSLStoreOrderID=partner.place("token2.test"))
     partner.refused("-9008", "order/query", by_token)
     partner.refused("-9008", "order/status", dict(by_token, Token="a#!b"))
+
+
+# --- what the facts leave open, or tell in so many words ---
+
+@pytest.mark.parametrize("told,rows", [("empty", 0), ("book", 1), ("refused", 1)])
+def test_a_query_with_a_wrong_token_proves_nothing(ca, partner, told, rows):
+    ca.seed(count=1, suffix="%s.proof.test" % told)
+    ca.settings(query_wrong_token=told)
+    answer = partner.send("order/query", {"AuthToken": "wrong"}, DomainName="%s.proof.test" % told)
+    assert answer.status == 200 and len(answer.json) == rows and any(row["AuthResponse"]["isError"] for row in answer.json) == (told == "refused")
+    # The status call knows better, whatever the order.
+    partner.refused("-9008", "order/status", {"AuthToken": "wrong"}, TheSSLStoreOrderID="1")
+    partner.refused("The order was not found", "order/status", TheSSLStoreOrderID="1")
+
+
+def test_checkdcv_names_the_order(ca, partner, files):
+    orders = [partner.place("same.test", product="digi_rapidssl") for _ in range(2)]
+    ca.settings(checkdcv_needs_order=True)
+    partner.refused("TheSSLStoreOrderID", "digicert/checkdcv", DomainName="same.test")
+    told = [partner.told(number)["OrderStatus"]["DomainAuthVettingStatus"][0] for number in orders]
+    # The file has one fixed name, and holds what both orders want.
+    assert [row["FileName"] for row in told] == ["fileauth.txt"] * 2
+    files.put("same.test", "/.well-known/pki-validation/fileauth.txt", "\n".join(row["FileContents"] for row in told) + "\n")
+    partner.call("digicert/checkdcv", DomainName="same.test", TheSSLStoreOrderID=orders[0])
+    partner.wait(orders[0])
+    assert partner.status(orders[1])["OrderStatus"]["MajorStatus"] == "Pending"
+    partner.call("digicert/checkdcv", DomainName="same.test", TheSSLStoreOrderID=orders[1])
+    partner.wait(orders[1])
+
+
+def test_the_fixed_name_of_a_file_may_be_told_or_not(ca, partner):
+    ca.settings(digicert_file_name="empty")
+    told = partner.told(partner.place("noname.test", product="digi_rapidssl"))
+    partner.status(told["TheSSLStoreOrderID"])
+    told = partner.status(told["TheSSLStoreOrderID"])
+    assert told["AuthFileName"] == "" and told["AuthFileContent"] and told["OrderStatus"]["DomainAuthVettingStatus"][0]["FileName"] == ""
+    assert partner.told(partner.place("named.test"))["OrderStatus"]["DomainAuthVettingStatus"][0]["FileName"].endswith(".txt")
+
+
+def test_a_www_name_has_its_own_file_and_shares_a_record(ca, partner, files, dns):
+    by_file = partner.place("two.test", AutoWWW=True)
+    rows = partner.told(by_file)["OrderStatus"]["DomainAuthVettingStatus"]
+    assert [row["domain"] for row in rows] == ["two.test", "www.two.test"]
+    files.put("two.test", "/.well-known/pki-validation/" + rows[0]["FileName"], rows[0]["FileContents"])
+    partner.call("order/resend", TheSSLStoreOrderID=by_file, ResendEmailType="ApproverEmail")
+    statuses = wait_for(lambda: (lambda s: s if s[0] == "COMPLETED" else None)([r["dcvStatus"] for r in partner.told(by_file)["OrderStatus"]["DomainAuthVettingStatus"]]), "the proof")
+    assert statuses == ["COMPLETED", "PENDING"]
+    by_record = partner.place("three.test", AutoWWW=True, FileAuthDVIndicator=False, CNAMEAuthDVIndicator=True)
+    row = partner.told(by_record)["OrderStatus"]["DomainAuthVettingStatus"][0]
+    dns.alias(row["DNSName"], row["DNSEntry"])
+    partner.call("order/resend", TheSSLStoreOrderID=by_record, ResendEmailType="ApproverEmail")
+    partner.wait(by_record)
+    partner.refused("AutoWWW", "order/neworder", **partner.order("four.test", product="positivemdcssl", AutoWWW=True))
+
+
+def test_the_three_indicators_decide_and_approver_method_does_not(partner):
+    number = partner.place("method2.test", ApproverMethod="DNS")
+    assert partner.told(number)["OrderStatus"]["DomainAuthVettingStatus"][0]["dcvMethod"] == "HTTP"
+
+
+def test_a_reissue_keeps_one_number_and_changes_the_other(ca, partner, files):
+    number = partner.issued(files, "numbers.test")
+    before = partner.status(number)
+    partner.call("order/reissue", TheSSLStoreOrderID=number, CSR=csr.request("numbers.test").replace("\n", ""), WebServerType="Other", ReissueEmail="ops@example.com",
+                 SignatureHashAlgorithm="PREFER_SHA2", FileAuthDVIndicator=True, isRenewalOrder=False, PreferEnrollmentLink=False)
+    after = partner.status(number)
+    assert after["TheSSLStoreOrderID"] == number and after["PartnerOrderID"] != before["PartnerOrderID"]
+
+
+@pytest.mark.parametrize("path,refund,revoke", [("both", True, True), ("refundrequest", True, False), ("certificaterevokerequest", False, True)])
+def test_an_issued_order_is_ended_by_one_call_or_the_other(ca, partner, files, path, refund, revoke):
+    ca.settings(revoke_path=path, revoked_status="Revoked")
+    first, second = partner.issued(files, "a.%s.test" % path), partner.issued(files, "b.%s.test" % path)
+    answers = [partner.send("order/refundrequest", TheSSLStoreOrderID=first, RefundReason="x"), partner.send("order/certificaterevokerequest", TheSSLStoreOrderID=second)]
+    assert [not answer.json["AuthResponse"]["isError"] for answer in answers] == [refund, revoke]
+    assert partner.status(second)["OrderStatus"]["MajorStatus"] == ("Revoked" if revoke else "Active")
+
+
+def test_refunds_of_several_names_of_sectigo_wait_for_people(partner):
+    for product, approved in (("positivessl", True), ("positivemdcssl", False), ("digi_ssl_dv_geotrust_flex", True)):
+        number = partner.place("refund-%s.test" % product.replace("_", "-"), product=product)
+        answer = partner.call("order/refundrequest", TheSSLStoreOrderID=number, RefundReason="x")
+        assert answer["isRefundApproved"] is approved and answer["OrderStatus"]["MajorStatus"] in ("Cancelled", "Initial", "Pending")
+
+
+@pytest.mark.parametrize("word", ["Active", "issued", "valid", "complete", "completed", "enrolled"])
+def test_words_for_a_finished_order_differ(ca, partner, files, word):
+    ca.settings(active_status=word, download_seconds=30.0)
+    number = partner.place("word.test")
+    partner.prove(files, number)
+    partner.wait(number, word)
+    partner.refused("not available", "order/download", TheSSLStoreOrderID=number)
+    ca.advance(31)
+    assert partner.call("order/download", TheSSLStoreOrderID=number)["CertificateStatus"] == word
+
+
+@pytest.mark.parametrize("approval,major", [("manual", "Pending"), ("hold", "Pending"), ("reject", "Rejected")])
+def test_people_may_have_decided_before_anybody_looks(ca, partner, files, approval, major):
+    ca.settings(approval=approval, rejected_status="Rejected")
+    before = ca.paid()
+    number = partner.place("people.test")
+    if approval != "reject":
+        partner.prove(files, number)
+        wait_for(lambda: partner.status(number)["OrderStatus"]["DomainAuthVettingStatus"][0]["dcvStatus"] == "COMPLETED", "the proof")
+    assert partner.status(number)["OrderStatus"]["MajorStatus"] == major and ca.paid() == before + 1
+
+
+@pytest.mark.parametrize("form", ["seconds", "date", "none"])
+def test_a_limit_tells_the_wait_in_some_form_or_in_none(ca, partner, form):
+    ca.settings(requests_per_second=2, retry_after_form=form)
+    answers = [partner.send("order/status", TheSSLStoreOrderID="1") for _ in range(3)]
+    told = answers[-1].headers["Retry-After"]
+    assert [a.status for a in answers] == [200, 200, 429] and {"seconds": told == "1", "date": bool(told) and told.endswith("GMT"), "none": told is None}[form]
+
+
+def test_validation_of_digicerts_dv_is_used_once_if_so_set(ca, partner, files):
+    ca.settings(reuse_dv=False)
+    number = partner.issued(files, "anew.test", product="digi_rapidssl")
+    partner.call("order/reissue", TheSSLStoreOrderID=number, CSR=urllib.parse.quote(csr.request("anew.test"), safe=""), WebServerType="Other",
+                 ReissueEmail="ops@example.com", SignatureHashAlgorithm="sha256", FileAuthDVIndicator=True, isRenewalOrder=False, PreferEnrollmentLink=False)
+    assert partner.told(number)["OrderStatus"]["DomainAuthVettingStatus"][0]["dcvStatus"] == "PENDING"
+    partner.prove(files, number)
+    partner.wait(number)

@@ -27,6 +27,11 @@ class One:
                 "authKey": hashlib.sha256((self.ca.access_key + stamp + txn).encode()).hexdigest()}
         return dict(meta, **changed)
 
+    def signed(self, txn):
+        """Time stamp and key for a txn that was made before."""
+        stamp = self.meta()["ts"]
+        return {"ts": stamp, "authKey": hashlib.sha256((self.ca.access_key + stamp + txn).encode()).hexdigest()}
+
     def send(self, operation, meta=None, **blocks):
         return self.wire.send("POST", PLACE + operation, dict({"meta": meta or self.meta()}, **blocks))
 

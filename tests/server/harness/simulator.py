@@ -71,6 +71,10 @@ class Simulator:
     def counts(self):
         return self.ask("GET", "/counts")["calls"]
 
+    def paid(self):
+        """How many orders cost money so far."""
+        return self.ask("GET", "/paid")["orders"]
+
     def orders(self):
         return self.ask("GET", "/orders")["orders"]
 

@@ -10,8 +10,26 @@ from common import authority
 from common.simulator import outside
 
 # What only this CA has to be set.
-KNOBS = {
+SETTINGS = {
     "clock_skew_seconds": 300, "burst_orders": 16, "burst_seconds": 10.0,
+    "burst_counting": "accepted",  # or "attempts": refused tries count as well; "fixed": windows that begin by the clock
+    "txn_seconds": 0.0,  # for how long a txn is known; 0: for ever
+    "duplicate_txn_status": 200, "v1_authentication_body": "meta",  # or "empty"
+    "authentication_words": "Authentication failed",  # of V1, whose own nobody has recorded
+    "place_checks_signer_ip": True,  # whether GenerateOrderSSL looks at signerIP as AgreementAcceptance does
+    "queue_without_organization": False,  # an order without organizationNumber waits for people, DV too
+    "revocation": "at once",  # or "requested": people decide; "later", "refused": they have decided after revocation_seconds
+    "revocation_seconds": 1.0,
+    "revoked_download": "given",  # or "refused", "empty"
+    "ems_place": "prefix",  # where V2 has the EMS code: "prefix", "brackets" of the detail, or "type"
+    "csr_code": "EMS-921", "csr_taken": "both",  # by V2's create: PEM and bare base64; or "pem", "base64"
+    "verify_answer": 200,  # or 204, of V2's verification that succeeds
+    "v2_email_field": "taken",  # or "refused": no document has an address in the call
+    "v2_email_answer": 204,  # or 422, of V2's verification by mail before the click
+    "download_body": "problem",  # or "empty", "spring": of V2's refusal until the certificate is downloadable
+    "unknown_looks": 0,  # so many looks at an order say "unknown"
+    "order_id_form": "numeric",  # or "ord"
+    "dcv_inheritance": True, "inheritance_excludes": [],  # names below a validated domain are validated too, but these
     "dcv_ready_seconds": 0.0,  # until DCV calls are valid for an order
     "domain_verification_seconds": 0.0,  # until TrackOrder has that block
     "download_seconds": 0.0,  # from issued to downloadable, V2
@@ -76,7 +94,7 @@ class Order:
         self.certificate, self.issued_at, self.revocation, self.ids = None, None, None, None
         self.consent = False  # the organisation's, given ahead by a token
         self.auto_renew, self.originator, self.reissues, self.revokes = False, "CERTInext API", 0, None
-        self.price = 0.0
+        self.price, self.looks = 0.0, 0
         self.__dict__.update(given)
 
 
@@ -103,8 +121,7 @@ class Account:
         self.unmapped = {"2160000002": ["850", "851"]}  # products that a group does not have
         self.domains = {}
         self.used_requests = {}
-        self.recent, self._counter = [], 7000100000 + secrets.randbelow(90000)
-        self.revocation_approval = False
+        self.recent, self.window, self._counter = [], 0, 7000100000 + secrets.randbelow(90000)
 
     def on_offer(self):
         return {code: one for code, one in self.products.items() if code not in self.settings["withdrawn_products"]}
@@ -121,10 +138,15 @@ class Account:
 
     # --- placing ---
     def inactive(self):
-        """A burst of orders is answered with the words for an inactive account."""
-        now = self.simulator.now()
-        self.recent = [t for t in self.recent if now - t < self.settings["burst_seconds"]]
-        return self.settings["refuse_inactive"] or len(self.recent) >= self.settings["burst_orders"]
+        """A burst of orders is answered with the words for an inactive account. Counts the one that is being placed."""
+        now, seconds, counting = self.simulator.now(), self.settings["burst_seconds"], self.settings["burst_counting"]
+        window = int(now // seconds) if counting == "fixed" and seconds else 0
+        self.recent = [t for t in self.recent if (window == self.window if window else now - t < seconds)]
+        self.window = window
+        full = len(self.recent) >= self.settings["burst_orders"]
+        if counting == "attempts" or not full:
+            self.recent.append(now)
+        return self.settings["refuse_inactive"] or full
 
     def group_of(self, number):
         if not number:
@@ -155,6 +177,8 @@ class Account:
 
     def organization_for(self, kind, number, prevetted):
         if kind["variant"][:2] not in ("ov", "ev"):
+            if number and number not in self.organizations:
+                raise Problem("EMS-1073", "Invalid Organization Number")
             return None
         if not prevetted:
             raise Problem("", "A new organization cannot be given here: its fields are not known")
@@ -162,20 +186,22 @@ class Account:
             raise Problem("EMS-1073", "Invalid Organization Number")
         return number
 
-    def request_of(self, pem, names, order=None):
+    def request_of(self, pem, names, order=None, code=""):
         try:
-            request = authority.Request(pem)
+            request = authority.Request(pem, sizes=(2048, 3072, 4096))
         except authority.Unsuitable as error:
-            raise Problem("", "CSR: " + str(error), 422) from error
+            raise Problem(code, "CSR: " + ("Invalid key size: " if error.code == "key" else "") + str(error), 422) from error
         foreign = self.simulator.foreign_names(request, names)
         if foreign:
-            raise Problem("", "CSR: the order has no name " + foreign[0])
+            raise Problem(code, "CSR: the order has no name " + foreign[0])
         user = self.used_requests.get(request.der)
         if self.settings["duplicate_csr"] and user not in (None, order):
             raise Problem("EMS-1099", "Duplicate CSR")
         return request
 
-    def agreed(self, name, place, address):
+    def agreed(self, name, place, address, checked=True):
+        if not checked:
+            return {"name": name, "place": place, "ip": address, "at": self.simulator.now()}
         try:
             found = ipaddress.ip_address(address) if address else None
         except ValueError as error:
@@ -185,7 +211,10 @@ class Account:
             raise Problem("EMS-1091", "Invalid Signer IP")
         return {"name": name, "place": place, "ip": address, "at": self.simulator.now()}
 
-    def place(self, draft=False, cost=True, **given):
+    def order_id(self):
+        return self.next_number() if self.settings["order_id_form"] == "numeric" else "ord_" + secrets.token_hex(8)
+
+    def place(self, draft=False, cost=True, queued=False, **given):
         """Makes the order. Everything about it has been checked; only the money has not."""
         kind = given["product"]
         refusal = self.simulator.no_order() if cost else None
@@ -195,13 +224,15 @@ class Account:
         if cost and price > self.settings["balance"]:
             raise Problem("", "Insufficient balance")
         order = Order(price=price if cost else 0.0, placed_at=self.simulator.now(), request_number=self.next_number(), **given)
-        order.number = "" if draft else given.get("number") or self.next_number()
+        order.number = "" if draft else given.get("number") or self.order_id()
         order.state = "draft" if draft else "open"
         order.controls = {name: Control(name) for name in order.names}
-        order.approved = self.settings["approval"] == "auto" or order.consent
+        order.approved = (self.settings["approval"] == "auto" or order.consent) and not queued
         if order.organization and not self.organizations[order.organization]["prevetted"]:
             order.approved = False
         self.settings["balance"] -= order.price
+        if cost:
+            self.simulator.pay(order.number or order.request_number, order.names, order.price)
         self.orders[order.number or "request-" + order.request_number] = order
         if order.request:
             self.used_requests[order.request.der] = order
@@ -209,6 +240,8 @@ class Account:
             if self.prevalidated(control.base):
                 self.verified(control, "domain")
         self.progress(order)
+        if not draft:
+            self.simulator.decided_at_once(order)
         return order
 
     def find(self, number):
@@ -222,7 +255,8 @@ class Account:
 
     # --- domain control ---
     def prevalidated(self, name):
-        return any(d["dcv"].status == "VERIFIED" and d["status"] == "ACTIVE" and (name == d["name"] or name.endswith("." + d["name"]))
+        inherited = self.settings["dcv_inheritance"] and name not in self.settings["inheritance_excludes"]
+        return any(d["dcv"].status == "VERIFIED" and d["status"] == "ACTIVE" and (name == d["name"] or inherited and name.endswith("." + d["name"]))
                    for d in self.domains.values())
 
     def verified(self, control, method):
@@ -315,11 +349,18 @@ class Account:
         if ";" in (remarks or ""):
             raise Problem("", "Invalid Revoke Remarks")
         self.expire(order)
-        if order.state not in ("issued", "downloaded"):
+        if order.state not in ("issued", "downloaded") or order.revocation and order.revocation["status"] == "1":
             raise Problem("EMS-956", "Invalid Request for this API", 404)
-        order.revocation = {"reason": reason, "at": self.simulator.now(), "status": "1" if self.revocation_approval else "2"}
-        if not self.revocation_approval:
-            order.state = "revoked"
+        order.revocation = {"reason": reason, "at": self.simulator.now(), "status": "1"}
+        how = self.settings["revocation"]
+        if how == "at once":
+            self.decide_revocation(order, True)
+        elif how != "requested":
+            self.simulator.later(self.settings["revocation_seconds"], self.decide_revocation, order, how == "later")
+
+    def decide_revocation(self, order, yes):
+        order.revocation.update(status="2" if yes else "3", at=self.simulator.now())
+        order.state = "revoked" if yes else order.state
 
     def cancel(self, order, remarks):
         if order.state not in ("draft", "open", "hold", "discrepancy"):
@@ -350,8 +391,8 @@ class Account:
             if not any(m["order"] == order.number and m["domain"] == control.name for m in self.simulator.mails):
                 raise ValueError("no mail was sent for " + control.name)
             self.succeeded(order, control, "email")
-        elif action == "approve-revocation":
-            order.state, order.revocation["status"] = "revoked", "2"
+        elif action in ("approve-revocation", "reject-revocation"):
+            self.decide_revocation(order, action == "approve-revocation")
         elif action in states:
             order.state = states[action]
             if action == "submit":

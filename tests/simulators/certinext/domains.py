@@ -32,11 +32,11 @@ class Domains:
         allowed = {"domainStatus": ("ACTIVE", "INACTIVE", "EXPIRED", "REVOKED"), "dcvStatus": ("VERIFIED", "PENDING", "REJECTED"),
                    "sortBy": SORTS, "sortDir": ("asc", "desc", "ASC", "DESC")}
         for name, values in allowed.items():
-            if call.query.get(name) and call.query[name] not in values:
+            if call.query.get(name) and any(value not in values for value in call.query[name].split(",")):
                 raise Problem("", "%s is none of %s" % (name, ", ".join(values)), 400)
         rows = [self.item(number, found) for number, found in self.account.domains.items()
-                if call.query.get("search", "") in found["name"] and call.query.get("domainStatus", found["status"]) == found["status"]
-                and call.query.get("dcvStatus", found["dcv"].status) == found["dcv"].status]
+                if call.query.get("search", "") in found["name"] and found["status"] in (call.query.get("domainStatus") or found["status"]).split(",")
+                and found["dcv"].status in (call.query.get("dcvStatus") or found["dcv"].status).split(",")]
         if call.query.get("sortBy"):
             rows.sort(key=lambda row: row[call.query["sortBy"]], reverse=call.query.get("sortDir", "asc").lower() == "desc")
         return json_reply({"domains": rows[offset:offset + limit], "total": len(rows), "offset": offset, "limit": limit})

@@ -4,16 +4,16 @@ from common.simulator import Simulator
 from common.web import json_reply
 
 from . import v1, v2
-from .account import KNOBS, Account
+from .account import SETTINGS, Account
 from .domains import Domains
 
 
 class CertInext(v2.VersionTwo, Domains, Simulator):
     title = "certinext"
-    knobs = KNOBS
+    own_settings = SETTINGS
 
     def __init__(self, *arguments, **options):
-        self.tokens = {}
+        self.tokens, self.idempotency_keys = {}, set()
         super().__init__(*arguments, **options)
         self.account = Account(self)
         self.one = v1.VersionOne(self, self.account, self.token_is_good)
@@ -28,7 +28,13 @@ class CertInext(v2.VersionTwo, Domains, Simulator):
         call.path = path
         return found
 
+    def changes(self, call):
+        if call.path.startswith(v1.PREFIX):
+            return v1.operation_of(call) in v1.CHANGING
+        return super().changes(call) and call.path != "/oauth/token"
+
     def handle(self, call):
+        call.account = self.account.number
         if call.path.startswith(v1.PREFIX):
             return self.one.handle(call)
         if call.path == "/oauth/token":
@@ -63,8 +69,5 @@ class CertInext(v2.VersionTwo, Domains, Simulator):
     def managed(self, call, parts, body):
         if parts[0] == "tokens" and call.method == "DELETE":  # every token is revoked early
             self.tokens.clear()
-            return json_reply({})
-        if parts[0] == "revocation-approval":
-            self.account.revocation_approval = bool(body.get("needed", True))
             return json_reply({})
         return super().managed(call, parts, body)

@@ -58,6 +58,10 @@ UNDESCRIBED = ("GetGroupDetails", "GetGroupDetailsV2", "GetOrganizationDetails",
                "GenerateOrderSignature", "SubmitDocument")
 
 
+# Operations after which something is not as it was, so that nobody wants them twice.
+CHANGING = ("GenerateOrderSSL", "GenerateOrderPrivatePKI", "SubmitCSR", "AgreementAcceptance", "VerifyDcv", "RevokeOrder", "RejectOrder", "RejectRequest")
+
+
 class Failure(Exception):
     """Of authentication: may have an HTTP status of its own."""
 
@@ -70,7 +74,7 @@ class VersionOne:
     def __init__(self, simulator, account, token_is_good):
         self.simulator, self.account, self.settings = simulator, account, simulator.settings
         self.token_is_good = token_is_good
-        self.transactions = set()
+        self.transactions = {}  # txn: when it was used
 
     def handle(self, call):
         operation = operation_of(call)
@@ -90,9 +94,11 @@ class VersionOne:
             self.authenticate(call, meta)
             return self.answered(meta, self.operate(operation, body))
         except Failure as failure:
+            if self.settings["v1_authentication_body"] == "empty" and self.settings["v1_authentication_status"] != 200:
+                return Reply(self.settings["v1_authentication_status"])
             return self.answered(meta, {}, self.settings["undocumented_code"], str(failure), self.settings["v1_authentication_status"])
         except Problem as problem:
-            return self.answered(meta, {}, problem.code or self.settings["undocumented_code"], str(problem))
+            return self.answered(meta, {}, problem.code or self.settings["undocumented_code"], str(problem), problem.status or 200)
 
     def answered(self, meta, blocks, code="", message="", status=200):
         now = datetime.datetime.fromtimestamp(self.simulator.date(), datetime.timezone.utc)
@@ -105,24 +111,27 @@ class VersionOne:
         if said:
             raise Problem("", "meta.%s %s" % said[0])
         if meta["accountNumber"] != self.account.number:
-            raise Failure("Authentication failed")
+            raise Failure(self.settings["authentication_words"])
         bearer = call.header("Authorization")
         if bearer:
             if not self.token_is_good(bearer) or meta["authKey"]:
-                raise Failure("Authentication failed")
+                raise Failure(self.settings["authentication_words"])
         else:
             wanted = hashlib.sha256((self.account.access_key + meta["ts"] + meta["txn"]).encode()).hexdigest()
             if meta["authKey"] != wanted:
-                raise Failure("Authentication failed")
+                raise Failure(self.settings["authentication_words"])
+        now, known = self.simulator.now(), self.settings["txn_seconds"]
+        used = self.transactions.get(meta["txn"])
+        if used is not None and (not known or now - used < known):
+            self.simulator.counts["repeated number"] += 1
+            raise Problem("", "Duplicate transaction", status=self.settings["duplicate_txn_status"])
+        self.transactions[meta["txn"]] = now  # whatever becomes of this try, the next one needs another
         try:
             stamp = datetime.datetime.fromisoformat(meta["ts"]).timestamp()
         except ValueError as error:
             raise Problem("", "meta.ts is no time") from error
         if abs(stamp - self.simulator.date()) > self.settings["clock_skew_seconds"]:
             raise Failure("The time of the request is too far from ours")
-        if meta["txn"] in self.transactions:
-            raise Problem("", "Duplicate transaction")
-        self.transactions.add(meta["txn"])
 
     def operate(self, operation, body):
         if operation in UNDESCRIBED:
@@ -186,7 +195,6 @@ class VersionOne:
         account = self.account
         if account.inactive():
             raise Problem("", "Inactive Account User.")
-        account.recent.append(self.simulator.now())
         if "additionalInformation" not in given:
             raise Problem("EMS-918", "Additional Information is missing")
         group = account.group_of(given.get("delegationInformation", {}).get("groupNumber"))
@@ -198,10 +206,10 @@ class VersionOne:
         organization = given.get("organizationDetails", {})
         number = account.organization_for(product, organization.get("organizationNumber"), organization.get("preVetting") == "1")
         agreement = given.get("agreementDetails")
-        agreement = agreement and account.agreed(agreement["signerName"], agreement["signerPlace"], agreement["signerIP"])
+        agreement = agreement and account.agreed(agreement["signerName"], agreement["signerPlace"], agreement["signerIP"], self.settings["place_checks_signer_ip"])
         draft = given.get("saveAndHold") == "1"
         order = account.place(
-            draft, product=product, names=names, years=int(given["subscriptionDetails"]["validity"]), group=group, organization=number,
+            draft, queued=self.settings["queue_without_organization"] and not organization.get("organizationNumber"), product=product, names=names, years=int(given["subscriptionDetails"]["validity"]), group=group, organization=number,
             auto_renew=given["subscriptionDetails"]["autoRenew"] == "1", agreement=agreement,
             request=account.request_of(given["csr"], names) if "csr" in given else None, technical=given.get("technicalPointOfContact", {}),
             requestor={"name": who["requestorName"], "email": who["requestorEmail"], "phone": "+" + who["requestorIsdCode"] + who["requestorMobileNumber"]},
@@ -267,11 +275,11 @@ class VersionOne:
                   "certificateStatusId": str(certificate_id), "certificateStatus": CERTIFICATE_STATUS[certificate_id],
                   "certificateExpiryDate": day(certificate.end) if certificate else "",
                   "requestorInformation": {"requestorName": order.requestor["name"], "requestorEmail": order.requestor["email"]},
-                  "csr": order.request.pem if order.request else "", "subscriberAgreement": {"status": "1" if order.agreement else "0"}}
+                  "csr": order.request.shown(self.settings["csr_shown"]) if order.request else "", "subscriberAgreement": {"status": "1" if order.agreement else "0"}}
         if order.revocation:
             reasons = {v: k for k, v in REASONS.items()}
             status = order.revocation["status"]
-            answer["revocationDetails"] = {"revokeRequestStatusId": status, "revokeRequestStatus": {"1": "Initiated", "2": "Revoked"}[status],
+            answer["revocationDetails"] = {"revokeRequestStatusId": status, "revokeRequestStatus": {"1": "Initiated", "2": "Revoked", "3": "Rejected"}[status],
                                            "revokeReasonId": reasons[order.revocation["reason"]], "revokeProcessedDate": day(order.revocation["at"])}
         if self.simulator.now() - order.placed_at >= self.settings["domain_verification_seconds"]:
             marks = {"PENDING": "0", "VERIFIED": "1", "REJECTED": "2"}
@@ -288,6 +296,10 @@ class VersionOne:
         self.account.expire(order)
         if order.certificate is None or order.state not in ("issued", "downloaded", "expired", "revoked"):
             raise Problem("EMS-956", "Invalid Request for this API")
+        if order.state == "revoked" and self.settings["revoked_download"] != "given":
+            if self.settings["revoked_download"] == "refused":
+                raise Problem("EMS-956", "Invalid Request for this API")
+            return {"certificateDetails": {"endEntityCertificate": "", "caCertificate": "", "rootCertificate": "", "expiryDate": "", "ceritficateSerialNumber": ""}}
         order.state = "downloaded" if order.state == "issued" else order.state
         leaf, chain, root = self.simulator.delivered(order)
         return {"certificateDetails": {"endEntityCertificate": leaf, "caCertificate": "".join(chain), "rootCertificate": root,

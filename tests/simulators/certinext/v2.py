@@ -19,7 +19,7 @@ PERSON = Fields({"name": text(200), "email": email}, {"phone": PHONE, "designati
 AGREEMENT = Fields({"signerName": text(200), "signerPlace": text(200), "accepted": choice(True)}, {"signerIp": text(45)})
 SUBSCRIPTION = Fields({"validityYears": integer(1, 3)}, {"autoRenew": boolean, "renewBeforeDays": integer(1, 365)})
 COMMON = {"csr": text(32767), "groupNumber": text(20), "requestId": text(64), "remarks": text(1000), "tags": List(text(200)),
-          "recipientEmails": List(email), "emailNotifications": lambda value: None, "technicalPointOfContact": PERSON, "agreement": AGREEMENT}
+          "recipientEmails": List(email), "emailNotifications": choice("all", "0"), "technicalPointOfContact": PERSON, "agreement": AGREEMENT}
 CREATE = Fields({"productVariant": choice(*VARIANTS), "certificate": Fields({"domain": text(253)}, {"additionalDomains": List(text(253)), "autoSecureWww": boolean}),
                  "subscription": SUBSCRIPTION, "requestor": PERSON},
                 dict(COMMON, organization=Fields({"organizationNumber": text(20), "preVetted": boolean}, {"preVettingToken": text(200)})))
@@ -30,6 +30,8 @@ REISSUE = Fields({"mode": choice("rekey", "update-sans")}, {
     "revokeAllPriorReissues": boolean})
 STATE = {"draft": "unknown", "hold": "pending-approval", "discrepancy": "pending-documents", "issued": "issued", "downloaded": "issued",
          "revoked": "revoked", "cancelled": "cancelled", "rejected": "rejected", "expired": "expired"}
+# Reasons that are documented and refused for TLS; what is no reason at all is another refusal.
+OTHER_REASONS = ("unspecified", "ca-compromise", "certificate-hold", "aa-compromise")
 FILTERS = ("issued", "revoked", "expired", "cancelled", "rejected", "pending-approval")
 HEADERS = [("X-API-Version", "2.0.0")]
 
@@ -75,10 +77,17 @@ class VersionTwo:
         except Problem as refused:
             status = refused.status or refused.kind
             titles = {400: "Bad Request", 404: "Not Found", 409: "Conflict", 422: "Unprocessable Entity", 429: "Too Many Requests", 406: "Not Acceptable"}
-            detail = str(refused) if not refused.code else "%s: %s" % (refused.code, refused)
-            return problem(status, titles.get(status, "Error"), detail, call, **refused.more)
+            return problem(status, titles.get(status, "Error"), **self.worded(refused), call=call, **refused.more)
         reply.headers += HEADERS
         return reply
+
+    def worded(self, refused):
+        """Text and code of a refusal; where the code stands is a setting."""
+        if not refused.code:
+            return {"detail": str(refused)}
+        if self.settings["ems_place"] == "type":
+            return {"detail": str(refused), "type": "urn:certinext:error:" + refused.code}
+        return {"detail": ("%s: %s" if self.settings["ems_place"] == "prefix" else "[%s] %s") % (refused.code, refused)}
 
     @staticmethod
     def folded(path):
@@ -135,8 +144,10 @@ class VersionTwo:
 
     @route("GET", "/catalog/products")
     def catalog(self, call):
-        rows = {}
+        rows, group = {}, self.account.group_of(call.query.get("groupNumber"))
         for kind in self.account.on_offer().values():
+            if kind["code"] in self.account.unmapped.get(group, ()):
+                continue
             name = "Private PKI" if kind["category"] == "8" else "SSL Certificates"
             row = rows.setdefault(kind["category"], {"categoryName": name, "categoryID": kind["category"], "currencyType": "USD", "products": []})
             row["products"].append({"productCode": kind["code"], "productName": kind["name"], "productTypeID": kind["type"], "price": kind["price"]})
@@ -165,10 +176,8 @@ class VersionTwo:
     def created(self, call, body):
         account = self.account
         if account.inactive():
-            wait = str(max(1, int(self.settings["burst_seconds"])))
             return json_reply({"type": "about:blank", "title": "Too Many Requests", "status": 429, "detail": "Rate limit exceeded", "instance": call.path},
-                              429, [("Retry-After", wait)], "application/problem+json")
-        account.recent.append(self.now())
+                              429, self.retry_after(max(1, int(self.settings["burst_seconds"]))), "application/problem+json")
         code = call.header("X-Product-Code")
         kind = next((p for p in account.on_offer().values() if p["variant"] == body["productVariant"] and code in (None, p["code"])), None)
         if kind is None:
@@ -180,15 +189,30 @@ class VersionTwo:
         if who["email"] not in account.users:
             raise Problem("", who["email"] + " is not registered in this account")
         names = account.all_names(kind, wanted["domain"], wanted.get("additionalDomains", []), wanted.get("autoSecureWww", True))
+        if kind["variant"][:2] in ("ov", "ev") and "organization" not in body:
+            raise Problem("", "[EMS-1180] Organization Name is required")
         organization = body.get("organization", {})
         number = account.organization_for(kind, organization.get("organizationNumber"), organization.get("preVetted"))
         agreement = body.get("agreement")
         agreement = agreement and account.agreed(agreement["signerName"], agreement["signerPlace"], agreement.get("signerIp"))
-        order = account.place(product=kind, names=names, years=body["subscription"]["validityYears"], group=group, organization=number,
+        queued = self.settings["queue_without_organization"] and not organization.get("organizationNumber")
+        order = account.place(queued=queued, product=kind, names=names, years=body["subscription"]["validityYears"], group=group, organization=number,
                               auto_renew=body["subscription"].get("autoRenew", False), agreement=agreement, requestor=who,
-                              request=account.request_of(body["csr"], names) if "csr" in body else None, remarks=body.get("remarks", ""),
+                              request=self.request_in(body["csr"], names) if "csr" in body else None, remarks=body.get("remarks", ""),
                               tags=body.get("tags", []), technical=body.get("technicalPointOfContact", {}), consent="preVettingToken" in organization)
+        key = call.header("Idempotency-Key")
+        if key and key in self.idempotency_keys:  # the key keeps nobody from ordering, and yet the answer is an error
+            return problem(500, "Internal Server Error", "An unexpected error occurred", call)
+        self.idempotency_keys.add(key)
         return json_reply(self.handle_of(order), 201)
+
+    def request_in(self, text, names):
+        """The request in the body of a create: PEM, or only what is between its lines."""
+        bare, taken = "BEGIN" not in text, self.settings["csr_taken"]
+        if taken == ("pem" if bare else "base64"):
+            raise Problem(self.settings["csr_code"], "CSR: the certificate request cannot be read")
+        pem = "-----BEGIN CERTIFICATE REQUEST-----\n%s\n-----END CERTIFICATE REQUEST-----\n" % text.strip() if bare else text
+        return self.account.request_of(pem, names, code=self.settings["csr_code"])
 
     def handle_of(self, order):
         base = PREFIX + "/ssl-certificates/" + order.number
@@ -199,12 +223,13 @@ class VersionTwo:
 
     def status_of(self, order):
         self.account.expire(order)
+        if order.looks < self.settings["unknown_looks"]:
+            return "unknown"
         return STATE.get(order.state) or self.account.waits_for(order) or "pending-approval"
 
     @route("GET", "/ssl-certificates/{number}")
     def status(self, call, number):
         order = self.account.find(number)
-        order_id, certificate_id = self.account.ids(order)
         stamp, agreement = self.account.stamp, order.agreement
         caa = {"1": "PASSED", "2": "AUTHORIZATION_REQUIRED"}
         domains = []
@@ -214,18 +239,24 @@ class VersionTwo:
                 row.update(dcvMethod=control.method, verifiedAt=stamp(control.verified_at))
             domains.append(row)
         body = {"orderId": order.number, "requestId": order.request_number, "status": self.status_of(order), "domain": order.names[0],
-                "orderState": ORDER_STATUS[order_id], "certificateState": CERTIFICATE_STATUS[certificate_id], "csrSubmitted": order.request is not None,
-                "requestor": order.requestor, "subscriberAgreement": {"signed": agreement is not None},
-                "subscription": {"validityYears": order.years, "status": "ACTIVE", "endDate": stamp(order.placed_at + order.years * 365 * 86400)},
+                "csrSubmitted": order.request is not None, "requestor": order.requestor, "productVariant": order.product["variant"],
+                "orderedBy": {"name": order.requestor["name"], "email": order.requestor["email"]}, "subscriberAgreement": {"signed": agreement is not None},
+                "subscription": {"validityYears": order.years, "status": "active", "endDate": stamp(order.placed_at + order.years * 365 * 86400)},
                 "verifications": {"domain": {"status": "VERIFIED" if all(d["dcvStatus"] == "VERIFIED" for d in domains) else "PENDING", "domains": domains}}}
+        body["orderState"], body["certificateState"] = self.display(order)
+        order.looks += 1
         if agreement:
             body["subscriberAgreement"].update(signedAt=stamp(agreement["at"]), signerName=agreement["name"], signedPlace=agreement["place"])
         if order.certificate:
             body.update(issuedAt=stamp(order.issued_at), expiresAt=stamp(order.certificate.end))
         if order.revocation:
-            done = order.revocation["status"] == "2"
-            body["revocation"] = {"status": "REVOKED" if done else "PENDING", "reason": order.revocation["reason"], "processedAt": stamp(order.revocation["at"])}
+            body["revocation"] = {"status": {"1": "PENDING", "2": "REVOKED", "3": "REJECTED"}[order.revocation["status"]], "reason": order.revocation["reason"], "processedAt": stamp(order.revocation["at"])}
         return json_reply(body)
+
+    def display(self, order):
+        """Order and certificate in the words that are shown. A revoked order is still accepted."""
+        order_id, certificate_id = self.account.ids(order)
+        return "Order Accepted" if order.state == "revoked" else ORDER_STATUS[order_id], CERTIFICATE_STATUS[certificate_id]
 
     @route("PUT", "/ssl-certificates/{number}/csr")
     def put_csr(self, call, number):
@@ -235,7 +266,7 @@ class VersionTwo:
             raise Problem("EMS-956", "Invalid Request for this API")
         if order.request is not None and not self.settings["csr_replacement"]:
             raise Problem("", "A CSR is already there")
-        order.request = self.account.request_of(body["csr"], order.names)
+        order.request = self.account.request_of(body["csr"], order.names, code=self.settings["csr_code"])
         self.account.used_requests[order.request.der] = order
         self.account.progress(order)
         return json_reply({"orderId": number, "status": self.status_of(order)})
@@ -261,14 +292,18 @@ class VersionTwo:
 
     @route("POST", "/ssl-certificates/{number}/dcv/verify")
     def verify_dcv(self, call, number):
-        body = self.body_of(call, Fields({"domain": text(253), "method": choice("dns-txt", "http-url", "email")}, {"email": email}))
+        may = {"email": email} if self.settings["v2_email_field"] == "taken" else {}
+        body = self.body_of(call, Fields({"domain": text(253), "method": choice("dns-txt", "http-url", "email")}, may))
         order = self.account.find(number)
         control = self.account.control_of(order, body["domain"])
         if body["method"] == "email":
-            if body.get("email") not in self.account.addresses_of(control):
+            address = body.get("email", self.account.addresses_of(control)[0])
+            if address not in self.account.addresses_of(control):
                 raise Problem("", "email is none of the addresses of this domain")
-            self.mail(body["email"], number, domain=control.name)
-            return Reply(204)
+            self.mail(address, number, domain=control.name)
+            if self.settings["v2_email_answer"] == 204:
+                return Reply(204)
+            return problem(422, "Unprocessable Entity", "The validation is not complete", call, overallStatus="FAILED", method="email")
         file_name = self.settings["v2_http_file_name"]
         if body["method"] == "http-url" and not file_name:
             why = "the name of the file is not known to this simulator (setting v2_http_file_name)"
@@ -276,6 +311,8 @@ class VersionTwo:
             why = self.account.verify(order, control, "http", file_name=file_name)
         else:
             why = self.account.verify(order, control, "dns")
+        if why is None and self.settings["verify_answer"] == 204:
+            return Reply(204)
         if why is None:
             return json_reply({"overallStatus": "VERIFIED", "method": body["method"], "verifiedAt": self.account.stamp(self.now())})
         return problem(422, "Unprocessable Entity", why, call, overallStatus="FAILED", method=body["method"])
@@ -288,7 +325,9 @@ class VersionTwo:
         if accept not in ("application/json", "application/x-pem-file", "application/pkix-cert", "*/*"):
             raise Problem("", "Accept: " + accept, 406)
         if order.certificate is None or self.now() - order.issued_at < self.settings["download_seconds"]:
-            raise Problem("", "The certificate is not available yet", self.settings["download_status"])
+            return self.not_yet(call)
+        if order.state == "revoked" and self.settings["revoked_download"] == "refused":
+            raise Problem("EMS-956", "Invalid Request for this API", 422)
         order.state = "downloaded" if order.state == "issued" else order.state
         leaf, chain, root = self.delivered(order)
         chain = chain + ([root] if self.settings["root_in_chain"] else [])
@@ -298,9 +337,20 @@ class VersionTwo:
         made = order.certificate.made()
         if accept == "application/pkix-cert":
             return Reply(200, der_of(made), kind=accept)
+        if order.state == "revoked" and self.settings["revoked_download"] == "empty":
+            return json_reply({"orderId": number, "serialNumber": str(order.certificate.serial)})
         return json_reply({"orderId": number, "serialNumber": str(order.certificate.serial), "subject": made.subject.rfc4514_string(),
                            "issuer": made.issuer.rfc4514_string(), "notBefore": self.account.stamp(order.certificate.begin),
                            "notAfter": self.account.stamp(order.certificate.end), "certificatePem": leaf, "chainPem": chain})
+
+    def not_yet(self, call):
+        """Between issued and downloadable; nobody has recorded what this answer holds."""
+        status, form = self.settings["download_status"], self.settings["download_body"]
+        if form == "empty":
+            return Reply(status)
+        if form == "spring":
+            return json_reply({"timestamp": self.account.stamp(self.now()), "status": status, "error": "Unprocessable Entity", "path": call.path}, status)
+        return problem(status, "Unprocessable Entity", "The certificate is not available yet", call)
 
     @route("POST", "/ssl-certificates/{number}/cancel")
     def cancel(self, call, number):
@@ -319,8 +369,8 @@ class VersionTwo:
 
     @route("POST", "/ssl-certificates/{number}/revoke")
     def revoke(self, call, number):
-        body = self.body_of(call, Fields({"reason": text(64)}, {"note": shapes.anything}))
-        if body["reason"] not in REASONS.values():
+        body = self.body_of(call, Fields({"reason": choice(*REASONS.values(), *OTHER_REASONS)}, {"note": shapes.anything}))
+        if body["reason"] in OTHER_REASONS:
             raise Problem("", "Invalid Revoke Reason ID")
         order = self.account.find(number)
         self.account.revoke(order, body["reason"], body.get("note"))
@@ -355,7 +405,7 @@ class VersionTwo:
     # --- import ---
     @route("GET", "/reports/orders")
     def report(self, call):
-        page, size = self.number_in(call, "page", 1, 1, 1 << 30), self.number_in(call, "size", 20, 1, 100)
+        page, size = self.number_in(call, "page", 1, 0, 1 << 30), self.number_in(call, "size", 20, 1, 100)
         status = call.query.get("status")
         if status and status not in FILTERS:
             raise Problem("", "status %s cannot be filtered" % status, 422)
@@ -364,13 +414,13 @@ class VersionTwo:
                 raise Problem("", name + " must be YYYY-MM-DD", 400)
         rows = []
         for order in self.account.orders.values():
-            if status and self.status_of(order) != status:
+            if status and self.status_of(order) != status or order.group != call.query.get("groupNumber", order.group):
                 continue
             dated = "from" in call.query or "to" in call.query
             if not dated or call.query.get("from", "") <= self.account.day(order.placed_at)[:10] <= call.query.get("to", "9"):
                 rows.append(order)
         pages = max(1, -(-len(rows) // size))
-        shown = min(page, pages)
+        shown = max(1, min(page, pages))  # what is out of range is brought into it
         return json_reply({"content": [self.row_of(order) for order in rows[(shown - 1) * size:shown * size]], "page": shown, "size": size,
                            "totalElements": len(rows), "totalPages": pages})
 
@@ -379,5 +429,6 @@ class VersionTwo:
         for name in ("orderStatusId", "certificateStatusId", "certificateTrustType", "expiresWithin"):
             del row[name]
         row["certificateSerialNumber"] = str(order.certificate.serial) if order.certificate else ""
+        row["orderStatus"], row["certificateStatus"] = self.display(order)
         row["originator"] = order.originator
         return row

@@ -53,9 +53,9 @@ def _weak(modulus):
     return None
 
 
-def check_key(key, curves=("secp256r1", "secp384r1")):
+def check_key(key, curves=("secp256r1", "secp384r1"), sizes=range(2048, 8193, 8)):
     if isinstance(key, rsa.RSAPublicKey):
-        if not 2048 <= key.key_size <= 8192 or key.key_size % 8:
+        if key.key_size not in sizes:
             raise Unsuitable("key", "an RSA key of %d bits is not allowed" % key.key_size)
         numbers = key.public_numbers()
         if numbers.e < 65537 or numbers.e % 2 == 0:
@@ -73,7 +73,7 @@ def check_key(key, curves=("secp256r1", "secp384r1")):
 class Request:
     """A PKCS#10 request that was read and checked."""
 
-    def __init__(self, pem, curves=("secp256r1", "secp384r1")):
+    def __init__(self, pem, curves=("secp256r1", "secp384r1"), sizes=range(2048, 8193, 8)):
         try:
             if not isinstance(pem, str) or "PRIVATE KEY" in pem:
                 raise ValueError
@@ -84,7 +84,7 @@ class Request:
             raise Unsuitable("unreadable", "the certificate request cannot be read") from error
         if not self._signed():
             raise Unsuitable("signature", "the signature of the certificate request does not verify")
-        check_key(self.key, curves)
+        check_key(self.key, curves, sizes)
         self.pem = self.request.public_bytes(serialization.Encoding.PEM).decode()
         self.der = self.request.public_bytes(serialization.Encoding.DER)
 
@@ -113,6 +113,11 @@ class Request:
             if general.value.lower() not in names:
                 names.append(general.value.lower())
         return names
+
+    def shown(self, form):
+        """As a CA shows it back, in one of the forms of the setting csr_shown."""
+        lines = self.pem.strip().split("\n")[1:-1]
+        return {"pem": self.pem, "pem crlf": self.pem.replace("\n", "\r\n"), "base64": "".join(lines), "base64 lines": "\n".join(lines), "none": ""}[form]
 
     def key_bytes(self):
         return public_bytes(self.key)

@@ -110,6 +110,16 @@ class Network:
             why = "%s://%s%s has another content" % (scheme, name, path)
         return why
 
+    def file_contains(self, schemes, name, path, value, longest):
+        """None when the file has this value anywhere in its first bytes, else why not."""
+        why = None
+        for scheme in schemes:
+            content, why = self.fetch(scheme, name, path)
+            if content is not None and value in content[:longest]:
+                return None
+            why = why or "%s://%s%s does not contain the value" % (scheme, name, path)
+        return why
+
     def text_record(self, name, value):
         values, why = self.look_up(name, "TXT")
         if values is None:

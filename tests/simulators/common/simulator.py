@@ -2,6 +2,7 @@
 work that is due later, settings, counts, faults, and the management port that reaches all of it."""
 import collections
 import contextlib
+import email.utils
 import heapq
 import itertools
 import json
@@ -12,11 +13,14 @@ import time
 
 from . import authority
 from .dcv import Network
+from .knobs import allowed_values
 from .web import Fault, Listener, Refusal, Reply, json_reply, server_context
 
-# Knobs that every CA has; each CA adds its own.
+# What every CA can be set to do; each CA adds its own.
 SETTINGS = {
-    "approval": "auto",  # or "manual": orders wait for POST /orders/<id>/approve
+    "approval": "auto",  # or "manual": orders wait for POST /orders/<id>/approve; "reject", "hold": a person has done so at once
+    "retry_after_form": "seconds",  # of Retry-After where there is one; or "date", "none"
+    "csr_shown": "pem",  # how the request of an order is shown back; or "base64", "base64 lines", "pem crlf", "none"
     "issue_seconds": 0.0,  # from the last condition to the certificate
     "dcv_seconds": 0.0,  # from "check now" to the fetch
     "recheck_seconds": 60.0,  # between fetches of a CA that looks by itself
@@ -49,16 +53,18 @@ def outside(function):
 
 class Simulator:
     title = "simulator"
-    knobs = {}
+    own_settings = {}
 
     def __init__(self, port, management_port, folder, tls=None, client_authorities=None, **settings):
         self.lock = threading.Lock()
         self._moved = threading.Condition(self.lock)
         self.offset, self.skew = 0.0, 0.0
         self._due, self._number = [], itertools.count()
-        self.settings = dict(SETTINGS, **json.loads(json.dumps(self.knobs)))
+        self.settings = dict(SETTINGS, **json.loads(json.dumps(self.own_settings)))
+        self.allowed = allowed_values(self.title)
         self.change(settings)
-        self.faults, self.requests, self.counts = [], collections.deque(maxlen=5000), collections.Counter()
+        self.faults, self.log, self.counts = [], collections.deque(maxlen=5000), collections.Counter()
+        self.paid = []  # every order that cost something, in the order of their placing
         self.mails = []  # what a person would find in the mailbox
         self.orders = {}
         self.network = Network(self.settings)
@@ -163,7 +169,8 @@ class Simulator:
 
     def answer(self, call):
         with self.lock:
-            call.label = self.label(call)
+            call.label, came = self.label(call), self.now()
+            call.changes = self.changes(call)
             self.counts[call.label] += 1
             fault = next((f for f in self.faults if f.takes(call)), None)
         delay = self.settings["answer_seconds"]
@@ -181,8 +188,30 @@ class Simulator:
         if fault is not None:
             reply = fault.reply(reply)
         with self.lock:
-            self.requests.append((call.label, call.method, call.path, reply.status if reply else None, self.now()))
+            self.log.append({"label": call.label, "method": call.method, "path": call.path, "status": reply.status if reply else None, "at": self.now(),
+                             "came": came, "account": call.account, "connection": call.connection, "turn": call.turn, "changes": call.changes})
         return reply
+
+    def changes(self, call):
+        """Whether a call of this kind may change something at the CA, so that it must not be made twice by accident."""
+        return call.method not in ("GET", "HEAD")
+
+    def busiest(self, windows=(1, 5, 180)):
+        """{account: {seconds: the most requests that came within so many seconds}}"""
+        came = {}
+        for row in sorted(self.log, key=lambda one: one["came"]):
+            came.setdefault(row["account"], []).append(row["came"])
+        most = {}
+        for account, times in came.items():
+            for window in windows:
+                first = most.setdefault(account, {}).setdefault(str(window), 0)
+                begin = 0
+                for end, at in enumerate(times):
+                    while at - times[begin] >= window:
+                        begin += 1
+                    first = max(first, end - begin + 1)
+                most[account][str(window)] = first
+        return most
 
     # --- what all CAs check and make ---
     def lifetime(self, begin=None, days=None):
@@ -214,6 +243,24 @@ class Simulator:
             self.settings["orders_left"] -= 1
         return None
 
+    def pay(self, order, names, price):
+        """An order that costs money has been placed."""
+        self.paid.append({"order": str(order), "names": list(names), "price": price, "at": self.now()})
+
+    def decided_at_once(self, order):
+        """What people do to every new order while the setting says so."""
+        if self.settings["approval"] in ("reject", "hold"):
+            self.later(0, self.decided, order, self.settings["approval"])
+
+    def decided(self, order, action):
+        self.act(order, action, {})
+
+    def retry_after(self, seconds):
+        """The header, in the form that is set; no header for none."""
+        form = self.settings["retry_after_form"]
+        value = email.utils.formatdate(self.date() + seconds, usegmt=True) if form == "date" else str(int(seconds))
+        return [] if form == "none" or not seconds else [("Retry-After", value)]
+
     def forbidden_by_caa(self, names):
         """The names that CAA keeps from this CA, once it has been given an identifier and a name server."""
         if not self.settings["caa_identity"] or not self.settings["name_server"]:
@@ -233,6 +280,8 @@ class Simulator:
             if name not in self.settings:
                 raise ValueError("there is no setting " + name)
             before = self.settings[name]
+            if isinstance(before, str) and value not in self.allowed.get(name, [value]):
+                raise ValueError("setting %s is one of %s" % (name, ", ".join(map(str, self.allowed[name]))))
             numbers = isinstance(before, (int, float)) and not isinstance(before, bool)
             if numbers and isinstance(value, (int, float)) and not isinstance(value, bool):
                 self.settings[name] = type(before)(value) if isinstance(before, int) and value == int(value) else float(value)
@@ -282,6 +331,8 @@ class Simulator:
             return json_reply({"now": self.now(), "skew": self.skew})
         if first == "faults":
             if call.method == "DELETE":
+                for fault in self.faults:
+                    fault.released.set()
                 self.faults = []
             elif not asking:
                 self.faults.append(Fault(**body))
@@ -289,10 +340,18 @@ class Simulator:
         if first == "counts":
             if call.method == "DELETE":
                 self.counts.clear()
-                self.requests.clear()
+                self.log.clear()
             return json_reply({"total": sum(self.counts.values()), "calls": self.counts, "orders": len(self.orders)})
         if first == "requests":
-            return json_reply({"requests": list(self.requests)})
+            return json_reply({"requests": [[row[name] for name in ("label", "method", "path", "status", "at")] for row in self.log]})
+        if first == "log":
+            return json_reply({"log": list(self.log), "busiest": self.busiest()})
+        if first == "paid":
+            return json_reply({"orders": len(self.paid), "amount": sum(row["price"] for row in self.paid), "log": self.paid})
+        if first == "release" and not asking:
+            for fault in self.faults:
+                fault.released.set()
+            return json_reply({"released": sum(fault.held for fault in self.faults)})
         if first == "mails":
             return json_reply({"mails": self.mails})
         if first == "network":

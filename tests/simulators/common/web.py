@@ -1,6 +1,7 @@
 """HTTP and HTTPS listeners, and the faults that happen between a CA and its customer. A listener knows no CA: it hands each
 Call to a function and sends the Reply that comes back, unless a fault says otherwise."""
 import http.server
+import itertools
 import json
 import re
 import socket
@@ -13,6 +14,7 @@ import traceback
 import urllib.parse
 
 LONGEST_BODY = 4 << 20
+LONGEST_HOLD = 600  # seconds
 
 
 class Reply:
@@ -36,9 +38,12 @@ class Refusal(Exception):
 
 
 class Call:
-    def __init__(self, method, target, headers, body, certificate=None):
+    def __init__(self, method, target, headers, body, certificate=None, connection=0, turn=1):
         self.method, self.headers, self.body = method, headers, body
         self.certificate = certificate  # of the client, DER
+        self.connection, self.turn = connection, turn  # which connection, and the how manieth request on it
+        self.account = ""  # who asks, once somebody knows; never a secret
+        self.changes = method not in ("GET", "HEAD")
         parts = urllib.parse.urlsplit(target)
         self.path = urllib.parse.unquote(parts.path)
         self.query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
@@ -51,22 +56,27 @@ class Call:
         return (self.header("Content-Type") or "").split(";")[0].strip().lower()
 
 
-FAULTS = ("status", "html", "truncated", "oversize", "drop", "drop_after", "silence", "reply")
+FAULTS = ("status", "html", "truncated", "oversize", "drop", "drop_after", "silence", "reply", "hold")
 
 
 class Fault:
-    """Takes `times` of the calls whose label or path matches, after `skip` of them. `after`: the CA does its work first."""
+    """Takes `times` of the calls whose label or path matches, after `skip` of them. `after`: the CA does its work first. `kept`: only
+    calls on a connection that has carried one before; `changes`: only calls that change something."""
 
-    def __init__(self, fault, match=".", times=1, skip=0, after=None, status=503, headers=None, body=None, bytes=10 << 20, seconds=30):
+    def __init__(self, fault, match=".", times=1, skip=0, after=None, status=503, headers=None, body=None, bytes=10 << 20, seconds=30, kept=False, changes=False):
         if fault not in FAULTS:
             raise ValueError("fault is one of " + ", ".join(FAULTS))
         self.fault, self.match, self.times, self.skip = fault, re.compile(match), int(times), int(skip)
-        self.after = fault in ("drop_after", "truncated") if after is None else bool(after)
+        self.after = fault in ("drop_after", "truncated", "hold") if after is None else bool(after)
+        self.kept, self.changes = bool(kept), bool(changes)
+        self.held, self.released = 0, threading.Event()
         self.status, self.headers, self.body, self.bytes, self.seconds = status, dict(headers or {}), body, bytes, seconds
         self.hits = 0
 
     def takes(self, call):
         if self.times <= 0 or not any(text and self.match.search(text) for text in (call.label, call.method + " " + call.path)):
+            return False
+        if self.kept and call.turn < 2 or self.changes and not call.changes:
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -77,7 +87,7 @@ class Fault:
 
     def described(self):
         return {"fault": self.fault, "match": self.match.pattern, "times": self.times, "skip": self.skip, "after": self.after,
-                "hits": self.hits}
+                "kept": self.kept, "changes": self.changes, "hits": self.hits, "held": self.held}
 
     def reply(self, answer):
         """What is sent; None: the connection ends without an answer."""
@@ -92,6 +102,11 @@ class Fault:
             return Reply(answer.status, answer.body[:len(answer.body) // 2], [h for h in answer.headers if h[0] != "Content-Type"])
         if self.fault == "oversize":
             return Reply(200, b'{"meta":"' + b"x" * self.bytes + b'"}', headers)
+        if self.fault == "hold":  # an answer that is slow for as long as a test wants
+            self.held += 1
+            self.released.wait(LONGEST_HOLD)
+            self.held -= 1
+            return answer
         if self.fault == "silence":
             threading.Event().wait(self.seconds)
         return None
@@ -109,6 +124,7 @@ class Listener:
             timeout = 120
 
             def setup(self):
+                self.number, self.turn = next(outer.numbers), 0
                 self.request.settimeout(10)
                 self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if context is not None:
@@ -133,7 +149,8 @@ class Listener:
                 if length:
                     body = self.rfile.read(length)
                 certificate = self.connection.getpeercert(True) if context is not None else None
-                reply = answer(Call(self.command, self.path, self.headers, body, certificate))
+                self.turn += 1
+                reply = answer(Call(self.command, self.path, self.headers, body, certificate, self.number, self.turn))
                 if reply is None:
                     self.close_connection = True
                     return None
@@ -164,7 +181,7 @@ class Listener:
                 else:
                     traceback.print_exc()
 
-        self.broken = 0
+        self.broken, self.numbers = 0, itertools.count(1)
         self._server = Server(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -8,9 +8,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from common import authority
 from common.simulator import outside
 
-KNOBS = {
+SETTINGS = {
     "limits": [[1000, 180], [100, 5]],  # requests in so many seconds, for each key
     "validity_years_accepted": False, "unique_alternative_order_id": False, "undocumented_code": "undocumented",
+    "limit_counting": "accepted",  # or "all": refused calls count as well
+    "revoke_status": 201,  # of a revocation without approval: 201 with the request, or 204, 200 with nothing
+    "revoke_last": "order",  # whether revoking its only certificate revokes the order, or "certificate": only that
+    "reuse_dv": True,  # whether DV takes what was proved before, for another order or for the certificate that is reissued
+    "check_dcv_form": "list",  # or "status", with refusals by code, for DV orders
+    "other_downloads": 0,  # so many downloads of an order with several certificates give another one of them
+    "lists_repeat_primary": False, "filter_alternative": "refused",  # or "works", "ignored"
     "random_value_days": 30, "dcv_days": 199, "largest_days": 199, "default_limit": 1000, "revoke_hours": 72, "retry_after": 0,
 }
 DCV_METHODS = ("email", "dns-txt-token", "dns-cname-token", "http-token")
@@ -26,7 +33,7 @@ class Refused(Exception):
 class Order:
     def __init__(self, **given):
         self.status, self.issued, self.coming, self.requests, self.proved = "pending", [], None, [], {}
-        self.value, self.value_until, self.changed_at, self.note = "", 0, 0, ""
+        self.value, self.value_until, self.changed_at, self.note, self.strays = "", 0, 0, "", 0
         self.__dict__.update(given)
 
 
@@ -125,16 +132,22 @@ class Account:
         if request["type"] == "revoke":
             if approved:
                 self.revoke_now(order, request["target"])
-        elif approved:
+        else:
+            self.vet(order, approved)
+
+    def vet(self, order, yes):
+        if yes:
             order.coming.approved = True
-            self.change(order, "reissue_pending" if request["type"] == "reissue" else "pending")
+            self.change(order, "reissue_pending" if order.coming.kind == "reissue" else "pending")
             self.progress(order)
         else:
             order.coming = None
             self.change(order, "issued" if order.issued else "rejected")
 
     # --- domain control ---
-    def prevalidated(self, name):
+    def prevalidated(self, name, kind):
+        if kind == "dv" and not self.settings["reuse_dv"]:
+            return False
         plain = name.removeprefix("*.")
         for domain in self.domains.values():
             fresh = domain["at"] and self.simulator.now() - domain["at"] < self.settings["dcv_days"] * 86400
@@ -152,7 +165,7 @@ class Account:
         if order.coming is None:
             return []
         fresh = self.simulator.now() - self.settings["dcv_days"] * 86400
-        return [n for n in order.coming.names if order.proved.get(n, 0) < fresh and not self.prevalidated(n)]
+        return [n for n in order.coming.names if order.proved.get(n, 0) < fresh and not self.prevalidated(n, order.product["kind"])]
 
     def look(self, method, name, value):
         network, plain = self.simulator.network, name.removeprefix("*.")
@@ -160,9 +173,9 @@ class Account:
             if method == "http-token":
                 if name.startswith("*."):
                     return "a wildcard cannot be validated by file"
-                return network.file_has(("http", "https"), plain, "/.well-known/pki-validation/fileauth.txt", [value])
+                return network.file_contains(("https", "http"), plain, "/.well-known/pki-validation/fileauth.txt", value, 5000)
             if method == "dns-txt-token":
-                return network.text_record(plain, value)
+                return network.text_record(plain, value) and network.text_record("_dnsauth." + plain, value)
             return network.alias("_dnsauth." + plain, value + ".dcv.digicert.com")
 
     def check(self, order, names=None):
@@ -185,6 +198,8 @@ class Account:
 
     # --- towards the certificate ---
     def expect(self, order, kind, request, names, end, approved, comments="", user=""):
+        if order.product["kind"] == "dv" and not self.settings["reuse_dv"]:
+            order.proved, order.value = {}, ""
         order.coming = Coming(kind, self.next_number(), request, names, end, approved)
         order.names = names
         asked = self.ask(order, kind, approved, comments, user=user)
@@ -239,7 +254,7 @@ class Account:
         """`target`: one certificate, or None for the whole order."""
         for one in order.issued if target is None else [target]:
             one.status, one.certificate.revoked_at = "revoked", self.simulator.now()
-        if all(one.status == "revoked" for one in order.issued):
+        if target is None or all(one.status == "revoked" for one in order.issued) and self.settings["revoke_last"] == "order":
             self.change(order, "revoked")
 
     def place(self, product, request, names, end, **more):
@@ -253,7 +268,10 @@ class Account:
         number = self.next_number()
         order = Order(number=number, product=product, placed_at=self.simulator.now(), changed_at=self.simulator.now(), order_end=end, **more)
         self.orders[str(number)] = order
-        return order, self.expect(order, "new_request", request, names, end, approved, comments, user)
+        self.simulator.pay(number, names, product["price"])
+        asked = self.expect(order, "new_request", request, names, end, approved, comments, user)
+        self.simulator.decided_at_once(order)
+        return order, asked
 
     def seed(self, count=0, expired=0, revoked=0, rejected=0, canceled=0, pending=0, csrs=(), suffix="seeded.test", comments=""):
         key, now, made = ec.generate_private_key(ec.SECP256R1()).public_key(), self.simulator.now(), []

@@ -1,11 +1,12 @@
 """Orders of CertCentral: place, approve, track, prove, download, reissue, revoke, cancel."""
 import datetime
+import hashlib
 import io
 import re
 import zipfile
 
 from common import shapes
-from common.authority import hexadecimal, pem_of, pkcs7_of
+from common.authority import der_of, hexadecimal, pem_of, pkcs7_of
 from common.shapes import Fields, List, boolean, choice, integer, optional, text
 from common.simulator import route
 from common.web import Reply, json_reply
@@ -26,7 +27,8 @@ AGAIN = Fields({"certificate": CERTIFICATE}, {"comments": text(2000, 0), "skip_a
 REVOKE = Fields({}, {"comments": text(2000, 0), "revocation_reason": choice(*REASONS), "skip_approval": boolean})
 FORMATS = ("pem_all", "pem_noroot", "pem_nointermediate", "p7b", "apache", "default")
 LIST_FILTERS = {"status": lambda account, order: order.status, "common_name": lambda account, order: order.names[0],
-                "order_id": lambda account, order: str(order.number), "date_created": lambda account, order: account.day(order.placed_at)}
+                "order_id": lambda account, order: str(order.number), "search": lambda account, order: order.names[0],
+                "alternative_order_id": lambda account, order: order.alternative, "date_created": lambda account, order: account.day(order.placed_at)}
 
 
 def fits(value, wanted):
@@ -125,7 +127,7 @@ class Orders:
         certificate = one.certificate
         return {"id": one.number, "status": one.status, "serial_number": hexadecimal(certificate.serial), "common_name": one.names[0], "dns_names": one.names,
                 "date_created": self.account.stamp(one.at), "valid_from": self.account.day(certificate.begin), "valid_till": self.account.day(certificate.end),
-                "csr": one.request.pem if one.request else "", "signature_hash": "sha256", "key_size": certificate.key.key_size,
+                "csr": one.request.shown(self.settings["csr_shown"]) if one.request else "", "signature_hash": "sha256", "key_size": certificate.key.key_size,
                 "server_platform": {"id": order.platform}, "ca_cert": {"id": "CA1", "name": "digicert Simulated TLS CA"}}
 
     def row(self, order):
@@ -133,7 +135,7 @@ class Orders:
         if order.issued:
             certificate = self.certificate_row(order, order.issued[-1])
         else:
-            certificate = {"common_name": order.names[0], "dns_names": order.names, "signature_hash": "sha256", "status": "pending", "csr": coming.request.pem if coming else ""}
+            certificate = {"common_name": order.names[0], "dns_names": order.names, "signature_hash": "sha256", "status": "pending", "csr": coming.request.shown(self.settings["csr_shown"]) if coming else ""}
         if order.organization:
             certificate["organization"] = {"id": order.organization}
         return {"id": order.number, "status": order.status, "certificate": certificate, "date_created": account.stamp(order.placed_at), "container": CONTAINER,
@@ -142,7 +144,7 @@ class Orders:
 
     @route("GET", "/order/certificate/{number}")
     def detail(self, call, number):
-        order = self.account.find(number)
+        order = self.account.find(number) if number in self.orders else self.by_primary(number)
         row = self.row(order)
         row.update(requests=[self.request_row(self.account.requests[n]) for n in order.requests], organization_contact={}, comments=order.comments,
                    notes=[{"text": order.note}] if order.note else [])
@@ -150,12 +152,23 @@ class Orders:
             row["alternative_order_id"] = order.alternative
         return json_reply(row)
 
+    def by_primary(self, text):
+        """Order info takes thumbprint and serial number of an order's primary certificate as well."""
+        wanted = text.replace(":", "").lower()
+        for order in self.orders.values():
+            own = [one for one in order.issued if one.kind != "duplicate"]
+            if own and wanted in (hexadecimal(own[-1].certificate.serial).lower(), hashlib.sha1(der_of(own[-1].certificate.made())).hexdigest()):
+                return self.account.find(str(order.number))
+        return self.account.find(text)
+
     @route("GET", "/order/certificate")
     def listing(self, call):
         wanted = {}
         for name, value in call.query.items():
             found = re.fullmatch(r"filters\[(\w+)\]", name)
-            if found and found.group(1) in LIST_FILTERS:
+            if found and found.group(1) == "alternative_order_id" and self.settings["filter_alternative"] != "refused":
+                wanted.update({"alternative_order_id": value} if self.settings["filter_alternative"] == "works" else {})
+            elif found and found.group(1) in LIST_FILTERS and found.group(1) != "alternative_order_id":
                 wanted[found.group(1)] = value
             elif found or name not in ("limit", "offset", "sort"):
                 raise Refused(400, self.settings["undocumented_code"], "%s is not known to this simulator" % name)
@@ -198,11 +211,16 @@ class Orders:
             raise Refused(400, "invalid_status", "Nothing waits for validation")
         seen = self.account.check(order, body.get("dns_names_validations"))
         failed = [why for _, why in seen if why]
-        if failed and order.dcv_method == "http-token":
-            raise Refused(400, self.settings["undocumented_code"], failed[0])
+        newer = order.product["kind"] == "dv" and self.settings["check_dcv_form"] == "status"
+        if failed and (newer or order.dcv_method == "http-token"):
+            code = {"http-token": "file_random_value_not_found", "dns-txt-token": "invalid_dns_txt"}.get(order.dcv_method)
+            raise Refused(400, code if newer and code else self.settings["undocumented_code"], failed[0])
+        waited = order.coming or order.issued[-1]
         self.settle()
         answer = {"order_status": order.status, "dcv_status": "pending" if self.account.open_names(order) else "valid"}
-        if order.dcv_method.startswith("dns"):
+        if newer:
+            answer["certificate_id"] = waited.number
+        elif order.dcv_method.startswith("dns"):
             answer["dns_name_validations"] = [{"dns_name": name, "status": "pending" if why else "valid"} for name, why in seen]
         return json_reply(answer)
 
@@ -257,13 +275,21 @@ class Orders:
 
     @route("GET", "/certificate/{number}/download/format/{form}")
     def download(self, call, number, form):
-        return self.packed(self.issued_of(number)[1], form)
+        return self.packed(self.given_out(*self.issued_of(number)), form)
+
+    def given_out(self, order, one):
+        """Now and then the certificate that is handed out is another one of the same order."""
+        others = [other for other in order.issued if other is not one]
+        if others and order.strays < self.settings["other_downloads"]:
+            order.strays += 1
+            return others[-1]
+        return one
 
     def last_issued(self, number):
         order = self.account.find(number)
         if not order.issued:
             raise Refused(400, "invalid_status", "The order has no certificate yet")
-        return order.issued[-1]
+        return self.given_out(order, order.issued[-1])
 
     @route("GET", "/certificate/download/order/{number}/format/{form}")
     def download_order(self, call, number, form):
@@ -292,6 +318,9 @@ class Orders:
         wanted = body["certificate"]
         request = account.request_of(wanted["csr"])
         names = account.names_of(order.product, wanted["common_name"], wanted.get("dns_names", []), request)
+        old = self.now() - self.settings["dcv_days"] * 86400
+        if kind == "duplicate" and order.proved and any(at < old for at in order.proved.values()):
+            raise Refused(400, self.settings["undocumented_code"], "The domain validation has expired: reissue first")
         order.dcv_method = body.get("dcv_method", order.dcv_method)
         if "order_validity" in body:
             order.order_end = self.end_of(body["order_validity"])
@@ -316,7 +345,9 @@ class Orders:
     @route("GET", "/order/certificate/{number}/duplicate")
     def certificates_of(self, call, number):
         order, kind = self.account.find(number), call.path.rsplit("/", 1)[1]
-        return json_reply({"certificates": [self.certificate_row(order, one) for one in order.issued if kind == "reissue" or one.kind == "duplicate"]})
+        shown = [one for one in order.issued if kind == "reissue" or one.kind == "duplicate"]
+        shown += order.issued[:1] if self.settings["lists_repeat_primary"] else []
+        return json_reply({"certificates": [self.certificate_row(order, one) for one in shown]})
 
     # --- the end ---
     def revocation(self, call, order, target):
@@ -326,6 +357,9 @@ class Orders:
         if order.status == "revoked" or target is not None and target.status == "revoked" or not order.issued:
             raise Refused(400, "invalid_status", "There is nothing to revoke")
         approved = self.approved(call, body)
+        if approved and self.settings["revoke_status"] != 201:  # nobody is asked: no request, and the comment is kept nowhere
+            self.account.revoke_now(order, target)
+            return Reply(self.settings["revoke_status"])
         asked = self.account.ask(order, "revoke", approved, body.get("comments", ""), target, call.key["user"])
         if approved:
             self.account.revoke_now(order, target)

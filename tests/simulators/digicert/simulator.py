@@ -6,7 +6,7 @@ from common.shapes import Fields, complaints
 from common.simulator import Simulator
 from common.web import json_reply
 
-from .account import KNOBS, Account, Refused
+from .account import SETTINGS, Account, Refused
 from .orders import Orders
 from .reference import Reference
 
@@ -15,7 +15,7 @@ PREFIX = "/services/v2"
 
 class DigiCert(Orders, Reference, Simulator):
     title = "digicert"
-    knobs = KNOBS
+    own_settings = SETTINGS
 
     def __init__(self, *arguments, **options):
         self.recent = {}
@@ -35,7 +35,7 @@ class DigiCert(Orders, Reference, Simulator):
                 raise Refused(403, "access_denied", "This key may only read")
             return handler(call, **found)
         except Refused as refused:
-            headers = [("Retry-After", str(self.settings["retry_after"]))] if refused.status == 429 and self.settings["retry_after"] else []
+            headers = self.retry_after(self.settings["retry_after"]) if refused.status == 429 else []
             return json_reply({"errors": [{"code": refused.code, "message": str(refused)}]}, refused.status, headers)
 
     def authenticate(self, call):
@@ -43,11 +43,14 @@ class DigiCert(Orders, Reference, Simulator):
         call.key = self.account.keys.get(name)
         if call.key is None:
             raise Refused(401, "access_denied", "The API key is missing or not valid")
+        call.account = call.key["user"]
         now, seen = self.now(), self.recent.setdefault(name, [])
         longest = max([window for _, window in self.settings["limits"]], default=0)
         seen[:] = [t for t in seen if now - t < longest]
         for count, window in self.settings["limits"]:
             if sum(now - t < window for t in seen) >= count:
+                if self.settings["limit_counting"] == "all":
+                    seen.append(now)
                 raise Refused(429, "request_limit_exceeded", "Too many requests")
         seen.append(now)
 
@@ -86,10 +89,15 @@ class DigiCert(Orders, Reference, Simulator):
     def act(self, order, action, body):
         account = self.account
         pending = [account.requests[n] for n in order.requests if account.requests[n]["status"] == "pending"]
-        if action in ("approve", "reject"):
-            if not pending:
+        if action == "hold":
+            order.coming.approved = False
+        elif action in ("approve", "reject"):
+            if pending:
+                account.decide(pending[-1], action == "approve")
+            elif order.coming is None or action == "approve" and order.coming.approved:
                 raise ValueError("no request is pending")
-            account.decide(pending[-1], action == "approve")
+            else:  # not the account's own people, but those of the CA
+                account.vet(order, action == "approve")
         elif action == "mail":
             order.proved[body["domain"]] = self.now()
             account.progress(order)

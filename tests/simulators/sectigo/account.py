@@ -9,10 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from common import authority
 from common.simulator import outside
 
-KNOBS = {
+SETTINGS = {
     "prevalidation": True,  # domains are validated before orders; off: each order has its own DCV and needs dcvMode
     "any_domain": False,  # a domain that nobody added is added and delegated when somebody orders
-    "dcv_days": 199, "unique_value": True, "default_page_size": 200, "undocumented_code": -1, "wrong_password_code": -16,
+    "dcv_days": 198, "unique_value": True, "default_page_size": 25, "undocumented_code": -1, "wrong_password_code": -16,
+    "dcv_refusal": -107,  # of an order for a domain that is not validated; or -737 (a list of them), -724 (their state)
+    "download_seconds": 0.0,  # from Issued to what can be collected
+    "not_yet_code": -1400,  # or -183, -109, -103, -169: until then
     "date_time_format": "%Y-%m-%dT%H:%M:%SZ",  # of ISO_HMS, whose exact form is not known
     "replace_keeps_id": True, "collect_while_replacing": False, "custom_field_mandatory": False,
     "requests_per_second": 0,  # 0: no limit
@@ -21,6 +24,9 @@ KNOBS = {
 }
 MODES = ("EMAIL", "CNAME", "HTTP", "HTTPS", "TXT")
 ORDER_METHODS = {"HTTP": "HTTP_CSR_HASH", "HTTPS": "HTTPS_CSR_HASH", "CNAME": "CNAME_CSR_HASH", "EMAIL": "EMAIL", "TXT": "DNSTXT_RANDOM_VALUE"}
+
+
+PRIVILEGES = ("sslRequest", "sslRenew", "sslReplace", "sslRevoke")
 
 
 class Refused(Exception):
@@ -70,9 +76,10 @@ class Account:
         self.simulator, self.settings, self.orders = simulator, simulator.settings, simulator.orders
         self.customer = "example"
         self.administrators = {
-            "api": {"password": "Rehearse-2026", "organizations": None, "api": True, "privileged": True},
-            "department": {"password": "Department-2026", "organizations": [20], "api": True, "privileged": False},
-            "portal": {"password": "Portal-2026", "organizations": None, "api": False, "privileged": True}}
+            "api": {"password": "Rehearse-2026", "organizations": None, "api": True, "privileged": True, "may": PRIVILEGES},
+            "department": {"password": "Department-2026", "organizations": [20], "api": True, "privileged": False, "may": PRIVILEGES},
+            "requester": {"password": "Requester-2026", "organizations": None, "api": True, "privileged": True, "may": ("sslRequest",)},
+            "portal": {"password": "Portal-2026", "organizations": None, "api": False, "privileged": True, "may": PRIVILEGES}}
         self.client_id, self.client_secret = "api-client-1", "client-secret-7Tq"
         self.organizations = {
             10: {"name": "Example Limited", "locality": "Exampleton", "country": "XX", "validated": True, "api": True, "departments": [{"id": 11, "name": "Web", "parentName": "Example Limited"}]},
@@ -113,6 +120,7 @@ class Account:
         return control.status
 
     def check_domains(self, names, organization):
+        unproved = []
         for name in names:
             domain = self.domain_over(name)
             if domain is None and self.settings["any_domain"]:
@@ -124,7 +132,12 @@ class Account:
             if "SSL" not in domain.delegations.get(organization, ()):
                 raise Refused(-1010, "Domain %s is not allowed for this organization" % domain.name)
             if self.settings["prevalidation"] and self.state_of(domain.control) != "VALIDATED":
-                raise Refused(-107, "Domain control validation of %s is incomplete or has expired" % domain.name)
+                unproved.append(domain)
+        if unproved:
+            code, first = self.settings["dcv_refusal"], unproved[0]
+            raise Refused(code, {-107: "Domain control validation of %s is incomplete or has expired" % first.name,
+                                 -737: "The following domains are not validated: " + ", ".join(sorted({d.name for d in unproved})),
+                                 -724: "The validation status of the domain %s (%s) does not allow this" % (first.name, first.control.status)}[code])
 
     # --- domain control over the network ---
     def start_looking(self, control, order=None, seconds=None):
@@ -178,8 +191,8 @@ class Account:
             raise Refused(self.settings["undocumented_code"], "this profile has no wildcards")
         return names
 
-    def place(self, organization, profile, term, request, names, mode=None, mail="", **more):
-        refusal = self.simulator.no_order()
+    def place(self, organization, profile, term, request, names, mode=None, mail="", paid=True, **more):
+        refusal = self.simulator.no_order() if paid else None
         if refusal:
             raise Refused(refusal["code"] or self.settings["undocumented_code"], refusal["message"], refusal["status"] or 400)
         self.check_domains(names, organization)
@@ -188,9 +201,12 @@ class Account:
         order = Order(number=self.next_number(), renew_id=secrets.token_urlsafe(15).replace("-", "x").replace("_", "y"), organization=organization,
                       profile=profile, term=term, requested_at=self.simulator.now(), names=names, request=request, mode=mode, mail=mail, **more)
         self.orders[str(order.number)] = order
+        if paid:
+            self.simulator.pay(order.number, names, 1)
         self.begin(order)
         if self.settings["approval"] == "auto" and more.get("privileged", True):
             self.approve(order)
+        self.simulator.decided_at_once(order)
         return order
 
     def begin(self, order):
@@ -240,7 +256,7 @@ class Account:
     def replace(self, order, request, names, mode, mail):
         order.replaced_at = self.simulator.now()
         if not self.settings["replace_keeps_id"]:
-            fresh = self.place(order.organization, order.profile, order.term, request, names, mode, mail, requester=order.requester,
+            fresh = self.place(order.organization, order.profile, order.term, request, names, mode, mail, paid=False, requester=order.requester,
                                comments=order.comments, external=order.external, fields=order.fields)
             order.status = "Replaced"
             return fresh
@@ -278,10 +294,9 @@ class Account:
     def date(self, seconds, wanted, oauth):
         if seconds is None:
             return None
-        formats = {"ISO": "%Y-%m-%d", "ISO_HMS": self.settings["date_time_format"], "EU": "%d/%m/%Y", "US": "%m/%d/%Y", "MM/dd/yyyy": "%m/%d/%Y",
-                   "yyyy-MM-dd": "%Y-%m-%d", "dd/MM/yyyy": "%d/%m/%Y"}
-        if wanted is None:
-            wanted = "ISO_HMS" if oauth else "US"
+        formats = {"iso": "%Y-%m-%d", "iso_hms": self.settings["date_time_format"], "eu": "%d/%m/%Y", "us": "%m/%d/%Y", "mm/dd/yyyy": "%m/%d/%Y",
+                   "yyyy-mm-dd": "%Y-%m-%d", "dd/mm/yyyy": "%d/%m/%Y"}
+        wanted = ("iso_hms" if oauth else "us") if wanted is None else wanted.lower()
         if wanted not in formats:
             raise Refused(self.settings["undocumented_code"], "dateFormat %s is not known to this simulator" % wanted)
         return time.strftime(formats[wanted], time.gmtime(seconds))

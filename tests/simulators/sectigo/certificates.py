@@ -1,9 +1,10 @@
 """/ssl: enrol, track, list, collect, renew, replace, revoke."""
+import hashlib
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from common import shapes
-from common.authority import colons, hexadecimal, pem_of, pkcs7_of
+from common.authority import colons, der_of, hexadecimal, pem_of, pkcs7_of
 from common.shapes import Fields, List, boolean, choice, digits, integer, optional, text
 from common.simulator import route
 from common.web import Reply, json_reply
@@ -19,7 +20,8 @@ ENROL = Fields({"orgId": integer(1), "csr": CSR, "certType": integer(1), "term":
 RENEW = Fields({}, {"csr": CSR, "dcvMode": MODE, "dcvEmail": shapes.anything})
 REPLACE = Fields({"csr": CSR, "reason": text(512)}, {"commonName": text(253), "subjectAlternativeNames": List(text(253)), "dcvMode": MODE,
                                                      "dcvEmail": shapes.anything})
-FILTERS = ("commonName", "subjectAlternativeName", "status", "sslTypeId", "orgId", "serialNumber", "requester", "externalRequester")
+FILTERS = ("commonName", "subjectAlternativeName", "status", "sslTypeId", "orgId", "serialNumber", "requester", "externalRequester", "sha256Hash")
+CHANGEABLE = ("Requested", "Declined", "Rejected", "Invalid")  # states in which an order is nothing yet
 STATUSES = ("Invalid", "Requested", "Approved", "Declined", "Applied", "Issued", "Revoked", "Expired", "Replaced", "Rejected", "Unmanaged", "SAApproved", "Init")
 REASONS = (0, 1, 3, 4, 5)
 
@@ -103,7 +105,7 @@ class Certificates:
         return self.decide(call, number, False)
 
     def decide(self, call, number, yes):
-        self.body_of(call, Fields({"message": text(1024, 0)}))
+        self.body_of(call, Fields({"message": text(1024, 0) if yes else text(512)}))
         order = self.one(call, number)
         if not call.administrator["privileged"]:
             raise Refused(-3, "this administrator may not decide on requests", 403)
@@ -150,7 +152,7 @@ class Certificates:
     def selected(self, call):
         wanted = {name: value for name, value in call.query.items() if name not in ("size", "position", "dateFormat")}
         for name in wanted:
-            if name not in FILTERS:
+            if name not in FILTERS or name == "sha256Hash" and not call.newer:
                 raise Refused(self.settings["undocumented_code"], "the filter %s is not known to this simulator" % name)
         status = wanted.get("status", "").replace(" ", "")
         if status and status not in STATUSES:
@@ -162,6 +164,7 @@ class Certificates:
                  lambda o: wanted.get("sslTypeId", str(o.profile["id"])) == str(o.profile["id"]),
                  lambda o: wanted.get("orgId", str(o.organization)) == str(o.organization),
                  lambda o: not serial or o.certificate and hexadecimal(o.certificate.serial) == serial,
+                 lambda o: "sha256Hash" not in wanted or o.certificate and hashlib.sha256(der_of(o.certificate.made())).hexdigest() == wanted["sha256Hash"].lower(),
                  lambda o: wanted.get("requester", o.requester) == o.requester,
                  lambda o: wanted.get("externalRequester", o.external) == o.external]
         return [o for o in self.orders.values() if self.may_see(call, o.organization) and all(test(o) for test in tests)]
@@ -201,6 +204,8 @@ class Certificates:
     def collected(self, call, number, form):
         order = self.one(call, number)
         ready = order.status in ("Issued", "Expired", "Replaced") or order.status == "Applied" and order.certificate and self.settings["collect_while_replacing"]
+        if ready and order.status == "Issued" and self.now() - order.issued_at < self.settings["download_seconds"]:
+            raise Refused(self.settings["not_yet_code"], "the certificate is not available now")
         if not ready:
             code, said = {"Applied": (-1400, "the certificate is being processed"), "Revoked": (-110, "the certificate is revoked")}.get(
                 order.status, (-183, "the certificate cannot be collected now"))
@@ -220,7 +225,12 @@ class Certificates:
         return Reply(200, body, [("Content-Disposition", 'attachment; filename="%s"' % name)], "application/octet-stream")
 
     # --- renew, replace, revoke ---
+    def permitted(self, call, what):
+        if what not in call.administrator["may"]:
+            raise Refused(-3, "this administrator has not the privilege " + what, 403)
+
     def renewed(self, call, order, body):
+        self.permitted(call, "sslRenew")
         if order.status not in ("Issued", "Expired"):
             raise Refused(-130, "the state is not ISSUED")
         if not order.profile["renewable"]:
@@ -230,7 +240,7 @@ class Certificates:
             raise Refused(-7, "the field csr is missing")
         names = self.account.names_of(order.names[0], order.names[1:], request, order.profile)
         mode, mail = self.mode_of(dict({"dcvMode": order.mode, "dcvEmail": order.mail} if order.mode else {}, **body))
-        fresh = self.account.place(order.organization, order.profile, order.term, request, names, mode, mail, requester=call.login, comments=order.comments,
+        fresh = self.account.place(order.organization, order.profile, max(order.profile["terms"]), request, names, mode, mail, requester=call.login, comments=order.comments,
                                    external=order.external, fields=order.fields, privileged=call.administrator["privileged"])
         order.renewed_at = self.now()
         return fresh
@@ -238,6 +248,8 @@ class Certificates:
     @route("POST", "/ssl/v1/renewById/{number}")
     def renew_by_id(self, call, number):
         order = self.one(call, number)
+        if not call.body:
+            raise Refused(-1002, "the body of the request cannot be read")
         return json_reply({"sslId": self.renewed(call, order, self.body_of(call, RENEW)).number})
 
     @route("POST", "/ssl/v1/renew/{renew_id}")
@@ -258,6 +270,7 @@ class Certificates:
 
     @route("POST", "/ssl/v1/replace/{number}")
     def replace(self, call, number):
+        self.permitted(call, "sslReplace")
         body = self.body_of(call, REPLACE)
         order = self.one(call, number)
         if order.status != "Issued":
@@ -278,11 +291,13 @@ class Certificates:
 
     @route("POST", "/ssl/v1/revoke/{number}")
     def revoke(self, call, number):
+        self.permitted(call, "sslRevoke")
         body = self.body_of(call, REVOKE)
         return self.revoked(self.one(call, number), body)
 
     @route("POST", "/ssl/v1/revoke/serial/{serial}")
     def revoke_serial(self, call, serial):
+        self.permitted(call, "sslRevoke")
         body = self.body_of(call, REVOKE)
         wanted = serial.replace(":", "").upper()
         for order in self.orders.values():
@@ -306,8 +321,8 @@ class Certificates:
             "subjectAlternativeNames": List(text(253)), "term": integer(1), "certTypeId": integer(1), "orgId": integer(1), "requester": optional(digits)}))
         order = self.one(call, str(body["sslId"]))
         early = [n for n in ("csr", "commonName", "subjectAlternativeNames", "term", "certTypeId", "orgId") if n in body]
-        if early and order.status != "Requested":
-            raise Refused(self.settings["undocumented_code"], "%s can be changed before issuance only" % early[0])
+        if early and order.status not in CHANGEABLE:
+            raise Refused(self.settings["undocumented_code"], "%s can be changed in the states %s only" % (early[0], ", ".join(CHANGEABLE)))
         order.comments, order.external = body.get("comments", order.comments), body.get("externalRequester", order.external)
         order.suspend, order.auto_renew = body.get("suspendNotifications", order.suspend), body.get("autoRenewDetails", order.auto_renew)
         if "customFields" in body:

@@ -8,7 +8,7 @@ from common.shapes import Fields, complaints
 from common.simulator import Simulator
 from common.web import Reply, json_reply
 
-from .account import KNOBS, Account, Refused
+from .account import SETTINGS, Account, Refused
 from .certificates import STATUSES, Certificates
 from .validation import Validation
 
@@ -17,7 +17,7 @@ TOKEN = "/auth/realms/apiclients/protocol/openid-connect/token"
 
 class Sectigo(Certificates, Validation, Simulator):
     title = "sectigo"
-    knobs = KNOBS
+    own_settings = SETTINGS
 
     def __init__(self, *arguments, **options):
         self.tokens, self.recent = {}, []
@@ -42,12 +42,16 @@ class Sectigo(Certificates, Validation, Simulator):
         call.path = call.classic_path
         return found or "unknown"
 
+    def changes(self, call):
+        return super().changes(call) and call.path != TOKEN and not call.label.endswith(("/validation/status", "/report/v1/ssl-certificates"))
+
     def handle(self, call):
         if call.path == TOKEN:
             return self.issue_token(call)
         prefix, path = self.plain(call.path)
         if prefix is None:
             return Reply(404, "<html><body>Not Found</body></html>", kind="text/html")
+        call.newer = bool(re.match(r"/(ssl|dcv)/v2(/|$)", call.path[len(prefix):]))
         call.path = path
         try:
             self.authenticate(call, prefix)
@@ -63,7 +67,7 @@ class Sectigo(Certificates, Validation, Simulator):
         limit, now = self.settings["requests_per_second"], self.now()
         self.recent = [t for t in self.recent if now - t < 1]
         if limit and len(self.recent) >= limit:
-            raise Refused(self.settings["undocumented_code"], "too many requests", 429, [("Retry-After", "1")])
+            raise Refused(self.settings["undocumented_code"], "too many requests", 429, self.retry_after(1))
         self.recent.append(now)
         bearer = call.header("Authorization")
         call.oauth = bearer is not None
@@ -81,6 +85,7 @@ class Sectigo(Certificates, Validation, Simulator):
                     raise Refused(-16, "Unknown user", 401)
             elif call.header("password") != known["password"]:
                 raise Refused(self.settings["wrong_password_code"], "Unknown user", 401)
+        call.account = call.login
         call.administrator = self.account.administrators[call.login]
         if not call.administrator["api"]:
             raise Refused(-3, "this administrator has no permission to use the API", 403)
@@ -116,7 +121,7 @@ class Sectigo(Certificates, Validation, Simulator):
         try:
             body = json.loads(call.body)
         except ValueError as error:
-            raise Refused(self.settings["undocumented_code"], "the body is no JSON") from error
+            raise Refused(-1002, "the body of the request cannot be read") from error
         for where, what in complaints(body, shape):
             code = {"orgId": -639, "csr": -9}.get(where, self.settings["undocumented_code"])
             raise Refused(-7 if what == "is missing" else code, "the field %s %s" % (where, what))

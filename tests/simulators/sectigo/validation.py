@@ -129,7 +129,7 @@ class Validation:
         name = name.lower()
         domain = next((d for d in self.account.domains.values() if d.name == name and any(self.may_see(call, o) for o in d.delegations)), None)
         if domain is None:
-            raise Refused(-727, "the domain %s is not known" % name)
+            raise Refused(-727, "the domain %s is not known" % name, 404 if call.newer else 400)
         if name.removeprefix("*.").count(".") != 1:
             raise Refused(-723, "only a high-level domain can be validated")
         return domain.control
@@ -189,10 +189,14 @@ class Validation:
     @route("POST", "/dcv/v1/validation/start/domain/{way}")
     def start(self, call, way):
         mode = way.upper()
+        if mode == "TXT" and call.oauth:  # is there, and starts nothing
+            self.control_of(call, self.body_of(call, ONE)["domain"])
+            return json_reply({"message": "There is nothing to start for this method"})
         if mode not in ("HTTP", "HTTPS", "CNAME", "EMAIL"):
             return json_reply({"code": self.settings["undocumented_code"], "description": "there is nothing to start"}, 404)
         body = self.body_of(call, Fields({}, {"domain": text(253), "domains": List(text(253), shortest=1)}))
-        if ("domain" in body) == ("domains" in body) or "domains" in body and mode != "EMAIL":
+        many = mode == "EMAIL" or call.newer and len(body.get("domains", [])) == 1
+        if ("domain" in body) == ("domains" in body) or "domains" in body and not many:
             raise Refused(-7, "the field domain is missing")
         controls = [self.control_of(call, name) for name in body.get("domains", [body.get("domain")])]
         for control in controls:
@@ -228,6 +232,22 @@ class Validation:
             control.status = "NOT_VALIDATED"
         self.account.start_looking(control, None, self.settings["dcv_seconds"])
         return json_reply(answer)
+
+    @route("POST", "/dcv/v1/validation/submit-bulk/domain/email")
+    def submit_bulk(self, call):
+        if not call.newer:
+            return json_reply({"code": self.settings["undocumented_code"], "description": "there is no such call"}, 404)
+        body = self.body_of(call, Fields({"domains": List(text(253), shortest=1), "email": shapes.email}))
+        controls = [self.control_of(call, name) for name in body["domains"]]
+        for control in controls:
+            if "EMAIL" not in control.started:
+                raise Refused(-724, "the validation was not started with this method")
+            if body["email"] not in control.emails():
+                raise Refused(self.settings["undocumented_code"], "the address is none of those offered")
+        for control in controls:
+            control.mode, control.order_status, control.mail = "EMAIL", "SUBMITTED", body["email"]
+            self.mail(body["email"], "", domain=control.name)
+        return json_reply({"status": self.spelt(call, self.account.state_of(controls[0])), "orderStatus": self.spelt(call, "SUBMITTED"), "message": "Submitted"})
 
     @route("POST", "/dcv/v1/validation/{verb}")
     def tidy(self, call, verb):

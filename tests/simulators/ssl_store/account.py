@@ -11,10 +11,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from common import authority
 from common.simulator import outside
 
-KNOBS = {
+SETTINGS = {
     "fresh_status": "Initial", "initial_seconds": 0.0,  # how long a new order is in that state
     "empty_dcv_polls": 1,  # so many looks at a new order show no file name yet
-    "query_checks_token": False, "refuse_replay": True, "allow_credit": False,
+    "query_wrong_token": "empty",  # what order/query says to a wrong token: "empty", "book" (everything), "refused"
+    "refuse_replay": True, "allow_credit": False,
+    "requests_per_second": 0,  # 0: no limit
+    "reuse_dv": True,  # whether a reissue of DigiCert's DV takes what was proved before
+    "digicert_file_name": "given",  # or "empty": AuthFileName of DigiCert's products
+    "checkdcv_needs_order": False,  # whether digicert/checkdcv is refused without an order's number
+    "revoke_path": "both",  # the call that ends an issued order: or "refundrequest", "certificaterevokerequest"
+    "rejected_status": "Cancelled",  # or "Rejected", of an order that the CA behind refused
+    "download_seconds": 0.0,  # from Active to what can be downloaded
+    "active_status": "Active",  # or another word that means so
     "digicert_hashes": ["sha256"], "undocumented_number": "", "default_culture": "en-US",
     "refund_approval": "auto", "revoked_status": "Cancelled", "change_method": True,
     "file_order": "odd",  # of downloaded files; or "leaf first"
@@ -58,7 +67,7 @@ class Order:
     def __init__(self, **given):
         self.major, self.minor, self.certificate, self.previous = "Initial", "", None, []
         self.controls, self.polls, self.refund, self.expected = {}, 0, None, None
-        self.vetted, self.modified_at = True, 0
+        self.vetted, self.modified_at, self.issued_at, self.reissues = True, 0, 0, 0
         self.__dict__.update(given)
 
 
@@ -118,6 +127,8 @@ class Account:
 
     def names_of(self, product, first, more, www, request, reserved=None):
         names = [first.lower()] + [name.lower() for name in more if name.lower() != first.lower()]
+        if www and product["names"] > 1:
+            raise Refused("AutoWWW is for products of one name")
         if www and not names[0].startswith(("www.", "*.")) and "www." + names[0] not in names:
             names.insert(1, "www." + names[0])
         refused = self.simulator.refused_name(names)
@@ -182,15 +193,15 @@ class Account:
         self.settings["balance"] -= price
         self._number += 1
         now = self.simulator.now()
-        order = Order(number=str(self._number), product=product, months=months, price=price, names=names, placed_at=now, modified_at=now,
+        order = Order(number=str(self._number), partner=str(self._number), product=product, months=months, price=price, names=names, placed_at=now, modified_at=now,
                       token_id=secrets.token_hex(8), token_code=secrets.token_hex(8), **more)
         order.major = self.settings["fresh_status"]
-        order.vetted = product["type"] == 1 or self.settings["approval"] == "auto"
-        if product["type"] == 1 and self.settings["approval"] == "manual":
-            order.vetted = False
+        order.vetted = self.settings["approval"] == "auto"
         self.orders[order.number] = order
+        self.simulator.pay(order.number, names, price)
         self.expect(order, request, names, methods, unique)
         self.simulator.later(self.settings["initial_seconds"], self.enter, order)
+        self.simulator.decided_at_once(order)
         return order
 
     def expect(self, order, request, names, methods, unique):
@@ -226,16 +237,25 @@ class Account:
                     why = self.look(control, method)
                 control.polled_at, control.why = self.simulator.now(), why or ""
                 if why is None and control.method == method:
-                    control.status, order.modified_at = "COMPLETED", self.simulator.now()
+                    order.modified_at = self.simulator.now()
+                    self.proved(order, control)
         self.progress(order)
         if again and any(c.status == "PENDING" for c in order.controls.values()):
             self.simulator.later(self.settings["recheck_seconds"], self.poll, order, expected, True)
 
+    def proved(self, order, control):
+        """By DNS or mail at a name, its www name is proved as well; a file stands for its own name only."""
+        control.status = "COMPLETED"
+        for other in order.controls.values():
+            if control.method not in ("HTTP", "HTTPS") and other.base in ("www." + control.base, control.base) and other.method == control.method:
+                other.status = "COMPLETED"
+
     def look(self, control, method):
         network = self.simulator.network
+        if control.vendor == "DIGICERT" and method == "HTTP":
+            return network.file_contains(("https", "http"), control.base, "/.well-known/pki-validation/" + control.file, control.lines[0], 5000)
         if method in ("HTTP", "HTTPS"):
-            schemes = ("http", "https") if control.vendor == "DIGICERT" else (method.lower(),)
-            return network.file_has(schemes, control.base, "/.well-known/pki-validation/" + control.file, control.lines)
+            return network.file_has((method.lower(),), control.base, "/.well-known/pki-validation/" + control.file, control.lines)
         kind, owner, value = control.dns()
         return network.text_record(owner, value) if kind == "TXT" else network.alias(owner, value)
 
@@ -249,7 +269,7 @@ class Account:
         order.expected = None
         request, names = expected
         if self.simulator.forbidden_by_caa(names):
-            order.major, order.minor = "Cancelled", "CAA"
+            order.major, order.minor = self.settings["rejected_status"], "CAA"
             return
         company = order.organization if order.product["type"] == 3 else {}
         if order.certificate:
@@ -257,14 +277,20 @@ class Account:
         subject = {"organization": company.get("OrganizationName"), "country": company.get("Country")} if company else {}
         order.certificate = authority.Certificate(self.simulator.authority, request.key, names, subject, *self.simulator.lifetime())
         order.names, order.major, order.minor, order.modified_at = names, "Active", "", self.simulator.now()
+        order.issued_at = self.simulator.now()
 
     def reissue(self, order, request, names, methods, unique):
-        order.minor, order.modified_at = "PENDING_REISSUE", self.simulator.now()
-        proved = {name for name, c in order.controls.items() if c.status == "COMPLETED"} if order.product["vendor"] == "DIGICERT" else set()
+        order.minor, order.modified_at, order.reissues = "PENDING_REISSUE", self.simulator.now(), order.reissues + 1
+        order.partner = "%s-%d" % (order.number, order.reissues)
+        proved = {name for name, c in order.controls.items() if c.status == "COMPLETED"} if self.reusable(order.product) else set()
         self.expect(order, request, names, methods, unique)
         for name in proved & set(order.controls):
             order.controls[name].status = "COMPLETED"
         self.watch(order)
+
+    def reusable(self, product):
+        """Whether what was proved stands for a reissue as well."""
+        return product["vendor"] == "DIGICERT" and (product["type"] != 1 or self.settings["reuse_dv"])
 
     def ended(self, order):
         if order.major == "Active" and order.placed_at + order.months * 30.5 * 86400 < self.simulator.now():
@@ -273,7 +299,8 @@ class Account:
 
     def refund(self, order):
         order.refund = {"id": "R" + secrets.token_hex(5), "approved": False}
-        if self.settings["refund_approval"] == "auto":
+        # Sectigo's own refund call knows no multi-domain products: people do those.
+        if self.settings["refund_approval"] == "auto" and (order.product["vendor"] == "DIGICERT" or order.product["names"] == 1):
             self.approve_refund(order)
 
     def approve_refund(self, order):
@@ -291,7 +318,7 @@ class Account:
             names = (request.names if request else None) or ["host%05d.%s" % (position, suffix)]
             begin = now - (position % 150) * 86400 - (400 * 86400 if major == "Expired" else 3600)
             self._number += 1
-            order = Order(number=str(self._number), product=self.products["positivessl"], months=12, price=9.0, names=names, placed_at=begin, modified_at=begin,
+            order = Order(number=str(self._number), partner=str(self._number), product=self.products["positivessl"], months=12, price=9.0, names=names, placed_at=begin, modified_at=begin,
                           token_id=secrets.token_hex(8), token_code=secrets.token_hex(8), reference=reference and "%s-%d" % (reference, position),
                           admin={}, technical={}, organization={}, server="Other", hash="PREFER_SHA2", approver="", major=major, culture="en-US")
             if major in ("Active", "Expired"):

@@ -17,7 +17,7 @@ PLACE = Fields({"ProductCode": text(100), "ValidityPeriod": integer(1, 60), "Ser
                 "WebServerType": text(60), "SignatureHashAlgorithm": text(60), "AdminContact": CONTACT, "TechnicalContact": CONTACT},
                dict({"CustomOrderID": optional(text(100)), "DNSNames": List(text(253)), "ReserveSANCount": integer(0, 250), "WildcardReserveSANCount": integer(0, 250),
                      "ApproverEmail": any_text, "CSRUniqueValue": UNIQUE, "isCUOrder": boolean, "isRenewalOrder": boolean, "isTrialOrder": boolean,
-                     "RelatedTheSSLStoreOrderID": any_text, "OrganizationInfo": COMPANY, "TSSOrganizationId": integer(0), "AutoWWW": boolean,
+                     "RelatedTheSSLStoreOrderID": any_text, "OrganizationInfo": COMPANY, "TSSOrganizationId": integer(0), "AutoWWW": boolean, "ApproverMethod": any_text,
                      "SpecialInstructions": any_text, "EmailLanguageCode": any_text, "AddInstallationSupport": boolean, "CertTransparencyIndicator": boolean,
                      "RenewalDays": integer(0), "ExtraProductCodes": any_text, "isPKCS10": boolean, "ProvisioningMethod": any_text, "DateTimeCulture": any_text}, **FLAGS))
 WHICH = {"TheSSLStoreOrderID": any_text, "CustomOrderID": any_text}
@@ -50,5 +50,7 @@ OPERATIONS = {
     "setting/setordercallback": (Fields({"url": text(2000)}), "callback"),
 }
 TOP = ("health/validate", "digicert/organizationlist", "user/accountdetail")  # credentials at the top, no AuthRequest
+CHANGING = ("order/neworder", "order/reissue", "order/resend", "order/changeapproveremail", "order/changeapprovermethod", "digicert/checkdcv",
+            "order/refundrequest", "order/certificaterevokerequest", "setting/setordercallback")
 ARRAYS = ("product/query", "order/query")
 TOKEN_MAY = ("order/status", "order/download", "order/downloadaszip", "order/reissue", "order/resend")

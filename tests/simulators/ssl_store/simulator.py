@@ -8,20 +8,20 @@ import zipfile
 from common.authority import colons, hexadecimal, pem_of, pkcs7_of
 from common.shapes import Fields, complaints, text
 from common.simulator import Simulator
-from common.web import Reply, json_reply
+from common.web import Refusal, Reply, json_reply
 
-from .account import KNOBS, NONE, SECTIGO_HASHES, Account, Refused
-from .operations import ARRAYS, AUTH, OPERATIONS, TOKEN_MAY, TOP, any_text
+from .account import NONE, SECTIGO_HASHES, SETTINGS, Account, Refused
+from .operations import ARRAYS, AUTH, CHANGING, OPERATIONS, TOKEN_MAY, TOP, any_text
 
 PREFIX = "/rest/"
 
 
 class SslStore(Simulator):
     title = "ssl_store"
-    knobs = KNOBS
+    own_settings = SETTINGS
 
     def __init__(self, *arguments, **options):
-        self.replayed = set()
+        self.replayed, self.recent, self.stranger = set(), [], False
         super().__init__(*arguments, **options)
         self.account = Account(self)
 
@@ -33,6 +33,17 @@ class SslStore(Simulator):
         operation = self.operation_of(call)
         return operation if operation in OPERATIONS or operation in TOP or operation == "health/status" else "unknown"
 
+    def changes(self, call):
+        return call.label in CHANGING
+
+    def limit(self):
+        """A limit of requests, of which nothing is known but that there may be one."""
+        now, most = self.now(), self.settings["requests_per_second"]
+        self.recent = [t for t in self.recent if now - t < 1]
+        if most and len(self.recent) >= most:
+            raise Refusal(Reply(429, "", self.retry_after(1)))
+        self.recent.append(now)
+
     def handle(self, call):
         operation = self.operation_of(call)
         if operation == "health/status":
@@ -41,6 +52,7 @@ class SslStore(Simulator):
             return Reply(404, "<html><body>Not Found</body></html>", kind="text/html")
         if call.method != "POST":
             return Reply(405)
+        self.limit()
         if call.media_type() != "application/json":
             return Reply(415)
         auth = {}
@@ -52,13 +64,14 @@ class SslStore(Simulator):
             if not isinstance(body, dict):
                 raise Refused("The request is no object")
             if operation in TOP:
-                auth = body
+                auth, call.account = body, str(body.get("PartnerCode", ""))
                 return self.top(operation, body)
             auth = body.pop("AuthRequest", None)
             said = complaints(auth, AUTH, "AuthRequest")
             auth = auth if isinstance(auth, dict) else {}
             if said:
                 raise Refused("%s %s" % said[0])
+            call.account = str(auth.get("PartnerCode", ""))
             limited = self.authenticate(operation, auth)
             shape, method = OPERATIONS[operation]
             said = complaints(body, shape)
@@ -85,9 +98,11 @@ class SslStore(Simulator):
 
     def authenticate(self, operation, auth):
         """The only order that the caller may reach, or None."""
+        self.stranger = False
         replay = auth.get("ReplayToken")
         if replay and self.settings["refuse_replay"]:
             if replay in self.replayed:
+                self.counts["repeated number"] += 1
                 raise Refused("The ReplayToken was used before")
             self.replayed.add(replay)
         if auth.get("IsUsedForTokenSystem"):
@@ -95,7 +110,8 @@ class SslStore(Simulator):
                 if auth.get("Token") == "%s#!%s" % (order.token_id, order.token_code) and operation in TOKEN_MAY:
                     return order
             raise Refused("-9008 Token/Authentication Failure")
-        if not self.known(auth) and (operation != "order/query" or self.settings["query_checks_token"]):
+        self.stranger = not self.known(auth)
+        if self.stranger and (operation != "order/query" or self.settings["query_wrong_token"] == "refused"):
             raise Refused("-9008 Token/Authentication Failure")
         return None
 
@@ -202,16 +218,16 @@ class SslStore(Simulator):
         first = controls[0] if controls and ready else None
         by_file, by_dns = first and first.method in ("HTTP", "HTTPS"), first and first.method in ("DNS", "dns_cname_token")
         polled = max([c.polled_at for c in controls], default=NONE)
-        row = {"PartnerOrderID": order.number, "CustomOrderID": order.reference, "TheSSLStoreOrderID": order.number, "VendorOrderID": "V" + order.number,
+        row = {"PartnerOrderID": order.partner, "CustomOrderID": order.reference, "TheSSLStoreOrderID": order.number, "VendorOrderID": "V" + order.number,
                "RefundRequestID": order.refund["id"] if order.refund else "", "isRefundApproved": bool(order.refund and order.refund["approved"]), "TinyOrderLink": "",
-               "OrderStatus": {"isTinyOrder": False, "isTinyOrderClaimed": False, "MajorStatus": order.major, "MinorStatus": order.minor,
+               "OrderStatus": {"isTinyOrder": False, "isTinyOrderClaimed": False, "MajorStatus": self.major_of(order), "MinorStatus": order.minor,
                                "AuthenticationStatuses": [{"AuthenticationStep": "Validation", "Status": "Completed" if order.vetted else "Pending", "LastUpdated": date(order.modified_at, culture)}],
                                "DomainAuthVettingStatus": [self.vetting(c, culture) for c in controls] if ready else []},
                "OrderAmount": order.price, "CommonName": order.names[0], "DNSNames": ",".join(order.names[1:]), "SANCount": len(order.names) - 1,
                "wildcardSANCount": sum(n.startswith("*.") for n in order.names[1:]), "ServerCount": 1, "Validity": order.months,
                "Organization": order.organization.get("OrganizationName", ""), "WebServerType": order.server, "ApproverEmail": order.approver,
                "ProductName": order.product["name"], "ProductCode": order.product["code"], "AdminContact": order.admin, "TechnicalContact": order.technical,
-               "ReissueSuccessCode": "", "AuthFileName": first.file if by_file else "", "AuthFileContent": "\n".join(first.lines) if by_file else "",
+               "ReissueSuccessCode": "", "AuthFileName": self.file_of(first) if by_file else "", "AuthFileContent": "\n".join(first.lines) if by_file else "",
                "CNAMEAuthName": first.dns()[1] if by_dns else "", "CNAMEAuthValue": first.dns()[2] if by_dns else "",
                "PollStatus": "" if polled == NONE else "Polled", "PollDate": date(polled, culture), "TokenID": order.token_id, "TokenCode": order.token_code,
                "Token": "%s#!%s" % (order.token_id, order.token_code), "SiteSealurl": "", "SignatureHashAlgorithm": order.hash, "VendorName": order.product["vendor"],
@@ -222,11 +238,18 @@ class SslStore(Simulator):
             row[name] = row[name + "InUTC"] = date(seconds, culture)
         return row
 
+    def major_of(self, order):
+        return self.settings["active_status"] if order.major == "Active" else order.major
+
+    def file_of(self, control):
+        """Whether the fixed name of DigiCert's file is told is not known."""
+        return "" if control.vendor == "DIGICERT" and self.settings["digicert_file_name"] == "empty" else control.file
+
     def vetting(self, control, culture):
         row = {"domain": control.name, "dcvMethod": control.method, "dcvStatus": control.status, "FileName": "", "FileContents": "", "DNSName": "", "DNSEntry": "",
                "PollStatus": control.why, "LastPollDate": self.account.date(control.polled_at, culture)}
         if control.method in ("HTTP", "HTTPS"):
-            row.update(FileName=control.file, FileContents="\n".join(control.lines))
+            row.update(FileName=self.file_of(control), FileContents="\n".join(control.lines))
         elif control.method != "EMAIL":
             _, row["DNSName"], row["DNSEntry"] = control.dns()
         return row
@@ -246,6 +269,8 @@ class SslStore(Simulator):
         return rows[(max(number, 1) - 1) * size:max(number, 1) * size] if size else rows
 
     def query(self, body, _):
+        if self.stranger and self.settings["query_wrong_token"] == "empty":
+            return []
         tests = [("ProductCode", lambda o, v: o.product["code"] == v), ("DomainName", lambda o, v: v.lower() in o.names[0]),
                  ("TheSSLStoreOrderID", lambda o, v: o.number == v), ("CustomOrderID", lambda o, v: o.reference == v),
                  ("StartDate", lambda o, v: o.placed_at >= self.account.moment(v)), ("EndDate", lambda o, v: o.placed_at <= self.account.moment(v)),
@@ -261,7 +286,7 @@ class SslStore(Simulator):
 
     # --- the certificate ---
     def files(self, order, bundle):
-        if order.certificate is None or order.certificate.revoked_at:
+        if order.certificate is None or order.certificate.revoked_at or self.now() - order.issued_at < self.settings["download_seconds"]:
             raise Refused("The certificate is not available")
         leaf, middle, root = order.certificate.made(), self.intermediates(), [self.authority.root] if self.settings["root_in_download"] else []
         if bundle:
@@ -273,7 +298,7 @@ class SslStore(Simulator):
     def about(self, order, body):
         row = self.shown(order, body)
         kept = ("PartnerOrderID", "TheSSLStoreOrderID", "VendorOrderID", "CertificateStartDate", "CertificateEndDate", "CertificateStartDateInUTC", "CertificateEndDateInUTC")
-        return dict({name: row[name] for name in kept}, CertificateStatus=order.major, ValidationStatus=order.minor)
+        return dict({name: row[name] for name in kept}, CertificateStatus=self.major_of(order), ValidationStatus=order.minor)
 
     def download(self, body, limited):
         order = self.one(body, limited)
@@ -347,7 +372,11 @@ class SslStore(Simulator):
         self.change_dcv(self.one(body, limited), word, body.get("DomainNames"))
 
     def check_dcv(self, body, _):
-        found = [o for o in self.orders.values() if o.product["vendor"] == "DIGICERT" and o.expected and body["DomainName"].lower() in o.controls]
+        number, reference = body.get("TheSSLStoreOrderID"), body.get("CustomOrderID")
+        if self.settings["checkdcv_needs_order"] and not number and not reference:
+            raise Refused("TheSSLStoreOrderID is required")
+        found = [o for o in self.orders.values() if o.product["vendor"] == "DIGICERT" and o.expected and body["DomainName"].lower() in o.controls
+                 and number in (None, "", o.number) and reference in (None, "", o.reference)]
         if not found:
             raise Refused("No order waits for this domain")
         for order in found:
@@ -356,7 +385,9 @@ class SslStore(Simulator):
     # --- the end ---
     def refund(self, body, limited):
         order = self.one(body, limited)
-        if order.major in ("Cancelled", "Expired") or order.refund:
+        if order.certificate and self.settings["revoke_path"] == "certificaterevokerequest":
+            raise Refused("An issued order is ended by certificaterevokerequest")
+        if order.major in ("Cancelled", "Expired", "Rejected", "Revoked") or order.refund:
             raise Refused("The order cannot be refunded")
         if self.now() - order.placed_at > 30 * 86400:
             raise Refused("The time for refunds has passed")
@@ -371,6 +402,8 @@ class SslStore(Simulator):
 
     def revoke(self, body, limited):
         order = self.one(body, limited)
+        if self.settings["revoke_path"] == "refundrequest":
+            raise Refused("An issued order is ended by refundrequest")
         serial = re.sub("[^0-9a-f]", "", (body.get("SerialNumber") or "").lower())
         if order.certificate is None or order.certificate.revoked_at or serial and serial != colons(order.certificate.serial).replace(":", "").lower():
             raise Refused("There is no such certificate to revoke")
@@ -393,13 +426,13 @@ class SslStore(Simulator):
         if action == "approve":
             order.vetted = True
         elif action == "reject":
-            order.major, order.expected = "Cancelled", None
+            order.major, order.expected = self.settings["rejected_status"], None
         elif action == "hold":
             order.vetted = False
         elif action == "status":
             order.major, order.minor = body.get("major", order.major), body.get("minor", order.minor)
         elif action == "mail":
-            order.controls[body["domain"]].status = "COMPLETED"
+            self.account.proved(order, order.controls[body["domain"]])
         elif action == "approve-refund":
             self.account.approve_refund(order)
         else:
