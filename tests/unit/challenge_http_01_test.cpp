@@ -170,6 +170,7 @@ class HttpResponderTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_request_may_come_byte_by_byte);
   CPPUNIT_TEST(it_ends_while_a_peer_is_still_connected);
   CPPUNIT_TEST(an_address_in_use_is_named);
+  CPPUNIT_TEST(one_family_that_is_taken_is_not_forgiven);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -237,6 +238,15 @@ class HttpResponderTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!ask("GET / HTTP/1.1\r\n\r\n").empty());  // so the silent one has been taken as well
     responder_.reset();
     CPPUNIT_ASSERT_EQUAL(std::string(), read_all(silent.get()));
+  }
+
+  void one_family_that_is_taken_is_not_forgiven() {
+    for (const auto& addresses : {std::vector<std::string>{"0.0.0.0", "::"}, {"::", "0.0.0.0"}}) {
+      auto second = HttpResponder::start(addresses, port_, [](std::string_view, std::string_view) { return std::nullopt; });
+      CPPUNIT_ASSERT(!second && second.error().kind == ErrorKind::configuration);
+      CPPUNIT_ASSERT_MESSAGE(second.error().message, second.error().message.find("on 0.0.0.0 port") != std::string::npos &&
+                                                         second.error().message.find("http_listen") != std::string::npos);
+    }
   }
 
   void an_address_in_use_is_named() {

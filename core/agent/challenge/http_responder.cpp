@@ -69,12 +69,14 @@ Result<std::unique_ptr<HttpResponder>> HttpResponder::start(const std::vector<st
                                                             Lookup lookup) {
   std::unique_ptr<HttpResponder> responder(new HttpResponder);
   responder->lookup_ = std::move(lookup);
-  std::optional<Error> failure;
+  std::optional<Error> missing;
   for (const auto& address : addresses) {
-    if (auto done = responder->listen_on(address, port); !done) failure = done.error();
+    auto listens = responder->listen_on(address, port);
+    if (!listens) return listens.error();
+    if (*listens) missing = *listens;
   }
   if (responder->listeners_.empty()) {
-    return failure.value_or(Error{ErrorKind::configuration, "no address is given to answer challenges on"});
+    return missing.value_or(Error{ErrorKind::configuration, "no address is given to answer challenges on"});
   }
   responder->wake_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!responder->wake_.valid()) return system_error(ErrorKind::internal, "eventfd for the challenge responder", errno);
@@ -96,7 +98,7 @@ HttpResponder::~HttpResponder() {
   if (wake_.valid()) eventfd_write(wake_.get(), 1);
 }
 
-Result<Done> HttpResponder::listen_on(const std::string& address, std::uint16_t port) {
+Result<std::optional<Error>> HttpResponder::listen_on(const std::string& address, std::uint16_t port) {
   const std::string what = "cannot answer challenges on " + address + " port " + std::to_string(port);
   addrinfo hints{};
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
@@ -107,15 +109,24 @@ Result<Done> HttpResponder::listen_on(const std::string& address, std::uint16_t 
   }
   const std::unique_ptr<addrinfo, AddressListRelease> owned(list);
   Descriptor socket(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.valid() && errno == EAFNOSUPPORT) return std::optional(system_error(ErrorKind::configuration, what, errno));
   if (!socket.valid()) return system_error(ErrorKind::configuration, what, errno);
   const int on = 1;
   setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (list->ai_family == AF_INET6) setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   if (bind(socket.get(), list->ai_addr, list->ai_addrlen) != 0 || listen(socket.get(), 128) != 0) {
-    return system_error(ErrorKind::configuration, what, errno);
+    // IPv6 that was switched off has sockets, but no address.
+    if (errno == EADDRNOTAVAIL) return std::optional(system_error(ErrorKind::configuration, what, errno));
+    Error taken = system_error(ErrorKind::configuration, what, errno);
+    if (errno == EADDRINUSE) {
+      taken.message +=
+          "; the CA may knock there: stop what listens on that port, or have it pass challenges on to the address and port of "
+          "the option http_listen";
+    }
+    return taken;
   }
   listeners_.push_back(std::move(socket));
-  return Done{};
+  return std::optional<Error>();
 }
 
 // The wake-up, then the listeners, then the connections.

@@ -24,7 +24,8 @@ class HttpResponder {
   using Lookup = std::function<std::optional<std::string>(std::string_view host, std::string_view path)>;
 
   // Listens on each address ("0.0.0.0", "::"; IPv6 sockets take IPv6 only) until destroyed. An address family that this
-  // machine does not have is passed over as long as another one works. Errors: configuration, when nothing can be listened on.
+  // machine does not have is passed over as long as another one works. Errors: configuration, when one of the addresses is
+  // taken (a CA that prefers that family would ask somebody else), or when none can be listened on.
   static Result<std::unique_ptr<HttpResponder>> start(const std::vector<std::string>& addresses, std::uint16_t port,
                                                       Lookup lookup);
   ~HttpResponder();
@@ -34,7 +35,8 @@ class HttpResponder {
  private:
   struct Connection;
   HttpResponder() = default;
-  Result<Done> listen_on(const std::string& address, std::uint16_t port);
+  // An error inside: the machine has no such address.
+  Result<std::optional<Error>> listen_on(const std::string& address, std::uint16_t port);
   void run(const std::stop_token& stop);
   // What poll(2) says; empty when it cannot wait any more.
   [[nodiscard]] std::vector<pollfd> wait_for() const;
