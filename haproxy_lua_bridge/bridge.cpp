@@ -96,10 +96,11 @@ Result<Done> Bridge::check_settings(const std::string& configuration, const std:
     return find(settings.global, option) != nullptr ? Result<Done>(Done{})
                                                     : set(settings.global, Scope::global, option, words, place);
   };
-  const Setting* const port = find(settings.global, "tls_port");
+  const Setting* const written = find(settings.global, "tls_port");
+  const std::string port = written == nullptr ? "443" : written->words.front();
   Result<Done> given = give("server", server);
   if (given) given = give("program", default_program());
-  if (given) given = give("proof_address", "127.0.0.1:" + (port == nullptr ? "443" : port->words.front()));
+  if (given) given = give("proof_address", "127.0.0.1:" + port);
   if (!given) return given;
   Checked checked = check(settings, files_);
   std::string refused;
@@ -123,6 +124,7 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
   const auto user = agent_user(*plan_);
   if (!user) return user.error();
   if (auto made = prepare_state_directories(plan_->state_path, user->uid, user->gid); !made) return made;
+  if (const auto trouble = export_trouble(plan_->exports.path, user->uid, user->gid)) log_.write(LogLevel::warn, *trouble);
   auto keys = existing_seal_keys(plan_->state_path);
   if (!keys) return keys.error();
   pem_path_ = plan_->pem_path;

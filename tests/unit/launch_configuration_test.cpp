@@ -1,4 +1,6 @@
 #include <cppunit/extensions/HelperMacros.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -23,9 +25,35 @@ class LaunchConfigurationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_stand_in_is_given_only_where_it_is_wanted);
   CPPUNIT_TEST(a_stand_in_can_be_a_file);
   CPPUNIT_TEST(a_section_says_what_the_status_says);
+  CPPUNIT_TEST(what_stands_in_the_way_of_exports_is_said_with_its_remedy);
   CPPUNIT_TEST_SUITE_END();
 
  public:
+  void what_stands_in_the_way_of_exports_is_said_with_its_remedy() {
+    const std::string folder = std::filesystem::temp_directory_path() / ("evercert-export-" + std::to_string(::getpid()));
+    const auto says = [&](uid_t user, gid_t group, const std::string& words) {
+      const auto trouble = export_trouble(folder, user, group);
+      CPPUNIT_ASSERT_MESSAGE("\"" + trouble.value_or("nothing") + "\" should say \"" + words + "\"",
+                             words.empty() ? !trouble : trouble && trouble->find(words) != std::string::npos);
+    };
+    CPPUNIT_ASSERT(!export_trouble("", 65534, 65534));
+    says(65534, 65534, "install -d");
+    std::ofstream(folder) << "a file";
+    says(65534, 65534, "is no directory");
+    std::filesystem::remove(folder);
+    CPPUNIT_ASSERT_EQUAL(0, ::mkdir(folder.c_str(), 0755));
+    says(::geteuid() == 0 ? 65534 : 0x7ffffffe, ::getegid(), "chown");
+    says(::geteuid(), ::getegid(), "");
+    // As an agent's user that owns the directory, but is not in its group.
+    if (::geteuid() == 0) {
+      CPPUNIT_ASSERT_EQUAL(0, ::chown(folder.c_str(), 65534, 0));
+      says(65534, 65534, "usermod -aG");
+      CPPUNIT_ASSERT_EQUAL(0, ::chmod(folder.c_str(), 02755));
+      says(65534, 65534, "");
+    }
+    std::filesystem::remove(folder);
+  }
+
   void a_host_inherits_mode_and_options_from_above() {
     HostWish above;
     above.mode = HostWish::Mode::on;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,6 +22,15 @@ constexpr std::chrono::seconds hook_patience{60};
 constexpr std::chrono::milliseconds pauses[] = {std::chrono::milliseconds(500), std::chrono::milliseconds(2000),
                                                 std::chrono::milliseconds(10000), std::chrono::milliseconds(60000),
                                                 std::chrono::milliseconds(300000)};
+
+// A directory whose group is not ours keeps what we write for ourselves, unless it gives its group by itself (setgid).
+bool may_give_to(const struct stat& directory) {
+  if (::geteuid() == 0 || directory.st_gid == ::getegid() || (directory.st_mode & S_ISGID) != 0) return true;
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<std::size_t>(std::max(count, 0)));
+  return std::find(groups.begin(), groups.end(), directory.st_gid) != groups.end();
+}
 
 }  // namespace
 
@@ -121,7 +131,7 @@ Result<Done> Exports::export_one(Job& job) {
     const Secret present(read && *read ? std::move(**read) : Bytes());
     if (present.text() == file.content.text()) continue;
     WriteOptions options;
-    options.group = facts.st_gid;
+    if (may_give_to(facts)) options.group = facts.st_gid;
     if (auto written = write_file(directory.get(), file.name, file.content.view(), options); !written)
       return written.error().with_prefix(what);
     job.changed = true;

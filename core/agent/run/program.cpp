@@ -210,6 +210,7 @@ int run_alone(const RunOptions& options) {
     return fail(log, prepared.error());
   auto keys = seal_keys(state_path);
   if (!keys) return fail(log, keys.error());
+  if (const auto trouble = export_trouble(plan.exports.path, user->uid, user->gid)) log.write(LogLevel::warn, *trouble);
 
   auto board_file = Board::create();
   auto report_file = ReportPage::create();

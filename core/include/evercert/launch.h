@@ -106,6 +106,10 @@ struct Keeper {
 // closes its own copies of what serving processes must not have.
 Result<Keeper> start_keeper(const Supervisor::Program& program, const Instance& instance, const Cycle& cycle);
 
+// What keeps the agent's user from exporting into a directory, or its files from the directory's group, with the remedy;
+// nullopt: nothing does. Only looks; for a test of the configuration, by whoever may see the directory.
+std::optional<std::string> export_trouble(const std::string& path, uid_t user, gid_t group);
+
 // Keeps this process's memory and descriptors from others of the same user. First thing in every worker and helper.
 Result<Done> make_undumpable();
 
