@@ -6,7 +6,7 @@ endif()
 # Not readable by others: such a program is undumpable from its first instruction, whatever user it runs as.
 install(PROGRAMS $<TARGET_FILE:evercert> DESTINATION /usr/bin COMPONENT evercert
         PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_EXECUTE WORLD_EXECUTE)
-install(FILES conf/evercert.example.json DESTINATION /usr/share/doc/evercert/examples COMPONENT evercert)
+install(FILES conf/evercert.minimal.json conf/evercert.example.json DESTINATION /usr/share/doc/evercert/examples COMPONENT evercert)
 install(FILES conf/evercert.schema.json DESTINATION /usr/share/evercert COMPONENT evercert)
 install(FILES README.md CHANGELOG.md DESTINATION /usr/share/doc/evercert COMPONENT evercert)
 install(FILES conf/debian/copyright DESTINATION /usr/share/doc/evercert COMPONENT evercert)

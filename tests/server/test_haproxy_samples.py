@@ -45,6 +45,53 @@ def test_the_sample_without_lua_is_accepted(haproxy):
     assert code == 0, said
 
 
+def settings_sample(name, site):
+    with open(os.path.join(PROJECT, "conf", name)) as file:
+        text = file.read()
+    for there, here in (("/var/lib/evercert-export", os.path.join(site.folder, "exports")), ("/var/lib/evercert", site.state),
+                        ("/usr/bin/evercert", site.install.program), ("/run/evercert/haproxy", site.pem_path)):
+        text = text.replace(there, here)
+    return text
+
+
+def test_the_minimal_settings_work_as_they_are_written(haproxy, pebble, evercert):
+    """But for the CA, and for ports and paths, which a machine of tests shares with others."""
+    site = haproxy([certificate("www.example.com")])
+    text = settings_sample("evercert.minimal.json", site)
+    code, said = check_with(site, text.replace('"issuers"', '"state_path": "%s", "pem_path": "%s", "issuers"' % (site.state, site.pem_path)))
+    assert code == 0, said
+    here = '"state_path": "%s", "pem_path": "%s", "http_port": %d, "tls_port": %d, "issuers"' % (site.state, site.pem_path, ports.HTTP, ports.TLS)
+    trust = '%s", "ssl_trusted_certificate": "%s"' % (pebble.uri, pebble.trust)
+    text = text.replace('"issuers"', here).replace('https://acme-staging-v02.api.letsencrypt.org/directory"', trust)
+    assert trust in text
+    with open(site.settings_path, "w") as file:
+        file.write(text)
+    site.start()
+    assert tls.wait_leaf(ports.TLS, "www.example.com", lambda leaf: "Pebble" in leaf.issuer, 30).names == ["example.com", "www.example.com"]
+
+
+def check_with(site, text):
+    with open(site.settings_path, "w") as file:
+        file.write(text)
+    return site.test()
+
+
+def test_the_example_settings_are_accepted_with_the_files_that_they_say_they_need(haproxy, pebble, folder):
+    site = haproxy([certificate("shop.example.com")])
+    text = settings_sample("evercert.example.json", site)
+    code, said = check_with(site, text)
+    assert code != 0 and "shared.json" in said
+    head = text.split("{")[0]
+    for name, content, mode in (("shared.json", "{}", 0o644), ("hmac.key", "c2VjcmV0", 0o600), ("proxy.password", "x", 0o600),
+                                ("certinext.secret", "x", 0o600), ("ca.pem", open(pebble.trust).read(), 0o644),
+                                ("update.key", 'key "update" { algorithm hmac-sha256; secret "c2VjcmV0"; };', 0o600)):
+        assert name in head
+        with open(os.path.join(folder, name), "w", opener=lambda path, flags, mode=mode: os.open(path, flags, mode)) as file:
+            file.write(content)
+    code, said = site.test()
+    assert code == 0, said
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
 def test_the_unit_is_one_that_systemd_accepts(install, folder):
     path = os.path.join(folder, "evercert.service")

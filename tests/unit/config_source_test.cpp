@@ -127,7 +127,7 @@ class FileSourceTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_MESSAGE(read ? "" : read.error().message, read.has_value());
     DiskFiles disk;
     Checked result = check(settings, disk, false);
-    assert_error(result, "ssl_trusted_certificate", 53, "ca.pem: No such file or directory");
+    assert_error(result, "ssl_trusted_certificate", 55, "ca.pem: No such file or directory");
     for (Section& issuer : settings.issuers)
       std::erase_if(issuer.settings, [](const Setting& setting) { return setting.option->name == "ssl_trusted_certificate"; });
     result = check(settings, disk, false);
