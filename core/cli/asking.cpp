@@ -18,7 +18,7 @@ int ask_agent(const Request& request, const Json& message, Surroundings& surroun
   if (!agent) {
     return nobody_answers(*state_path, agent.error(), surroundings);
   }
-  return conclude(converse(*agent, message, surroundings), request, surroundings);
+  return conclude(converse(*agent, message, surroundings, patience_of(request)), request, surroundings);
 }
 
 int ask_renew(const Request& request, Surroundings& surroundings) {
@@ -32,6 +32,7 @@ int ask_renew(const Request& request, Surroundings& surroundings) {
   } else {
     message["name"] = request.name;
   }
+  if (request.no_wait) message["wait"] = false;
   return ask_agent(request, message, surroundings);
 }
 

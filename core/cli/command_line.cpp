@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <limits>
 #include <ostream>
 #include <tuple>
@@ -59,6 +60,28 @@ void add_place(CLI::App& command, Request& request) {
   command.add_option("--config", request.config, "Read the state_path from this evercert.json")
       ->type_name("FILE")
       ->excludes(state);
+}
+
+// "90", "90s", "5m", "2h": one second to a week.
+std::optional<std::chrono::seconds> duration_of(const std::string& text) {
+  unsigned count = 0;
+  const auto [rest, fault] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string_view unit(rest, static_cast<std::size_t>(text.data() + text.size() - rest));
+  const unsigned seconds = unit.empty() || unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+  constexpr unsigned week = 7 * 24 * 3600;
+  if (fault != std::errc() || seconds == 0 || count == 0 || count > week / seconds) return std::nullopt;
+  return std::chrono::seconds(count * seconds);
+}
+
+void add_timeout(CLI::App& command, Request& request) {
+  command
+      .add_option_function<std::string>(
+          "--timeout", [&request](const std::string& text) { request.timeout = duration_of(text); },
+          "How long to wait for the agent, such as 90s, 5m or 2h; without it five minutes")
+      ->type_name("DURATION")
+      ->check([](const std::string& text) {
+        return duration_of(text) ? std::string() : text + " is no duration; write one from 1s to 168h, such as 90s, 5m or 2h";
+      });
 }
 
 void add_json(CLI::App& command, Request& request) {
@@ -122,6 +145,7 @@ import->footer(
     "  evercert import nginx-acme /var/cache/nginx/acme_example www.example.com\n"
     "  evercert import issuer bought --key /etc/ssl/private --since 2026-01-01");
 add_place(*import, request);
+add_timeout(*import, request);
 add_json(*import, request);
 }  // namespace
 
@@ -130,6 +154,7 @@ void add_changing_verbs(CLI::App& app, Request& request) {
   auto* name = renew->add_option("name", request.name, "The certificate")->type_name("NAME");
   renew->add_flag("--all", request.all, "All certificates")->excludes(name);
   renew->add_flag("--force", request.force, "Although nothing is due, and against the guards that keep a CA's limits");
+  renew->add_flag("--no-wait", request.no_wait, "Return as soon as the agent has begun");
   renew->footer("Examples:\n  evercert renew www.example.com\n  evercert renew --all --force");
 
   CLI::App* rollback = app.add_subcommand("rollback", "Serves an earlier generation again");
@@ -170,6 +195,7 @@ void add_changing_verbs(CLI::App& app, Request& request) {
   add_import(app, request);
   for (CLI::App* command : {renew, rollback, revoke, cancel, test, sync}) {
     add_place(*command, request);
+    add_timeout(*command, request);
     add_json(*command, request);
   }
 }

@@ -2,6 +2,7 @@
 // (streams, terminal, the agent's loop) is lent by main, so that tests run whole command lines inside their own process.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
@@ -65,6 +66,8 @@ struct Request {
   std::string user;  // import into a state directory that does not exist yet
   int descriptor = -1;
   std::string kept_program;
+  std::optional<std::chrono::seconds> timeout;  // of those that ask the agent
+  bool no_wait = false;                         // renew
 };
 
 // Runs one command line (without the program's name). Never throws.

@@ -25,10 +25,16 @@ class Progress {
   // One line a step, so that a terminal, a pipe and a log read the same.
   void tell(const Json& event) {
     const std::string certificate = text_or_empty(event, "certificate");
-    last_ = text_or_empty(event, "sentence");
-    print(certificate.empty() ? "-" : certificate, text_or_empty(event, "name"), last_);
+    const std::string step = text_or_empty(event, "name");
+    (step == "waiting" ? awaited_ : last_) = text_or_empty(event, "sentence");
+    print(certificate.empty() ? "-" : certificate, step, text_or_empty(event, "sentence"));
   }
-  void still_waiting() { print("-", "waiting", last_.empty() ? "for the agent" : "last: " + last_); }
+  void still_waiting() {
+    const std::string last = last_.empty() ? "" : "last: " + last_;
+    print("-", "waiting",
+          awaited_.empty() ? (last.empty() ? "for the agent" : last) : awaited_ + (last.empty() ? "" : "; " + last));
+  }
+  [[nodiscard]] const std::string& last() const { return last_; }
 
  private:
   void print(const std::string& certificate, const std::string& step, const std::string& sentence) {
@@ -41,6 +47,7 @@ class Progress {
   Surroundings& surroundings_;
   std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::string last_;
+  std::string awaited_;
 };
 
 Answer unreachable(const std::string& sentence, Answer so_far) {
@@ -49,18 +56,56 @@ Answer unreachable(const std::string& sentence, Answer so_far) {
   return so_far;
 }
 
+Answer out_of_patience(const Json& request, const Progress& progress, bool accepted, std::chrono::seconds waited,
+                       Answer so_far) {
+  const std::string verb = text_or_empty(request, "verb");
+  const std::string after = " after " + std::to_string(waited.count()) + " s";
+  if (!accepted) {
+    return unreachable("the agent has not answered" + after +
+                           "; it may be stopped or wait for its disk: if it stays so, end it, its server starts another",
+                       std::move(so_far));
+  }
+  so_far.exit = exit_failed;
+  so_far.message = verb + " is not done" + after + (progress.last().empty() ? "" : ", last: " + progress.last()) +
+                   (verb == "import" ? "; what was taken over stays, and the same command goes on from there"
+                                     : "; the agent goes on with it in the background, and evercert status tells what becomes "
+                                       "of it (--timeout waits longer)");
+  return so_far;
+}
+
 }  // namespace
 
-Answer converse(ControlConnection& agent, const Json& request, Surroundings& surroundings) {
+Patience patience_of(const Request& request) {
+  if (request.timeout) return {request.timeout, std::nullopt};
+  if (request.verb == "import") return {std::nullopt, std::chrono::minutes(5)};
+  return {};
+}
+
+Answer converse(ControlConnection& agent, const Json& request, Surroundings& surroundings, const Patience& patience) {
   Answer answer;
   if (Result<Done> sent = agent.send(request); !sent) {
     return unreachable(sent.error().message, std::move(answer));
   }
   Progress progress(surroundings);
+  using Clock = std::chrono::steady_clock;
+  const auto begun = Clock::now();
+  auto heard = begun;
+  bool accepted = false;
   while (true) {
-    while (!agent.ready(10s)) {
+    auto end = Clock::time_point::max();
+    if (patience.whole) end = begun + *patience.whole;
+    if (patience.silence) end = std::min(end, heard + *patience.silence);
+    const auto pause = std::min<Clock::duration>(10s, end - Clock::now());
+    if (!agent.ready(std::chrono::ceil<std::chrono::milliseconds>(std::max(pause, Clock::duration::zero())))) {
+      if (Clock::now() >= end) {
+        const auto waited = std::chrono::round<std::chrono::seconds>(Clock::now() - begun);
+        return out_of_patience(request, progress, accepted, waited, std::move(answer));
+      }
       progress.still_waiting();
+      continue;
     }
+    heard = Clock::now();
+    accepted = true;
     Result<std::optional<Json>> message = agent.receive(10s);
     if (!message) {
       return unreachable(message.error().message, std::move(answer));

@@ -29,8 +29,8 @@ struct Verdict {
 // Where certificates go: to the agent that leads, or into the store as its stand-in.
 class Adopter {
  public:
-  Adopter(std::string state_path, Surroundings& surroundings)
-      : state_path_(std::move(state_path)), surroundings_(surroundings) {}
+  Adopter(std::string state_path, Surroundings& surroundings, const Patience& patience)
+      : state_path_(std::move(state_path)), surroundings_(surroundings), patience_(patience) {}
 
   // Everything that only root can do happens here.
   Result<Done> prepare(const std::string& user);
@@ -42,6 +42,7 @@ class Adopter {
 
   std::string state_path_;
   Surroundings& surroundings_;
+  Patience patience_;
   std::optional<SealKeys> keys_;
   std::optional<StandIn> stand_in_;
 };
@@ -131,7 +132,7 @@ Verdict Adopter::hand_to_agent(Verdict verdict, const BundlePair& pair) {
                      {"pairs", Json::array({Json{{"leaf", to_base64(pair.leaf)},
                                                  {"chain", std::move(chain)},
                                                  {"private", to_base64(pair.private_key.view())}}})}};
-  const Answer answer = converse(*agent, message, surroundings_);
+  const Answer answer = converse(*agent, message, surroundings_, patience_);
   verdict.word = answer.exit == exit_done ? "adopted" : "refused";
   verdict.why = answer.message;
   return verdict;
@@ -245,7 +246,7 @@ int import_certificates(const Request& request, Surroundings& surroundings) {
                      << " here: say which one after the path\n";
     return exit_usage;
   }
-  Adopter adopter(*state_path, surroundings);
+  Adopter adopter(*state_path, surroundings, patience_of(request));
   if (Result<Done> prepared = adopter.prepare(request.user); !prepared) {
     surroundings.err << printable(prepared.error().message) << "\n";
     return prepared.error().kind == ErrorKind::connection ? exit_unreachable : exit_failed;

@@ -53,7 +53,7 @@ int roll_back(const Request& request, Surroundings& surroundings) {
   if (request.to) {
     message["to"] = *request.to;
   }
-  return conclude(converse(*agent, message, surroundings), request, surroundings);
+  return conclude(converse(*agent, message, surroundings, patience_of(request)), request, surroundings);
 }
 
 }  // namespace evercert

@@ -275,8 +275,9 @@ class AgentTest : public CppUnit::TestFixture {
   void renew_on_the_control_socket_answers_with_events_and_an_end() {
     Server one(state_, "one", {"a.test"}, ca_.get());
     CPPUNIT_ASSERT(one.wait_for("renewal_scheduled", "a.test"));
-    const Json refused = ask({{"verb", "renew"}, {"name", "a.test"}, {"force", false}});
-    CPPUNIT_ASSERT_EQUAL(1, refused.at("exit").get<int>());
+    const Json fresh = ask({{"verb", "renew"}, {"name", "a.test"}, {"force", false}});
+    CPPUNIT_ASSERT_EQUAL(0, fresh.at("exit").get<int>());
+    CPPUNIT_ASSERT(fresh.at("message").get<std::string>().starts_with("nothing to do: a.test was issued a short while ago"));
     const Json done = ask({{"verb", "renew"}, {"name", "a.test"}, {"force", true}});
     CPPUNIT_ASSERT_EQUAL_MESSAGE(done.dump(), 0, done.at("exit").get<int>());
     CPPUNIT_ASSERT(events_heard_ > 3);
@@ -340,7 +341,7 @@ class AgentTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(state_.store().put(path, (*object)->value, {}).has_value());
     Server again(state_, "one", {"a.test"}, ca_.get());
     CPPUNIT_ASSERT(again.wait_for("action_required", "a.test"));
-    CPPUNIT_ASSERT_EQUAL(1, ask({{"verb", "renew"}, {"name", "a.test"}, {"force", true}}).at("exit").get<int>());
+    CPPUNIT_ASSERT_EQUAL(4, ask({{"verb", "renew"}, {"name", "a.test"}, {"force", true}}).at("exit").get<int>());
     again.stop();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca_->orders());
     auto untouched = state_.store().get(path);

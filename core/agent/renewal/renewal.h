@@ -83,8 +83,12 @@ class Renewal {
   void hold(const Error& why);  // never replaced until a person decides
   // The plan wants it no more: its place at the issuer is free.
   void leave();
-  // A person asks: now, past the back-off; with `force` also past the storm guard. The reason why not, if the guard forbids.
-  std::optional<std::string> request(bool force);
+  // A person asks: now, past the back-off; with `force` also past the storm guard.
+  struct Refusal {
+    std::string why;
+    bool fresh = false;  // it was issued a short while ago: nothing to do, unless forced; else a person must decide first
+  };
+  std::optional<Refusal> request(bool force);
 
   // An order that exists at the CA and is ours becomes the open order. The reason why not, if there is one already.
   std::optional<std::string> take_over(OrderRecord record);

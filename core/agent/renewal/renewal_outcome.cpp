@@ -292,14 +292,15 @@ void Renewal::leave() {
   if (auto next = budget->forget(job_)) parts_.poke(*next);
 }
 
-std::optional<std::string> Renewal::request(bool force) {
+std::optional<Renewal::Refusal> Renewal::request(bool force) {
   const std::lock_guard lock(mutex_);
-  if (held_) return held_->message;
+  if (held_) return Refusal{held_->message};
   if (!force) {
     const Time now = parts_.clock.now();
     if (const auto until = guarded_until(issues_, now, installed_.has_value())) {
-      return certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
-             to_rfc3339(*until) + " (--force overrides it)";
+      return Refusal{certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
+                         to_rfc3339(*until),
+                     true};
     }
   }
   requested_ = ask_now_ = true;

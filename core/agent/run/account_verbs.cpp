@@ -166,11 +166,16 @@ void AccountVerbs::sync(ControlServer::Client client, const Json& request) {
     const auto seat = seat_of(one);
     if (seat && seat->issuer->account() != nullptr) issuers.push_back(seat->issuer);
   }
-  if (issuers.empty()) {
+  if (issuers.empty() && !name.empty() && !seat_of(name)) {
     return server_.finish(client, exit_failed,
-                          name.empty()
-                              ? "no issuer of the configuration has an account whose lists can be read"
-                              : "the issuer \"" + name + "\" has no account whose lists can be read, or no certificate");
+                          "no certificate is configured for the issuer \"" + name + "\", or it cannot be used");
+  }
+  if (issuers.empty()) {
+    return server_.finish(
+        client, exit_done,
+        "nothing to do: " +
+            (name.empty() ? std::string("no issuer of the configuration has") : "the issuer " + name + " has no") +
+            (name.empty() ? " an account whose lists can be read" : " account whose lists can be read"));
   }
   work_(client, [issuers]() -> Result<std::string> {
     std::string text;

@@ -62,8 +62,11 @@ void Agent::end() {
 
 std::string Agent::renew(const std::string& certificate) {
   if (!leader_) return "another agent leads this state directory; ask with `evercert renew " + certificate + "`";
-  const auto refused = leader_->renew(certificate, false);
-  return refused ? *refused : "the renewal begins";
+  const auto wished = leader_->renew(certificate, false);
+  if (wished.keys > 0) return "the renewal begins";
+  if (!wished.refused) return "nothing is known of it";
+  return wished.refused->why +
+         (wished.refused->fresh ? "; `evercert renew " + certificate + " --force` in a shell overrides it" : "");
 }
 
 void Agent::listen() {

@@ -4,7 +4,8 @@
 //
 // Requests:
 //   {"verb":"ping"}                                          reading
-//   {"verb":"renew","name":N,"force":bool}   or "all":true   changing; ends after the event `served`
+//   {"verb":"renew","name":N,"force":bool,"wait":bool}   or "all":true   changing; ends after the event `served`; without
+//        "wait" as soon as the agent has begun
 //   {"verb":"rollback","name":N,"to":G}      "to" optional   changing
 //   {"verb":"revoke","name":N,"reason":R}                    changing
 //   {"verb":"adopt","name":N,"origin":TEXT,"issuer":TEXT,"pairs":[{"leaf":B64,"chain":[B64],"private":B64}]}   changing
@@ -18,8 +19,9 @@
 //        {"served":NAME,"generation":G,"listener":TEXT,"milliseconds":M} (or "not_served" with "message") on it,
 //        {"shown":TOKEN} when its server gives the answer to a challenge by now, and {"asked":TOKEN,"times":N} when a CA
 //        asked for it N times more.
-// Answers to all others: any number of {"event":{"name","at","certificate","issuer","sentence",…fields}} as things happen,
-// then one {"done":true,"exit":0..5,"message":TEXT}.
+// Answers to all others: {"accepted":true} at once where the request may take a while, any number of
+// {"event":{"name","at","certificate","issuer","sentence",…fields}} as things happen, then one
+// {"done":true,"exit":0..5,"message":TEXT}.
 #pragma once
 
 #include <chrono>

@@ -262,13 +262,18 @@ void Leader::refresh(const std::string& certificate) {
   }
 }
 
-std::optional<std::string> Leader::renew(const std::string& certificate, bool force) {
-  std::optional<std::string> refused;
+Leader::Wished Leader::renew(const std::string& certificate, bool force) {
+  Wished wished;
   for (const auto& renewal : renewals_of(certificate)) {
-    if (auto why = renewal->request(force)) refused = why;
+    auto refused = renewal->request(force);
+    if (!refused) {
+      ++wished.keys;
+    } else if (!wished.refused || wished.refused->fresh) {
+      wished.refused = std::move(refused);
+    }
     workers_.poke(renewal->job());
   }
-  return refused;
+  return wished;
 }
 
 std::optional<std::string> Leader::cancel(const std::string& certificate) {

@@ -49,8 +49,12 @@ class Leader {
   void count(const Event& event);
   [[nodiscard]] StatusReport report();
 
-  // For the control socket. `renew`: the reason why not.
-  std::optional<std::string> renew(const std::string& certificate, bool force);
+  // For the control socket.
+  struct Wished {
+    std::size_t keys = 0;                     // how many of the certificate's keys are renewed now
+    std::optional<Renewal::Refusal> refused;  // why not, of the others
+  };
+  Wished renew(const std::string& certificate, bool force);
   // Gives up the open orders of a certificate; the reason why not.
   std::optional<std::string> cancel(const std::string& certificate);
   // An order that is open at the CA becomes the open order of its certificate; the reason why not. From any thread.

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "agent/issuer/revocation_reasons.h"
-#include "agent/observe/event_json.h"
 #include "agent/run/verb_words.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
@@ -13,13 +12,6 @@ namespace {
 
 // A server that reloads is away for less than this; its certificates stay in work meanwhile.
 constexpr std::chrono::seconds follower_grace{10};
-
-std::string field_of(const Event& event, const std::string& name) {
-  for (const auto& [field, value] : event.fields) {
-    if (field == name) return value;
-  }
-  return "";
-}
 
 // RFC 5280 section 5.3.1, as far as the owner of a certificate may say it.
 std::optional<int> reason_code(const std::string& word) {
@@ -56,6 +48,8 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool may_
   if (!may_change) {
     return server_.finish(client, exit_failed, "only root may " + verb + " certificates of this state directory");
   }
+  // Whoever waits for a CA is to know that it is not the agent that does not answer.
+  server_.send(client, Json{{"accepted", true}});
   if (verb == "renew") return renew(client, request);
   if (verb == "rollback") return rollback(client, request);
   if (verb == "revoke") return revoke(client, request);
@@ -88,68 +82,6 @@ const PlanUnion::Item* Verbs::item_of(ControlServer::Client client, const Json& 
   const auto* item = leader_.plans().find(name);
   if (item == nullptr) server_.finish(client, exit_failed, "no configuration names the certificate \"" + name + "\"");
   return item;
-}
-
-// --- renew ---
-
-void Verbs::renew(ControlServer::Client client, const Json& request) {
-  const bool all = request.contains("all") && request["all"].is_boolean() && request["all"].get<bool>();
-  const bool force = request.contains("force") && request["force"].is_boolean() && request["force"].get<bool>();
-  Waiting waiting;
-  if (all) {
-    for (const auto& [name, item] : leader_.plans().items()) waiting.names.emplace(name, item.certificate.keys.size());
-  } else {
-    const auto* item = item_of(client, request);
-    if (item == nullptr) return;
-    waiting.names.emplace(item->certificate.name, item->certificate.keys.size());
-  }
-  std::map<std::string, std::size_t> names;
-  names.swap(waiting.names);
-  for (const auto& [name, keys] : names) {
-    if (auto refused = leader_.renew(name, force)) {
-      waiting.failed.insert(name);
-      waiting.last = *refused;
-    } else {
-      waiting.names.emplace(name, keys);
-    }
-  }
-  if (waiting.names.empty())
-    return server_.finish(client, exit_failed, waiting.last.empty() ? "nothing to renew" : waiting.last);
-  waiting_.emplace(client, std::move(waiting));
-}
-
-bool Verbs::ends(Waiting& waiting, const Event& event, bool unproved) {
-  std::size_t& left = waiting.names.at(event.certificate);
-  if (event.name == "published" && left > 0) --left;
-  const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
-  const bool failed = event.name == "not_served" || event.name == "action_required" ||
-                      (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
-  if (!done && !failed) return false;
-  waiting.names.erase(event.certificate);
-  if (failed) waiting.failed.insert(event.certificate);
-  waiting.last = event.sentence;
-  return true;
-}
-
-void Verbs::on_event(const Event& event) {
-  if (event.certificate.empty()) return;
-  std::vector<ControlServer::Client> concerned;
-  for (const auto& [client, waiting] : waiting_) {
-    if (waiting.names.contains(event.certificate)) concerned.push_back(client);
-  }
-  const auto* item = leader_.plans().find(event.certificate);
-  // Where nobody proves, publication is the end.
-  const bool unproved = item != nullptr && item->own && (!item->certificate.proof || item->certificate.proof_addresses.empty());
-  for (const auto client : concerned) {
-    server_.send(client, Json{{"event", event_json(event)}});
-    const auto found = waiting_.find(client);
-    if (found == waiting_.end()) continue;
-    Waiting& waiting = found->second;
-    if (!ends(waiting, event, unproved) || !waiting.names.empty()) continue;
-    const int exit = waiting.failed.empty() ? exit_done : event.name == "action_required" ? exit_person : exit_failed;
-    render_();
-    server_.finish(client, exit, waiting.last);
-  }
 }
 
 // --- what workers do ---
@@ -221,7 +153,8 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
 void Verbs::cancel(ControlServer::Client client, const Json& request) {
   const auto* item = item_of(client, request);
   if (item == nullptr) return;
-  if (auto refused = leader_.cancel(item->certificate.name)) return server_.finish(client, exit_failed, *refused);
+  if (auto refused = leader_.cancel(item->certificate.name))
+    return server_.finish(client, exit_done, "nothing to do: " + *refused);
   server_.finish(client, exit_done, "the open order of " + item->certificate.name + " is given up; renew orders again");
 }
 

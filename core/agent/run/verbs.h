@@ -26,9 +26,11 @@ class Verbs {
   [[nodiscard]] ControlServer& server() { return server_; }
 
  private:
-  struct Waiting {                             // a renew request
-    std::map<std::string, std::size_t> names;  // and how many of its keys are still to be published
-    std::set<std::string> failed;
+  struct Waiting {                              // a renew request
+    std::map<std::string, std::size_t> names;   // and how many of its keys are still to be published
+    std::map<std::string, std::string> failed;  // and why
+    std::size_t count = 0;                      // of certificates at its beginning
+    bool person = false;                        // one of them waits for somebody
     std::string last;
   };
   // Whether the event is the last that a request waits for of its certificate, which then is waited for no more.
@@ -36,6 +38,10 @@ class Verbs {
   void request(ControlServer::Client client, const nlohmann::json& request, bool may_change);
   void gone(ControlServer::Client client);
   void renew(ControlServer::Client client, const nlohmann::json& request);
+  void conclude(ControlServer::Client client, const Waiting& waiting);
+  static std::string still_waited_for(const Waiting& waiting);
+  // A line of progress for this client alone.
+  void tell(ControlServer::Client client, const char* name, const std::string& certificate, const std::string& sentence);
   void rollback(ControlServer::Client client, const nlohmann::json& request);
   void revoke(ControlServer::Client client, const nlohmann::json& request);
   void cancel(ControlServer::Client client, const nlohmann::json& request);
