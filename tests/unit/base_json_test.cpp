@@ -13,6 +13,8 @@ class JsonTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_error_names_document_and_member);
   CPPUNIT_TEST(what_is_not_json_is_quoted_safely);
   CPPUNIT_TEST(bytes_that_are_no_text_are_written_all_the_same);
+  CPPUNIT_TEST(what_is_nested_without_end_is_refused);
+  CPPUNIT_TEST(what_holds_too_many_values_is_refused);
   CPPUNIT_TEST_SUITE_END();
 
   void members_are_read_by_type() {
@@ -42,6 +44,26 @@ class JsonTest : public CppUnit::TestFixture {
 
   void bytes_that_are_no_text_are_written_all_the_same() {
     CPPUNIT_ASSERT(dump_json(Json{{"a", "\xff"}}).find("\"a\"") != std::string::npos);
+  }
+
+  void what_is_nested_without_end_is_refused() {
+    const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+    CPPUNIT_ASSERT(parse_json(nested(deepest_json), "it"));
+    const auto deep = parse_json(nested(deepest_json + 1), "the order");
+    CPPUNIT_ASSERT(!deep);
+    CPPUNIT_ASSERT_EQUAL(std::string("the order is nested more than 32 deep"), deep.error().message);
+    std::string objects;
+    for (int level = 0; level < 400000; ++level) objects += "{\"a\":";
+    CPPUNIT_ASSERT(!parse_json(objects, "it") && !parse_json("{\"error\":" + nested(400000) + "}", "it"));
+    // Brackets in a text nest nothing, and neither an escaped quotation mark nor an escaped backslash hides one.
+    CPPUNIT_ASSERT(parse_json("[\"" + std::string(400, '[') + "\",\"\\\"[\"]", "it"));
+    CPPUNIT_ASSERT(!parse_json("[\"\\\\\"," + nested(400) + "]", "it"));
+  }
+
+  void what_holds_too_many_values_is_refused() {
+    std::string many = "[1";
+    for (std::size_t value = 0; value < most_json_values; ++value) many += ",1";
+    CPPUNIT_ASSERT(!parse_json(many + "]", "it"));
   }
 };
 

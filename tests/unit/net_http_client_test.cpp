@@ -261,6 +261,13 @@ class HttpClientTest : public CppUnit::TestFixture {
                          make_http_client(quick())->send({"GET", exact.uri(), "", "", {}}).value().body.size());
     RawServer over([&](const std::string&) { return plain(megabyte + "y"); });
     CPPUNIT_ASSERT(failure_of(over.uri()).find("more than 1 MiB") != std::string::npos);
+    std::string fields;
+    while (fields.size() < megabyte.size()) fields += "Link: <https://ca.test/" + std::string(1000, 'x') + ">\r\n";
+    CPPUNIT_ASSERT(failure({"HTTP/1.1 200 OK\r\n" + fields + "\r\n", Then::close}).find("more than 1 MiB") !=
+                   std::string::npos);
+    std::string interim;
+    while (interim.size() < megabyte.size()) interim += "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n";
+    CPPUNIT_ASSERT(failure({interim, Then::close}).find("more than 1 MiB") != std::string::npos);
   }
 
   void a_silent_server_runs_into_the_time_out() {

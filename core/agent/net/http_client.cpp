@@ -13,6 +13,7 @@ namespace evercert {
 namespace {
 
 constexpr std::size_t body_limit = std::size_t{1} << 20;
+constexpr std::size_t head_limit = std::size_t{256} << 10;  // of all that precede the body, interim ones included
 constexpr int redirect_limit = 3;
 constexpr std::size_t idle_limit = 32;
 
@@ -29,6 +30,7 @@ using HeaderList = std::unique_ptr<curl_slist, HeaderListRelease>;
 struct Exchange {
   HttpResponse response;
   bool oversize = false;
+  std::size_t head_size = 0;
   bool head_complete = false;
   bool once = false;
   unsigned sent = 0;
@@ -65,6 +67,11 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
       0,
       [&] {
         const std::string_view line(bytes, size * count);
+        exchange.head_size += line.size();
+        if (exchange.head_size > head_limit) {
+          exchange.oversize = true;
+          return std::size_t{0};
+        }
         if (line.starts_with("HTTP/")) {
           // The headers of an interim answer or of a proxy's CONNECT are not those of the answer.
           exchange.response.fields.clear();
@@ -298,7 +305,8 @@ class CurlClient : public HttpClient {
     long tunnel = 0;
     curl_easy_getinfo(handle, CURLINFO_HTTP_CONNECTCODE, &tunnel);
     if (tunnel != 0 && !is_good(tunnel)) return error(proxy_refusal(tunnel, peer));
-    if (exchange.oversize) return error(peer + " sent an answer of more than 1 MiB; it was not read to its end");
+    if (exchange.oversize)
+      return error(peer + " sent an answer of more than 1 MiB, or too many headers; it was not read to its end");
     if (exchange.once && exchange.sent > 1) {
       return error(peer + " closed the connection without an answer; whether it did what was asked has to be found out");
     }

@@ -1,5 +1,7 @@
 #include "serving/base/json.h"
 
+#include <algorithm>
+
 namespace evercert {
 
 namespace {
@@ -14,9 +16,43 @@ const Json* member_of(const Json& object, std::string_view member) {
   return found == object.end() || found->is_null() ? nullptr : &*found;
 }
 
+// What the parser would build, counted without building it. Text that is not JSON may be counted wrongly: the parser says so.
+struct Extent {
+  unsigned depth = 0;
+  std::size_t values = 0;
+};
+
+Extent extent_of(std::string_view text) {
+  Extent extent;
+  unsigned depth = 0;
+  bool quoted = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char letter = text[at];
+    if (quoted) {
+      if (letter == '\\') ++at;
+      quoted = letter != '"';
+    } else if (letter == '"') {
+      quoted = true;
+    } else if (letter == '[' || letter == '{') {
+      extent.depth = std::max(extent.depth, ++depth);
+      ++extent.values;
+    } else if (letter == ']' || letter == '}') {
+      depth -= depth == 0 ? 0 : 1;
+    } else if (letter == ',') {
+      ++extent.values;
+    }
+  }
+  return extent;
+}
+
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, const std::string& what) {
+  const Extent extent = extent_of(text);
+  if (extent.depth > deepest_json)
+    return Error{ErrorKind::issuer_refused, what + " is nested more than " + std::to_string(deepest_json) + " deep"};
+  if (extent.values > most_json_values)
+    return Error{ErrorKind::issuer_refused, what + " holds more than " + std::to_string(most_json_values) + " values"};
   Json value = Json::parse(text, nullptr, false);
   if (value.is_discarded()) {
     std::string begin(text.substr(0, 40));

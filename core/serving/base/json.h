@@ -13,7 +13,14 @@ namespace evercert {
 
 using Json = nlohmann::json;
 
-// `what` names the document in the error ("the directory of https://…").
+// Deeper nesting, or more values, than any document that we write or that a CA documents. nlohmann copies, compares and
+// writes a value by recursion, so that whoever may nest without end ends the process; and a value takes some sixty times the
+// two bytes it has as text.
+inline constexpr unsigned deepest_json = 32;
+inline constexpr std::size_t most_json_values = 2'000'000;
+
+// The only way in for JSON (evercert.json excepted, whose reader knows no levels but its own). `what` names the document in
+// the error ("the directory of https://…").
 Result<Json> parse_json(std::string_view text, const std::string& what);
 
 // Each reads one member of an object; errors name document and member. The _or forms: absent or null gives the fallback,
