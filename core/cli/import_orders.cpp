@@ -17,8 +17,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t largest_key_file = std::size_t{1} << 20;
-
 Result<std::vector<std::string>> files_at(const std::string& path) {
   struct stat facts {};
   if (::stat(path.c_str(), &facts) != 0) return system_error(ErrorKind::configuration, "cannot read " + path, errno);
@@ -39,7 +37,7 @@ Result<std::vector<std::string>> files_at(const std::string& path) {
 
 // nullopt: there is no private key in the file, which is an error only where the file itself was named.
 Result<std::optional<Secret>> key_in(const std::string& file) {
-  auto content = read_file(AT_FDCWD, file, largest_key_file);
+  auto content = read_file(AT_FDCWD, file, largest_pem);
   if (!content) return content.error();
   const Secret pem(content->has_value() ? std::move(**content) : Bytes());
   if (pem.text().find("PRIVATE KEY-----") == std::string_view::npos) return std::optional<Secret>();

@@ -12,8 +12,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t largest_file = std::size_t{1} << 20;
-
 Result<std::vector<std::string>> names_in(const std::string& path) {
   struct Closer {
     void operator()(DIR* directory) const noexcept { ::closedir(directory); }
@@ -38,7 +36,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 }
 
 Result<Secret> read_whole(const std::string& path) {
-  Result<std::optional<Bytes>> content = read_file(AT_FDCWD, path, largest_file);
+  Result<std::optional<Bytes>> content = read_file(AT_FDCWD, path, largest_pem);
   if (!content) {
     return content.error();
   }

@@ -13,7 +13,7 @@ Result<std::optional<Bundle>> newest_readable_bundle(const StateReader& state, c
     return generations.error();
   }
   for (const std::uint64_t generation : *generations) {
-    Result<std::optional<Bytes>> file = state.read(bundle_path(certificate, generation));
+    Result<std::optional<Bytes>> file = state.read(bundle_path(certificate, generation), largest_bundle);
     if (!file) {
       return file.error();
     }

@@ -21,6 +21,7 @@ class FilesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(links_below_a_directory_are_not_followed);
   CPPUNIT_TEST(nothing_above_the_directory_is_reached);
   CPPUNIT_TEST(a_file_over_the_limit_is_refused);
+  CPPUNIT_TEST(a_large_file_takes_no_memory);
   CPPUNIT_TEST(a_pipe_is_refused_without_waiting);
   CPPUNIT_TEST(a_write_that_does_not_fit_leaves_the_old_file_and_nothing_else);
   CPPUNIT_TEST_SUITE_END();
@@ -63,6 +64,24 @@ class FilesTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(write_file(directory_.get(), "big", random_bytes(1000), {}));
     CPPUNIT_ASSERT(!read_file(directory_.get(), "big", 999));
     CPPUNIT_ASSERT(read_file(directory_.get(), "big", 1000));
+  }
+
+  // Most of it is a hole: it costs whoever leaves it nothing.
+  void a_large_file_takes_no_memory() {
+    const auto peak = [] {
+      struct rusage usage {};
+      CPPUNIT_ASSERT_EQUAL(0, ::getrusage(RUSAGE_SELF, &usage));
+      return usage.ru_maxrss;
+    };
+    const Descriptor file(::open((folder_ / "big").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    CPPUNIT_ASSERT_EQUAL(0, ::ftruncate(file.get(), off_t{1} << 30));
+    const long before = peak();
+    const auto read = read_file(directory_.get(), "big", largest_bundle);
+    CPPUNIT_ASSERT(!read);
+    CPPUNIT_ASSERT_EQUAL(std::string("big is not read: it is larger than the 512 KiB that such a file may have"),
+                         read.error().message);
+    CPPUNIT_ASSERT(!read_descriptor(file.get(), largest_pem));
+    CPPUNIT_ASSERT(peak() - before < 100 * 1024);
   }
 
   void a_pipe_is_refused_without_waiting() {

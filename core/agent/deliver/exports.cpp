@@ -16,7 +16,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t largest_pem = std::size_t{1} << 20;
 constexpr std::chrono::seconds hook_patience{60};
 // A HAProxy that restarts is back within the first; somebody else's transaction ends within the second.
 constexpr std::chrono::milliseconds pauses[] = {std::chrono::milliseconds(500), std::chrono::milliseconds(2000),

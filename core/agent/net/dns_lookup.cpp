@@ -26,9 +26,8 @@ const DnsRecord* find(const std::vector<DnsRecord>& records, DnsType type, const
 }  // namespace
 
 std::vector<DnsServer> system_resolvers() {
-  constexpr std::size_t largest = 65536;
   std::vector<DnsServer> servers;
-  const auto content = read_file(AT_FDCWD, "/etc/resolv.conf", largest);
+  const auto content = read_file(AT_FDCWD, "/etc/resolv.conf", largest_resolver_file);
   if (content && *content) {
     std::istringstream lines(std::string((*content)->begin(), (*content)->end()));
     for (std::string line; std::getline(lines, line);) {

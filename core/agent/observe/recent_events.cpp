@@ -8,12 +8,13 @@
 
 #include "agent/observe/audit_trail.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 
 namespace evercert {
 namespace {
 
 constexpr std::size_t months_looked_at = 13;
-constexpr off_t bytes_looked_at = off_t{16} << 20;
+constexpr off_t bytes_looked_at{largest_trail_end};
 
 std::string read_tail(int file) {
   struct stat facts {};

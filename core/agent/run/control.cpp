@@ -116,8 +116,8 @@ Result<std::optional<Json>> ControlConnection::receive(std::chrono::milliseconds
       return std::optional<Json>(std::move(*message));
     }
     searched = buffer_.size();
-    if (searched >= longest_line) {
-      return Error{ErrorKind::internal, "a message of the agent is longer than 64 MiB"};
+    if (searched >= largest_answer_line) {
+      return Error{ErrorKind::internal, "a message of the agent is longer than any that an agent sends"};
     }
     buffer_.resize(searched + portion);
     const ssize_t got = ::recv(socket_.get(), buffer_.data() + searched, portion, MSG_DONTWAIT);

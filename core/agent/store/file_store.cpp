@@ -18,7 +18,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t largest_value = std::size_t{256} << 10;
 constexpr std::size_t largest_component = 240;  // leaves room for ".….XXXXXX"
 constexpr std::chrono::seconds longest_wait_for_others{10};
 
@@ -68,7 +67,7 @@ class FileStore : public Store {
       if (!file.valid() || fstat(file.get(), &status) != 0)
         return system_error(ErrorKind::storage, "cannot read " + key, errno);
       if (!S_ISREG(status.st_mode)) return Error{ErrorKind::storage, "cannot read " + key + ": it is not a regular file"};
-      auto content = read_descriptor(file.get(), 2 * largest_value);
+      auto content = read_descriptor(file.get(), largest_bundle);
       if (!content) return content.error().with_prefix("cannot read " + key);
       if (!is_still(key, file.get(), status)) continue;
       const std::uint64_t revision = revision_of(*content, status);
@@ -96,7 +95,7 @@ class FileStore : public Store {
 
   Result<std::uint64_t> put(const std::string& key, BytesView value, const PutOptions& options) override {
     if (const auto valid = check_key(key); !valid) return valid.error();
-    if (value.size() > largest_value) return Error{ErrorKind::internal, "cannot write " + key + ": it is too large"};
+    if (value.size() > largest_record) return Error{ErrorKind::internal, "cannot write " + key + ": it is too large"};
     const auto [folder, name] = split(key);
     const bool durable = options.durability == Durability::power;
     const auto directory = make_directories(folder, durable);

@@ -15,7 +15,6 @@ namespace {
 
 constexpr const char* imports_folder = "imports";
 constexpr std::int64_t ledger_format = 1;
-constexpr std::size_t largest_ledger = std::size_t{256} << 20;
 
 std::optional<Json> line_at(std::string_view& rest) {
   const auto end = rest.find('\n');

@@ -42,8 +42,9 @@ class StateReader {
  public:
   static Result<StateReader> open(const std::string& state_path);
 
-  // Contents of a file by its path below state/ ("certificates/www.example.com/3.bundle"). nullopt: no such file.
-  [[nodiscard]] Result<std::optional<Bytes>> read(const std::string& path) const;
+  // Contents of a file by its path below state/ ("certificates/www.example.com/3.bundle"). nullopt: no such file. One of more
+  // than `limit` bytes is an error, and none of it is read.
+  [[nodiscard]] Result<std::optional<Bytes>> read(const std::string& path, std::size_t limit) const;
   // Names in a directory below state/, unsorted; empty when the directory does not exist.
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const;
   [[nodiscard]] int descriptor() const { return directory_.get(); }

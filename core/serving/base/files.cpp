@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -32,10 +33,20 @@ int open_stepwise(int directory, const std::string& path, int flags) {
   return -1;
 }
 
+// Errors: errno; EFBIG and no memory taken for what is too large. A file that grows meanwhile is refused at the limit.
 bool read_all(int descriptor, Bytes& content, std::size_t limit) {
+  struct stat facts {};
+  if (::fstat(descriptor, &facts) != 0) return false;
+  const auto size = static_cast<std::uint64_t>(std::max<off_t>(facts.st_size, 0));
+  if (size > limit) {
+    errno = EFBIG;
+    return false;
+  }
+  // One byte more than there are, to see the end; files of /proc have a size of none.
+  content.resize(static_cast<std::size_t>(size) + 1);
   std::size_t filled = 0;
   while (filled <= limit) {
-    if (filled == content.size()) content.resize(content.empty() ? 16384 : content.size() * 2);
+    if (filled == content.size()) content.resize(std::min(std::max<std::size_t>(content.size() * 2, 4096), limit + 1));
     const ssize_t count = ::read(descriptor, content.data() + filled, content.size() - filled);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return false;
@@ -47,6 +58,14 @@ bool read_all(int descriptor, Bytes& content, std::size_t limit) {
   }
   errno = EFBIG;
   return false;
+}
+
+Error not_read(const std::string& path, std::size_t limit) {
+  const int code = errno;
+  if (code != EFBIG) return system_error(ErrorKind::storage, "cannot read " + path, code);
+  const std::string most =
+      limit >= size::mebi ? std::to_string(limit / size::mebi) + " MiB" : std::to_string(limit / size::kibi) + " KiB";
+  return {ErrorKind::storage, path + " is not read: it is larger than the " + most + " that such a file may have"};
 }
 
 bool write_all(int descriptor, BytesView content) {
@@ -94,8 +113,7 @@ Result<std::optional<Bytes>> read_file(int directory, const std::string& path, s
   if (::fstat(file.get(), &facts) != 0) return system_error(ErrorKind::storage, "cannot read " + path, errno);
   if (!S_ISREG(facts.st_mode)) return Error{ErrorKind::storage, "cannot read " + path + ": it is not a regular file"};
   Bytes content;
-  content.resize(static_cast<std::size_t>(facts.st_size) + 1);
-  if (!read_all(file.get(), content, limit)) return system_error(ErrorKind::storage, "cannot read " + path, errno);
+  if (!read_all(file.get(), content, limit)) return not_read(path, limit);
   return std::optional<Bytes>(std::move(content));
 }
 
@@ -131,9 +149,9 @@ Result<Done> write_file(int directory, const std::string& path, BytesView conten
 }
 
 Result<Bytes> read_descriptor(int descriptor, std::size_t limit) {
-  if (::lseek(descriptor, 0, SEEK_SET) < 0) return system_error(ErrorKind::storage, "cannot read a memory file", errno);
+  if (::lseek(descriptor, 0, SEEK_SET) < 0) return system_error(ErrorKind::storage, "cannot read the file", errno);
   Bytes content;
-  if (!read_all(descriptor, content, limit)) return system_error(ErrorKind::storage, "cannot read a memory file", errno);
+  if (!read_all(descriptor, content, limit)) return not_read("the file", limit);
   return content;
 }
 

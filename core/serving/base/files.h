@@ -9,6 +9,7 @@
 #include "evercert/board.h"
 #include "evercert/result.h"
 #include "evercert/secret.h"
+#include "serving/base/limits.h"
 
 namespace evercert {
 
@@ -19,7 +20,8 @@ Error system_error(ErrorKind kind, const std::string& what, int code);
 // -1 and errno on failure; the descriptor closes on exec.
 int open_beneath(int directory, const std::string& path, int flags);
 
-// The whole file, at most `limit` bytes (a larger one is an error). nullopt: it does not exist.
+// The whole file, at most `limit` bytes: of a larger one, however few of its bytes are on a disk, nothing is read. The limit
+// is that of the file's kind (limits.h). nullopt: it does not exist.
 // `directory`: a descriptor or AT_FDCWD; below a directory descriptor no link is followed, not even in the middle.
 Result<std::optional<Bytes>> read_file(int directory, const std::string& path, std::size_t limit);
 
@@ -32,7 +34,7 @@ struct WriteOptions {
 // write, a full disk, a failing close leave the old file and no temporary one. The directory must exist.
 Result<Done> write_file(int directory, const std::string& path, BytesView content, const WriteOptions& options);
 
-// All bytes of a descriptor from its start (memory files), at most `limit`.
+// All bytes of a file from its start, with the same limit.
 Result<Bytes> read_descriptor(int descriptor, std::size_t limit);
 
 Bytes random_bytes(std::size_t count);

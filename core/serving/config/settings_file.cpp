@@ -17,7 +17,6 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-constexpr std::size_t largest_settings = std::size_t{64} << 20;
 constexpr std::size_t deepest_include = 8;
 
 // Tells the counter how far the parser has read.

@@ -15,7 +15,6 @@ namespace evercert {
 
 namespace {
 
-constexpr std::size_t largest_memory_file = std::size_t{64} << 20;
 
 void wipe_texts(Json& value) {
   if (auto* text = value.get_ptr<std::string*>())

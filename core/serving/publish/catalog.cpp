@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "serving/base/limits.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/publish/bundle.h"
 #include "serving/publish/served_pairs.h"
@@ -164,7 +165,7 @@ class Catalog::Content {
   }
 
   Result<Served> load_generation(const std::string& name, std::uint64_t generation) {
-    auto file = state_.read(bundle_path(name, generation));
+    auto file = state_.read(bundle_path(name, generation), largest_bundle);
     if (!file) return file.error();
     if (!*file) return Error{ErrorKind::storage, "its bundle is missing"};
     auto bundle = open_bundle(serving_, name, generation, **file);

@@ -18,7 +18,6 @@ namespace evercert {
 namespace {
 
 constexpr unsigned only_owner = 0600;
-constexpr std::size_t largest_pem = std::size_t{1} << 20;
 
 bool append_block(BIO* out, const char* label, BytesView bytes) {
   return ::PEM_write_bio(out, label, "", bytes.data(), static_cast<long>(bytes.size())) > 0;
@@ -53,7 +52,7 @@ std::optional<Bundle> newest_usable(const StateReader& state, const SealKey& ser
   const auto generations = generations_of(state, certificate);
   if (!generations) return std::nullopt;
   for (const std::uint64_t generation : *generations) {
-    const auto file = state.read(bundle_path(certificate, generation));
+    const auto file = state.read(bundle_path(certificate, generation), largest_bundle);
     if (file && !*file) continue;
     auto bundle = file ? open_bundle(serving, certificate, generation, **file) : Result<Bundle>(file.error());
     if (bundle) return std::move(*bundle);

@@ -15,7 +15,6 @@ namespace evercert {
 namespace {
 
 constexpr const char* key_file = "seal.key";
-constexpr std::size_t largest_key_file = 1024;
 
 Result<Descriptor> open_directory(const std::string& path) {
   Descriptor directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -87,7 +86,7 @@ Result<std::optional<SealKeys>> read_key_file(int directory, const std::string& 
   if (!file.valid() && errno == ENOENT) return std::optional<SealKeys>();
   if (!file.valid()) return system_error(ErrorKind::storage, "\"" + path + "\" cannot be opened", errno);
   if (const auto checked = check_key_file(directory, file.get(), path); !checked) return checked.error();
-  auto text = read_descriptor(file.get(), largest_key_file);
+  auto text = read_descriptor(file.get(), largest_seal_key);
   if (!text) return text.error().with_prefix("\"" + path + "\" cannot be read");
   const Secret owned(std::move(*text));
   auto root = read_seal_key_text(owned.view(), path);

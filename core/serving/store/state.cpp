@@ -14,8 +14,6 @@
 namespace evercert {
 namespace {
 
-// A status page of 10,000 certificates is a few megabytes; bundles are far smaller.
-constexpr std::size_t largest_file = std::size_t{64} << 20;
 constexpr std::size_t longest_file_name = 200;
 
 bool is_plain(char c) {
@@ -42,8 +40,8 @@ Result<StateReader> StateReader::open(const std::string& state_path) {
   return StateReader(std::move(directory));
 }
 
-Result<std::optional<Bytes>> StateReader::read(const std::string& path) const {
-  return read_file(directory_.get(), path, largest_file);
+Result<std::optional<Bytes>> StateReader::read(const std::string& path, std::size_t limit) const {
+  return read_file(directory_.get(), path, limit);
 }
 
 Result<std::vector<std::string>> StateReader::list(const std::string& path) const {
