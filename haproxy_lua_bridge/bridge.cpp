@@ -9,11 +9,12 @@
 #include <array>
 #include <cstdlib>
 
-#include "evercert/status.h"
-
 namespace evercert {
 
 namespace {
+
+constexpr std::size_t most_pages = 64;
+constexpr std::size_t portion = std::size_t{32} << 10;
 
 // A module in the build tree uses the program built beside it, an installed one the installed program.
 std::string default_program() {
@@ -27,10 +28,11 @@ std::string default_program() {
   return program ? program.get() : EVERCERT_INSTALLED_PROGRAM;
 }
 
-const Setting* find(const Section& section, std::string_view option) {
-  const auto found = std::find_if(section.settings.begin(), section.settings.end(),
-                                  [&](const Setting& setting) { return setting.option->name == option; });
-  return found == section.settings.end() ? nullptr : &*found;
+// The first word of an option; a copy, because whoever asks goes on to add settings.
+std::optional<std::string> word_of(const Section& section, std::string_view option) {
+  for (const Setting& setting : section.settings)
+    if (setting.option->name == option && !setting.words.empty()) return setting.words.front();
+  return std::nullopt;
 }
 
 struct User {
@@ -93,14 +95,11 @@ Result<Done> Bridge::check_settings(const std::string& configuration, const std:
   const Place place{configuration, 0};
   const auto give = [&](std::string_view option, const std::string& word) {
     const std::array<std::string, 1> words{word};
-    return find(settings.global, option) != nullptr ? Result<Done>(Done{})
-                                                    : set(settings.global, Scope::global, option, words, place);
+    return word_of(settings.global, option) ? Result<Done>(Done{}) : set(settings.global, Scope::global, option, words, place);
   };
-  const Setting* const written = find(settings.global, "tls_port");
-  const std::string port = written == nullptr ? "443" : written->words.front();
   Result<Done> given = give("server", server);
   if (given) given = give("program", default_program());
-  if (given) given = give("proof_address", "127.0.0.1:" + port);
+  if (given) given = give("proof_address", "127.0.0.1:" + word_of(settings.global, "tls_port").value_or("443"));
   if (!given) return given;
   Checked checked = check(settings, files_);
   std::string refused;
@@ -234,14 +233,33 @@ std::optional<std::string> Bridge::answer(std::string_view host, std::string_vie
   return answer_http_challenge(*board_, &*report_, instance_->wake.get(), host, path);
 }
 
-Result<std::optional<std::string>> Bridge::status(std::string_view rest, std::string& type) const {
+Result<std::optional<Bridge::OpenPage>> Bridge::open_status(std::string_view rest) {
   const auto form = status_form(rest);
-  if (!form) return std::optional<std::string>();
+  if (!form) return std::optional<OpenPage>();
   if (!state_) return Error{ErrorKind::internal, "there is no status: the agent was never started"};
   auto page = status_page(*state_, *form, std::chrono::system_clock::now());
   if (!page) return page.error();
-  type = content_type(*form);
-  return std::optional<std::string>(std::move(*page));
+  const std::uint64_t size = page->size();
+  const std::lock_guard guard(pages_mutex_);
+  // Each has a descriptor, of which HAProxy's own connections must not run short.
+  if (pages_.size() >= most_pages) return Error{ErrorKind::internal, "too many people are being sent the status"};
+  pages_.emplace(++last_page_, std::make_shared<const StatusPage>(std::move(*page)));
+  return std::optional<OpenPage>({last_page_, content_type(*form), size});
+}
+
+Result<std::string> Bridge::read_status(std::int64_t number, std::uint64_t sent) const {
+  std::shared_ptr<const StatusPage> page;
+  {
+    const std::lock_guard guard(pages_mutex_);
+    if (const auto found = pages_.find(number); found != pages_.end()) page = found->second;
+  }
+  if (!page) return Error{ErrorKind::internal, "this page of the status is not open"};
+  return read_page(*page, sent, portion);
+}
+
+void Bridge::close_status(std::int64_t number) {
+  const std::lock_guard guard(pages_mutex_);
+  pages_.erase(number);
 }
 
 }  // namespace evercert

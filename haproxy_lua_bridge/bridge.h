@@ -18,6 +18,7 @@
 #include "evercert/link.h"
 #include "evercert/plan.h"
 #include "evercert/state.h"
+#include "evercert/status.h"
 
 namespace evercert {
 
@@ -55,8 +56,18 @@ class Bridge {
   double refused(const std::string& certificate, std::uint64_t generation, std::string_view why);
   bool ask_renewal(const std::string& certificate);
   std::optional<std::string> answer(std::string_view host, std::string_view path);
-  // `rest`: the path below the status location. nullopt: no such page.
-  Result<std::optional<std::string>> status(std::string_view rest, std::string& type) const;
+
+  // A page of the status, to be read in portions. A number because Lua 5.3 and 5.4 share no call for objects of ours; any
+  // thread may use it. `rest`: the path below the status location. nullopt: no such page.
+  struct OpenPage {
+    std::int64_t number;
+    std::string_view type;
+    std::uint64_t size;
+  };
+  Result<std::optional<OpenPage>> open_status(std::string_view rest);
+  // From byte `sent` on; empty at the end.
+  Result<std::string> read_status(std::int64_t number, std::uint64_t sent) const;
+  void close_status(std::int64_t number);
 
   [[nodiscard]] const std::string& pem_path() const { return pem_path_; }
   QueueLogger& log() { return log_; }
@@ -79,6 +90,9 @@ class Bridge {
   std::optional<ReportPage> report_;
   std::optional<StateReader> state_;
   std::optional<AgentLink> link_;
+  mutable std::mutex pages_mutex_;
+  std::map<std::int64_t, std::shared_ptr<const StatusPage>> pages_;
+  std::int64_t last_page_ = 0;
   std::chrono::steady_clock::time_point received_;
 };
 

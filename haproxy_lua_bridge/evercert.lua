@@ -162,13 +162,14 @@ core.register_action("evercert", { "http-req" }, function(txn)
   txn:done(reply)
 end)
 
-local function send(applet, status, type, body)
+-- `size`: of a body that is sent afterwards.
+local function send(applet, status, type, body, size)
   applet:set_status(status)
   applet:add_header("content-type", type)
-  applet:add_header("content-length", tostring(#body))
+  applet:add_header("content-length", tostring(size or #body))
   applet:add_header("cache-control", "no-store")
   applet:start_response()
-  if applet.method ~= "HEAD" then
+  if applet.method ~= "HEAD" and not size then
     applet:send(body)
   end
 end
@@ -184,21 +185,65 @@ core.register_service("evercert_challenge", "http", function(applet)
   end
 end)
 
+-- A page is closed when it has been read, or else when nobody knows it any more: a client may go away in the middle.
+local open_page = { __gc = function(page) bridge.close_status(page.number) end }
+
+local function open_status(rest)
+  local number, type, size = bridge.open_status(rest)
+  if number == false then
+    collectgarbage()
+    number, type, size = bridge.open_status(rest)
+  end
+  if number == false then
+    core.log(core.err, "evercert: " .. type)
+  end
+  if not number then
+    return number, type
+  end
+  return setmetatable({ number = number, type = type, size = size }, open_page)
+end
+
+-- In portions, so that neither a large page nor a slow reader keeps this thread or its memory.
+local function send_status(applet, page)
+  local sent = 0
+  while sent < page.size do
+    local bytes, why = bridge.read_status(page.number, sent)
+    if not bytes then
+      error(why, 0)
+    end
+    sent = sent + #bytes
+    if sent >= page.size then
+      bridge.close_status(page.number)
+    end
+    applet:send(bytes)
+  end
+end
+
 -- `http-request use-service lua.evercert_status if { path_beg /evercert }`: HTML, and /json, /metrics, /text below.
 core.register_service("evercert_status", "http", function(applet)
-  local page, type = bridge.status(applet.path:match("^/[^/]*(.*)$") or "")
+  local page, why = open_status(applet.path:match("^/[^/]*(.*)$") or "")
   if page == nil then
     send(applet, 404, "text/plain", "there is no such page\n")
   elseif page == false then
-    send(applet, 500, "text/plain", type .. "\n")
+    send(applet, 500, "text/plain", why .. "\n")
   else
-    send(applet, 200, type, page)
+    send(applet, 200, page.type, "", page.size)
+    if applet.method == "HEAD" then
+      bridge.close_status(page.number)
+    else
+      send_status(applet, page)
+    end
   end
 end)
 
 core.register_cli({ "evercert", "status" }, "evercert status             : show the certificates that evercert renews", function(applet)
-  local page, why = bridge.status("/text")
-  applet:send(page or (why or "there is no status") .. "\n")
+  local page, why = open_status("/text")
+  if page then
+    send_status(applet, page)
+    applet:send("\n")
+  else
+    applet:send((why or "there is no status") .. "\n")
+  end
 end)
 
 core.register_cli({ "evercert", "renew" }, "evercert renew <name>       : renew a certificate now if it is due or failed", function(applet, _, _, name)

@@ -206,20 +206,47 @@ int answer(lua_State* lua) {
   });
 }
 
-// Page and content type; nil: there is no such page; false and why.
-int status(lua_State* lua) {
+// Number, content type and size; nil: there is no such page; false and why.
+int open_status(lua_State* lua) {
   const std::string_view rest = argument(lua, 1);
   return answer_with(lua, [&](Bridge& bridge) -> Values {
-    std::string type;
-    auto page = bridge.status(rest, type);
+    const auto page = bridge.open_status(rest);
     if (!page) return values_of(value(false), value(page.error().message));
     if (!*page) return values_of(nil());
-    return values_of(value(std::move(**page)), value(std::move(type)));
+    return values_of(value(static_cast<lua_Integer>((*page)->number)), value(std::string((*page)->type)),
+                     value(static_cast<lua_Integer>((*page)->size)));
   });
 }
 
-constexpr luaL_Reg functions[] = {{"prepare", prepare}, {"start", start}, {"begin", begin},   {"receive", receive},
-                                  {"report", report},   {"renew", renew}, {"answer", answer}, {"status", status}};
+// The next bytes of a page: its number, how many were read before. False and why.
+int read_status(lua_State* lua) {
+  const lua_Integer number = luaL_checkinteger(lua, 1);
+  const lua_Integer sent = luaL_checkinteger(lua, 2);
+  return answer_with(lua, [&](Bridge& bridge) -> Values {
+    auto bytes = bridge.read_status(number, static_cast<std::uint64_t>(sent));
+    if (!bytes) return values_of(value(false), value(bytes.error().message));
+    return values_of(value(std::move(*bytes)));
+  });
+}
+
+int close_status(lua_State* lua) {
+  const lua_Integer number = luaL_checkinteger(lua, 1);
+  return answer_with(lua, [&](Bridge& bridge) -> Values {
+    bridge.close_status(number);
+    return {};
+  });
+}
+
+constexpr luaL_Reg functions[] = {{"prepare", prepare},
+                                  {"start", start},
+                                  {"begin", begin},
+                                  {"receive", receive},
+                                  {"report", report},
+                                  {"renew", renew},
+                                  {"answer", answer},
+                                  {"open_status", open_status},
+                                  {"read_status", read_status},
+                                  {"close_status", close_status}};
 
 }  // namespace
 

@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "evercert/status.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 #include "serving/config/reference.h"
 
 namespace evercert {
@@ -51,15 +52,23 @@ Result<StatusOnDisk> read_status(const Request& request) {
   if (!state) {
     return state.error();
   }
-  Result<std::string> page = status_page(*state, StatusForm::json, std::chrono::system_clock::now());
+  const Result<StatusPage> page = status_page(*state, StatusForm::json, std::chrono::system_clock::now());
   if (!page) {
     return page.error();
   }
-  Result<Json> json = parse_json(*page, "the status in " + *state_path);
+  std::string text;
+  while (text.size() < page->size()) {
+    Result<std::string> more = read_page(*page, text.size(), size::mebi);
+    if (!more) {
+      return more.error();
+    }
+    text += *more;
+  }
+  Result<Json> json = parse_json(text, "the status in " + *state_path);
   if (!json) {
     return Error{ErrorKind::storage, json.error().message};
   }
-  return StatusOnDisk{*state_path, std::move(*state), std::move(*page), std::move(*json)};
+  return StatusOnDisk{*state_path, std::move(*state), std::move(text), std::move(*json)};
 }
 
 std::vector<std::string> names_in(const Json& status) {

@@ -24,7 +24,6 @@ class LaunchConfigurationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_restart_with_the_key_of_before_serves_on_without_an_agent);
   CPPUNIT_TEST(a_stand_in_is_given_only_where_it_is_wanted);
   CPPUNIT_TEST(a_stand_in_can_be_a_file);
-  CPPUNIT_TEST(a_section_says_what_the_status_says);
   CPPUNIT_TEST(what_stands_in_the_way_of_exports_is_said_with_its_remedy);
   CPPUNIT_TEST_SUITE_END();
 
@@ -141,26 +140,6 @@ class LaunchConfigurationTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!std::filesystem::exists(*path));
   }
 
-  void a_section_says_what_the_status_says() {
-    auto state = StateReader::open(directory_.path());
-    CPPUNIT_ASSERT(state);
-    const auto now = std::chrono::system_clock::now();
-    auto early = status_section(*state, SectionForm::lines, now);
-    CPPUNIT_ASSERT(early);
-    CPPUNIT_ASSERT_EQUAL(std::string("EvercertAgent: silent\nEvercertCertificates: 0\n"), *early);
-    write(R"({"agent":{"state":"leader"},"certificates":[{"name":"<a>","state":"issued_not_served","not_after":null,
-      "served":{"generation":3},"next":{"at":"2027","why":"soon"},"problem":{"message":"no"}}]})");
-    const auto lines = status_section(*state, SectionForm::lines, now);
-    CPPUNIT_ASSERT_EQUAL(std::string("EvercertAgent: leader\nEvercertCertificates: 1\nEvercertStateIssuedNotServed: 1\n"),
-                         *lines);
-    const auto table = status_section(*state, SectionForm::html, now);
-    CPPUNIT_ASSERT(
-        table->find("<td>&lt;a&gt;</td><td>issued_not_served</td><td></td><td>3</td><td>2027 soon</td><td>no</td>") !=
-        std::string::npos);
-    write("{");
-    CPPUNIT_ASSERT(!status_section(*state, SectionForm::html, now));
-  }
-
  private:
   void configure(Configuration& configuration, Host& host, HostWish::Mode mode) {
     Settings& settings = configuration.settings();
@@ -188,13 +167,6 @@ class LaunchConfigurationTest : public CppUnit::TestFixture {
     std::string all;
     for (const Complaint& complaint : configuration.check("Test/1", "/usr/bin/true", place_)) all += complaint.message + "\n";
     return all;
-  }
-
-  void write(const std::string& text) {
-    auto state = StateReader::open(directory_.path());
-    WriteOptions options;
-    options.durable = false;
-    CPPUNIT_ASSERT(write_file(state->descriptor(), "status.json", bytes_of(text), options));
   }
 
   const Place place_{"/etc/test.conf", 7};

@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/observe/status_report.h"
 #include "evercert/status.h"
 #include "fake/state_directory.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 
 namespace evercert {
 namespace {
@@ -18,6 +20,10 @@ class StatusPageTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_fresh_page_is_sent_as_it_is);
   CPPUNIT_TEST(an_old_page_says_that_the_agent_is_silent);
   CPPUNIT_TEST(an_old_page_that_is_damaged_is_an_error_in_json_only);
+  CPPUNIT_TEST(what_stands_in_a_name_does_not_move_the_agent);
+  CPPUNIT_TEST(of_a_page_only_its_head_is_read);
+  CPPUNIT_TEST(a_page_that_is_cut_off_ends_with_an_error);
+  CPPUNIT_TEST(a_section_says_what_the_status_says);
   CPPUNIT_TEST(a_page_that_cannot_be_read_is_an_error);
   CPPUNIT_TEST_SUITE_END();
 
@@ -31,7 +37,13 @@ class StatusPageTest : public CppUnit::TestFixture {
   [[nodiscard]] std::string page(StatusForm form, std::chrono::minutes later = {}) const {
     auto text = status_page(state_, form, std::chrono::system_clock::now() + later);
     CPPUNIT_ASSERT_MESSAGE(text ? "" : text.error().message, text.has_value());
-    return *text;
+    return whole(*text);
+  }
+  static std::string whole(const StatusPage& page) {
+    std::string text;
+    while (text.size() < page.size()) text += read_page(page, text.size(), 7).value();
+    CPPUNIT_ASSERT(read_page(page, text.size(), 7).value().empty());
+    return text;
   }
   static bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
@@ -75,8 +87,62 @@ class StatusPageTest : public CppUnit::TestFixture {
     const auto now = std::chrono::system_clock::now() + std::chrono::minutes(5);
     const auto json = status_page(state_, StatusForm::json, now);
     CPPUNIT_ASSERT(!json && json.error().kind == ErrorKind::storage && has(json.error().message, "damaged"));
-    CPPUNIT_ASSERT(has(*status_page(state_, StatusForm::html, now), "not running"));
-    CPPUNIT_ASSERT(has(*status_page(state_, StatusForm::metrics, now), "evercert_agent_up 0\n"));
+    CPPUNIT_ASSERT(has(whole(*status_page(state_, StatusForm::html, now)), "not running"));
+    CPPUNIT_ASSERT(has(whole(*status_page(state_, StatusForm::metrics, now)), "evercert_agent_up 0\n"));
+  }
+
+  void what_stands_in_a_name_does_not_move_the_agent() {
+    write("status.json", R"({"server":"\"agent\":{\\","more":[{"agent":{"state":"x"}}],"agent":{"state":"leader"},"z":"}"})");
+    const auto json = parse_json(page(StatusForm::json, std::chrono::minutes(5)), "page");
+    CPPUNIT_ASSERT(json && (*json)["agent"]["state"] == "silent" && (*json)["more"][0]["agent"]["state"] == "x");
+    CPPUNIT_ASSERT((*json)["z"] == "}");
+  }
+
+  void of_a_page_only_its_head_is_read() {
+    // More than the head is what the server sends by itself, nested or not.
+    const std::string rest = ",\"certificates\":" + std::string(200000, '[');
+    write("status.json", R"({"format":1,"agent":{"state":"leader"})" + rest);
+    auto sent = status_page(state_, StatusForm::json, std::chrono::system_clock::now() + std::chrono::minutes(5));
+    CPPUNIT_ASSERT(sent && sent->before.size() < 400);
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{200000 + 16}, sent->length);
+    std::filesystem::resize_file(directory_.path() + "/state/status.json", largest_status + 1);
+    const auto refused = status_page(state_, StatusForm::json, std::chrono::system_clock::now());
+    CPPUNIT_ASSERT(!refused && has(refused.error().message, "larger than any status"));
+  }
+
+  void a_page_that_is_cut_off_ends_with_an_error() {
+    write("status.txt", std::string(50, 'x'));
+    const auto page = status_page(state_, StatusForm::text, std::chrono::system_clock::now());
+    std::filesystem::resize_file(directory_.path() + "/state/status.txt", 10);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{10}, read_page(*page, 0, 50).value().size());
+    CPPUNIT_ASSERT(!read_page(*page, 10, 40));
+  }
+
+  void a_section_says_what_the_status_says() {
+    const auto section = [&](SectionForm form, std::chrono::minutes later = {}) {
+      return whole(status_section(state_, form, std::chrono::system_clock::now() + later).value());
+    };
+    CPPUNIT_ASSERT_EQUAL(std::string("EvercertAgent: silent\nEvercertCertificates: 0\n"), section(SectionForm::lines));
+    CPPUNIT_ASSERT(has(section(SectionForm::html), "(agent: silent)</h2>"));
+    StatusReport report;
+    report.agent.state = "leader";
+    CertificateStatus certificate;
+    certificate.name = "<a>";
+    certificate.state = CertificateState::issued_not_served;
+    certificate.served.emplace().generation = 3;
+    certificate.next = {Time{}, "soon"};
+    certificate.problem.emplace().message = "no";
+    report.certificates.push_back(certificate);
+    write("section.txt", render_section_lines(report));
+    write("section.html", render_section_html(report));
+    const std::string counts = "\nEvercertCertificates: 1\nEvercertStateIssuedNotServed: 1\n";
+    CPPUNIT_ASSERT_EQUAL("EvercertAgent: leader" + counts, section(SectionForm::lines));
+    CPPUNIT_ASSERT_EQUAL("EvercertAgent: silent" + counts, section(SectionForm::lines, std::chrono::minutes(5)));
+    const std::string row =
+        "<td>&lt;a&gt;</td><td>issued_not_served</td><td></td><td>3</td><td>1970-01-01T00:00:00Z soon</td><td>no</td>";
+    CPPUNIT_ASSERT(has(section(SectionForm::html), "(agent: leader)</h2>\n<table") && has(section(SectionForm::html), row));
+    const std::string later = section(SectionForm::html, std::chrono::minutes(5));
+    CPPUNIT_ASSERT(has(later, "(agent: silent)</h2>\n<table") && has(later, row) && !has(later, "leader"));
   }
 
   void a_page_that_cannot_be_read_is_an_error() {

@@ -104,6 +104,9 @@ std::string render_json(const StatusReport& report);
 std::string render_metrics(const StatusReport& report);  // Prometheus text format 0.0.4
 std::string render_html(const StatusReport& report);
 std::string render_text(const StatusReport& report);  // a table for terminals
+// In a few words, for a server's own status page.
+std::string render_section_html(const StatusReport& report);
+std::string render_section_lines(const StatusReport& report);
 
 // The remedy for an error kind, one sentence.
 std::string remedy_for(const std::string& kind);

@@ -1,8 +1,10 @@
 // The status as a table for terminals: one line per certificate, times in UTC. What HAProxy's CLI shows.
 #include <algorithm>
+#include <map>
 
 #include "agent/observe/status_report.h"
 #include "agent/observe/utf8.h"
+#include "evercert/settings.h"
 
 namespace evercert {
 namespace {
@@ -70,6 +72,16 @@ std::string render_text(const StatusReport& report) {
     page += "\n";
   }
   return page;
+}
+
+// The first line names the agent; whoever sends the section replaces it when the agent is silent.
+std::string render_section_lines(const StatusReport& report) {
+  std::map<std::string, unsigned> states;
+  for (const CertificateStatus& certificate : report.certificates) ++states[to_string(certificate.state)];
+  std::string lines =
+      "EvercertAgent: " + report.agent.state + "\nEvercertCertificates: " + std::to_string(report.certificates.size()) + "\n";
+  for (const auto& [state, count] : states) lines += "EvercertState" + camel_case(state) + ": " + std::to_string(count) + "\n";
+  return lines;
 }
 
 }  // namespace evercert

@@ -212,10 +212,10 @@ void Agent::render() {
   if (!leader_) return;
   const auto begun = std::chrono::steady_clock::now();
   const StatusReport report = leader_->report();
-  const std::pair<const char*, std::string> pages[] = {{"status.json", render_json(report)},
-                                                       {"status.html", render_html(report)},
-                                                       {"status.prom", render_metrics(report)},
-                                                       {"status.txt", render_text(report)}};
+  const std::pair<const char*, std::string> pages[] = {
+      {"status.json", render_json(report)},          {"status.html", render_html(report)},
+      {"status.prom", render_metrics(report)},       {"status.txt", render_text(report)},
+      {"section.html", render_section_html(report)}, {"section.txt", render_section_lines(report)}};
   WriteOptions options;
   options.durable = false;
   for (const auto& [name, text] : pages) {

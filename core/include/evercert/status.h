@@ -1,7 +1,10 @@
 // Status as any process may show it: the agent renders the pages into the state directory, everybody else only sends them.
+// Whoever serves reads no page into memory: a page is a few bytes of ours and a stretch of a file, which the server sends in
+// its own way.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -16,13 +19,26 @@ enum class StatusForm { html, json, metrics, text };
 std::optional<StatusForm> status_form(std::string_view rest);
 std::string_view content_type(StatusForm form);
 
+// `before`, then `length` bytes of `file` from byte `from` on; a length of 0 needs no file. The file is the agent's, regular
+// and of a bounded size, but may be cut off while it is sent: send it with reads, never from a mapping of its memory.
+struct StatusPage {
+  std::string before;
+  Descriptor file;
+  std::uint64_t from = 0;
+  std::uint64_t length = 0;
+  [[nodiscard]] std::uint64_t size() const { return before.size() + length; }
+};
+
 // The page as last rendered. When it is older than two minutes the agent is not running, and the page says so: HTML gets a
 // line on top (text likewise), JSON agent.state "silent", metrics evercert_agent_up 0. Before the first rendering: a page that
-// says so.
-Result<std::string> status_page(const StateReader& state, StatusForm form, std::chrono::system_clock::time_point now);
+// says so. Errors (storage): not a regular file, not of the user who owns the directory, larger than any status, damaged.
+Result<StatusPage> status_page(const StateReader& state, StatusForm form, std::chrono::system_clock::time_point now);
 
 // The same in a few words, for a server's own status page: a heading and a table, or lines "EvercertWord: value".
 enum class SectionForm { html, lines };
-Result<std::string> status_section(const StateReader& state, SectionForm form, std::chrono::system_clock::time_point now);
+Result<StatusPage> status_section(const StateReader& state, SectionForm form, std::chrono::system_clock::time_point now);
+
+// The next bytes of a page, at most `most`; empty at its end. `sent`: how many were read before. Errors: the file was cut off.
+Result<std::string> read_page(const StatusPage& page, std::uint64_t sent, std::size_t most);
 
 }  // namespace evercert

@@ -1,16 +1,21 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <ctime>
-#include <map>
 
 #include "evercert/status.h"
+#include "serving/base/files.h"
 #include "serving/base/json.h"
 
 namespace evercert {
 
 namespace {
+
+using Time = std::chrono::system_clock::time_point;
 
 constexpr std::chrono::minutes silent_after{2};
 
@@ -28,15 +33,50 @@ const char* file_of(StatusForm form) {
   return "status.html";
 }
 
-// By the file's own time, which is the same for all forms and needs no parsing.
-std::optional<std::chrono::system_clock::time_point> rendered_at(const StateReader& state, const char* file) {
+struct Rendered {
+  StatusPage page;
+  Time at;  // the file's own time, which is the same for all forms and needs no parsing
+  bool silent = false;
+};
+
+// nullopt: nothing was rendered yet.
+Result<std::optional<Rendered>> open_page(const StateReader& state, const std::string& name, Time now) {
+  // Not blocking: somebody may have left a pipe under this name.
+  Descriptor file(open_beneath(state.descriptor(), name, O_RDONLY | O_NONBLOCK));
+  if (!file.valid() && errno == ENOENT) return std::optional<Rendered>();
   struct stat facts {};
-  if (::fstatat(state.descriptor(), file, &facts, AT_SYMLINK_NOFOLLOW) != 0) return std::nullopt;
+  struct stat directory {};
+  if (!file.valid() || ::fstat(file.get(), &facts) != 0 || ::fstat(state.descriptor(), &directory) != 0)
+    return system_error(ErrorKind::storage, "cannot read " + name, errno);
+  const auto refused = [&](const std::string& why) { return Error{ErrorKind::storage, name + " is not sent: " + why}; };
+  if (!S_ISREG(facts.st_mode)) return refused("it is not a regular file");
+  if (facts.st_uid != directory.st_uid) return refused("it does not belong to the owner of the state directory");
+  const auto size = static_cast<std::uint64_t>(facts.st_size);
+  if (size > largest_status) return refused("it is larger than any status");
   const auto since = std::chrono::seconds(facts.st_mtim.tv_sec) + std::chrono::nanoseconds(facts.st_mtim.tv_nsec);
-  return std::chrono::system_clock::time_point(std::chrono::duration_cast<std::chrono::system_clock::duration>(since));
+  const Time at(std::chrono::duration_cast<Time::duration>(since));
+  return std::optional<Rendered>({{"", std::move(file), 0, size}, at, now - at > silent_after});
 }
 
-std::string silence(std::chrono::system_clock::time_point at) {
+// Its first bytes, where all stands that changes when the agent is silent.
+Result<std::string> head_of(const StatusPage& page) {
+  std::string head;
+  while (head.size() < std::min<std::uint64_t>(largest_status_head, page.length)) {
+    auto more = read_page(page, head.size(), largest_status_head - head.size());
+    if (!more) return more.error();
+    head += *more;
+  }
+  return head;
+}
+
+// The page with `text` in the place of its first `count` bytes.
+void put_first(StatusPage& page, std::string text, std::size_t count) {
+  page.before = std::move(text);
+  page.from += count;
+  page.length -= count;
+}
+
+std::string silence(Time at) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(at);
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
@@ -46,45 +86,62 @@ std::string silence(std::chrono::system_clock::time_point at) {
          ". Certificates go on being served, but none is renewed. See the server's error log.";
 }
 
-std::string silent_html(std::string page, const std::string& sentence) {
-  const std::string line = "<p class=\"silent\" role=\"alert\"><strong>" + sentence + "</strong></p>\n";
-  std::size_t at = page.find("<body");
-  if (at != std::string::npos) at = page.find('>', at);
-  return page.insert(at == std::string::npos ? 0 : at + 1, line);
+void silence_html(StatusPage& page, const std::string& head, const std::string& sentence) {
+  std::size_t at = head.find("<body");
+  if (at != std::string::npos) at = head.find('>', at);
+  at = at == std::string::npos ? 0 : at + 1;
+  put_first(page, head.substr(0, at) + "<p class=\"silent\" role=\"alert\"><strong>" + sentence + "</strong></p>\n", at);
 }
 
-Result<std::string> silent_json(const std::string& page, const std::string& sentence) {
-  auto document = parse_json(page, "status.json");
-  if (!document || !document->is_object())
-    return Error{ErrorKind::storage, "status.json in the state directory is damaged; the agent writes it anew when it runs"};
-  Json& agent = (*document)["agent"];
-  if (!agent.is_object()) agent = Json::object();
-  agent["state"] = "silent";
-  agent["message"] = sentence;
-  return dump_json(*document) + "\n";
-}
+// Where the value of a member of the outermost object stands. nullopt: not in this text, or not to its end.
+struct Extent {
+  std::size_t begin;
+  std::size_t end;
+};
 
-std::string silent_metrics(const std::string& page) {
-  static constexpr std::string_view name = "evercert_agent_up";
-  std::string changed;
-  bool found = false;
-  for (std::size_t at = 0; at < page.size();) {
-    std::size_t end = page.find('\n', at);
-    if (end == std::string::npos) end = page.size();
-    const std::string_view line(page.data() + at, end - at);
-    const bool is_sample =
-        line.starts_with(name) && line.size() > name.size() && (line[name.size()] == ' ' || line[name.size()] == '{');
-    const std::size_t value = line.rfind(' ');
-    if (is_sample && value != std::string_view::npos) {
-      changed.append(line.substr(0, value)).append(" 0\n");
-      found = true;
-    } else {
-      changed.append(line).append("\n");
+std::optional<Extent> find_object(std::string_view text, std::string_view member) {
+  const std::string name = "\"" + std::string(member) + "\"";
+  std::optional<std::size_t> begin;
+  unsigned depth = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char letter = text[at];
+    if (letter == '"') {
+      if (depth == 1 && !begin && text.substr(at).starts_with(name + ":{")) {
+        at += name.size();
+        begin = at + 1;
+        continue;
+      }
+      for (++at; at < text.size() && text[at] != '"'; ++at)
+        if (text[at] == '\\') ++at;
+    } else if (letter == '{' || letter == '[') {
+      ++depth;
+    } else if ((letter == '}' || letter == ']') && --depth <= 1 && begin) {
+      return Extent{*begin, at + 1};
     }
-    at = end + 1;
   }
-  if (!found) changed.append("# TYPE evercert_agent_up gauge\nevercert_agent_up 0\n");
-  return changed;
+  return std::nullopt;
+}
+
+Result<Done> silence_json(StatusPage& page, const std::string& head, const std::string& sentence) {
+  const auto found = find_object(head, "agent");
+  auto agent = found ? parse_json(std::string_view(head).substr(found->begin, found->end - found->begin), "status.json")
+                     : Result<Json>(Json());
+  if (!agent || !agent->is_object())
+    return Error{ErrorKind::storage, "status.json in the state directory is damaged; the agent writes it anew when it runs"};
+  (*agent)["state"] = "silent";
+  (*agent)["message"] = sentence;
+  put_first(page, head.substr(0, found->begin) + dump_json(*agent), found->end);
+  return Done{};
+}
+
+constexpr std::string_view silent_sample = "evercert_agent_up 0\n";
+
+void silence_metrics(StatusPage& page, const std::string& head) {
+  static constexpr std::string_view sample = "evercert_agent_up 1\n";
+  const std::size_t at = head.starts_with(sample) ? 0 : head.find("\n" + std::string(sample));
+  if (at == std::string::npos) return put_first(page, "# TYPE evercert_agent_up gauge\n" + std::string(silent_sample), 0);
+  const std::size_t begin = at + (at == 0 && head.starts_with(sample) ? 0 : 1);
+  put_first(page, head.substr(0, begin) + std::string(silent_sample), begin + sample.size());
 }
 
 std::string first_page(StatusForm form) {
@@ -98,7 +155,7 @@ std::string first_page(StatusForm form) {
                             {"orders", Json::array()}}) +
              "\n";
     case StatusForm::metrics:
-      return silent_metrics({});
+      return "# TYPE evercert_agent_up gauge\n" + std::string(silent_sample);
     case StatusForm::text:
       return std::string(sentence) + "\n";
     case StatusForm::html:
@@ -106,57 +163,6 @@ std::string first_page(StatusForm form) {
   }
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>evercert</title></head><body><p>" +
          std::string(sentence) + "</p></body></html>\n";
-}
-
-// A member of an object that may be missing, null or a number.
-std::string member(const Json& object, const char* name) {
-  const auto found = object.is_object() ? object.find(name) : object.end();
-  if (!object.is_object() || found == object.end() || found->is_null()) return {};
-  return found->is_string() ? found->get<std::string>() : dump_json(*found);
-}
-
-Json part(const Json& object, const char* name) {
-  const auto found = object.is_object() ? object.find(name) : object.end();
-  return object.is_object() && found != object.end() ? *found : Json();
-}
-
-std::string escaped(const std::string& words) {
-  std::string safe;
-  for (const char letter : words) {
-    const std::string_view entity = letter == '<'   ? "&lt;"
-                                    : letter == '>' ? "&gt;"
-                                    : letter == '&' ? "&amp;"
-                                    : letter == '"' ? "&quot;"
-                                                    : "";
-    entity.empty() ? safe.push_back(letter) : static_cast<void>(safe.append(entity));
-  }
-  return safe;
-}
-
-std::string section_html(const std::string& agent, const Json& certificates) {
-  std::string html =
-      "<hr />\n<h2>evercert (agent: " + escaped(agent) +
-      ")</h2>\n<table border=\"0\"><tr><th>Certificate</th><th>State</th><th>Until</th><th>Served generation</th>"
-      "<th>Next</th><th>Problem</th></tr>\n";
-  for (const Json& certificate : certificates) {
-    const Json next = part(certificate, "next");
-    html += "<tr>";
-    for (const std::string& words :
-         {member(certificate, "name"), member(certificate, "state"), member(certificate, "not_after"),
-          member(part(certificate, "served"), "generation"), member(next, "at") + " " + member(next, "why"),
-          member(part(certificate, "problem"), "message")})
-      html += "<td>" + escaped(words) + "</td>";
-    html += "</tr>\n";
-  }
-  return html + "</table>\n";
-}
-
-std::string section_lines(const std::string& agent, const Json& certificates) {
-  std::map<std::string, unsigned> states;
-  for (const Json& certificate : certificates) ++states[member(certificate, "state")];
-  std::string lines = "EvercertAgent: " + agent + "\nEvercertCertificates: " + std::to_string(certificates.size()) + "\n";
-  for (const auto& [state, count] : states) lines += "EvercertState" + camel_case(state) + ": " + std::to_string(count) + "\n";
-  return lines;
 }
 
 }  // namespace
@@ -183,35 +189,57 @@ std::string_view content_type(StatusForm form) {
   return "text/html; charset=utf-8";
 }
 
-Result<std::string> status_page(const StateReader& state, StatusForm form, std::chrono::system_clock::time_point now) {
-  const char* file = file_of(form);
-  const auto at = rendered_at(state, file);
-  auto bytes = state.read(file);
-  if (!bytes) return bytes.error();
-  if (!*bytes || !at) return first_page(form);
-  std::string page((*bytes)->begin(), (*bytes)->end());
-  if (now - *at <= silent_after) return page;
-  switch (form) {
-    case StatusForm::json:
-      return silent_json(page, silence(*at));
-    case StatusForm::metrics:
-      return silent_metrics(page);
-    case StatusForm::text:
-      return silence(*at) + "\n" + page;
-    case StatusForm::html:
-      break;
+Result<StatusPage> status_page(const StateReader& state, StatusForm form, Time now) {
+  auto found = open_page(state, file_of(form), now);
+  if (!found) return found.error();
+  if (!*found) return StatusPage{first_page(form), {}, 0, 0};
+  StatusPage& page = (*found)->page;
+  if (!(*found)->silent) return std::move(page);
+  const std::string sentence = silence((*found)->at);
+  if (form == StatusForm::text) {
+    put_first(page, sentence + "\n", 0);
+    return std::move(page);
   }
-  return silent_html(std::move(page), silence(*at));
+  const auto head = head_of(page);
+  if (!head) return head.error();
+  if (form == StatusForm::html) silence_html(page, *head, sentence);
+  if (form == StatusForm::metrics) silence_metrics(page, *head);
+  if (form == StatusForm::json)
+    if (auto done = silence_json(page, *head, sentence); !done) return done.error();
+  return std::move(page);
 }
 
-Result<std::string> status_section(const StateReader& state, SectionForm form, std::chrono::system_clock::time_point now) {
-  auto page = status_page(state, StatusForm::json, now);
-  if (!page) return page.error();
-  const auto document = parse_json(*page, "status.json");
-  if (!document) return document.error();
-  const Json certificates = part(*document, "certificates");
-  const std::string agent = member(part(*document, "agent"), "state");
-  return form == SectionForm::html ? section_html(agent, certificates) : section_lines(agent, certificates);
+Result<StatusPage> status_section(const StateReader& state, SectionForm form, Time now) {
+  const bool html = form == SectionForm::html;
+  auto found = open_page(state, html ? "section.html" : "section.txt", now);
+  if (!found) return found.error();
+  // The line that names the agent is the first.
+  const std::string first = html ? "<hr />\n<h2>evercert (agent: silent)</h2>\n" : "EvercertAgent: silent\n";
+  if (!*found) return StatusPage{html ? first : first + "EvercertCertificates: 0\n", {}, 0, 0};
+  StatusPage& page = (*found)->page;
+  if (!(*found)->silent) return std::move(page);
+  const auto head = head_of(page);
+  if (!head) return head.error();
+  std::size_t end = 0;
+  for (int line = 0; line < (html ? 2 : 1) && end != std::string::npos; ++line) {
+    end = head->find('\n', end);
+    end += end == std::string::npos ? 0 : 1;
+  }
+  put_first(page, first, end == std::string::npos ? head->size() : end);
+  return std::move(page);
+}
+
+Result<std::string> read_page(const StatusPage& page, std::uint64_t sent, std::size_t most) {
+  if (sent < page.before.size()) return page.before.substr(static_cast<std::size_t>(sent), most);
+  const std::uint64_t at = sent - page.before.size();
+  std::string bytes(static_cast<std::size_t>(std::min<std::uint64_t>(most, page.length - std::min(page.length, at))), '\0');
+  if (bytes.empty()) return bytes;
+  ssize_t count = 0;
+  do count = ::pread(page.file.get(), bytes.data(), bytes.size(), static_cast<off_t>(page.from + at));
+  while (count < 0 && errno == EINTR);
+  if (count <= 0) return system_error(ErrorKind::storage, "the status was cut off while it was read", count < 0 ? errno : EIO);
+  bytes.resize(static_cast<std::size_t>(count));
+  return bytes;
 }
 
 }  // namespace evercert

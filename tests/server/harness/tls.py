@@ -69,7 +69,7 @@ class Leaf:
         return self.x509.public_key().key_size
 
 
-def connect(port, name, context=None, session=None, timeout=5.0):
+def connect(port, name, context=None, session=None, timeout=20.0):
     """An open TLS connection; the handshake is complete, so the server has proved that it holds the leaf's key."""
     plain = socket.create_connection(("127.0.0.1", port), timeout)
     try:
@@ -77,6 +77,11 @@ def connect(port, name, context=None, session=None, timeout=5.0):
     except BaseException:
         plain.close()
         raise
+
+
+def raw(port, timeout=20.0):
+    """A connection without TLS."""
+    return socket.create_connection(("127.0.0.1", port), timeout)
 
 
 def leaf_at(port, name, **offer):
@@ -99,7 +104,7 @@ def wait_leaf(port, name, accept=lambda leaf: True, timeout=15.0, seen=None, pau
     return wait_for(look, "a certificate for %s on port %d" % (name, port), timeout, pause, seen)
 
 
-def alert_of(port, name, version=None, timeout=5.0):
+def alert_of(port, name, version=None, timeout=20.0):
     """The number of the alert that ends the handshake, read from the raw record; None when the handshake succeeds."""
     inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
     machine = client(version).wrap_bio(inward, outward, server_hostname=name)
@@ -149,7 +154,7 @@ def get(port, name, path="/", context=None, connection=None):
             link.close()
 
 
-def plain_get(port, host, path, method="GET", timeout=5.0):
+def plain_get(port, host, path, method="GET", timeout=20.0):
     """(status, body) over plain HTTP; (0, b"") when the server closes without an answer."""
     with socket.create_connection(("127.0.0.1", port), timeout) as link:
         link.sendall(("%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (method, path, host)).encode())
@@ -171,7 +176,7 @@ def plain_get(port, host, path, method="GET", timeout=5.0):
 def s_client(port, name, *arguments):
     """What openssl's own client prints."""
     done = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, "-servername", name, *arguments],
-                          input=b"", capture_output=True, timeout=15, check=False)
+                          input=b"", capture_output=True, timeout=60, check=False)
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
