@@ -112,7 +112,7 @@ def reap(pid):
         pass
 
 
-def end_all(pids, timeout=10.0):
+def end_all(pids, timeout=40.0):
     """Kills these processes and waits until they are gone."""
     for pid in pids:
         kill(pid)
@@ -123,7 +123,7 @@ def end_all(pids, timeout=10.0):
         reap(pid)
 
 
-def stop(process, number=signal.SIGTERM, timeout=10.0):
+def stop(process, number=signal.SIGTERM, timeout=40.0):
     """Ends a subprocess.Popen, gently first."""
     if process is None or process.poll() is not None:
         return
@@ -149,7 +149,7 @@ class Adopted:
                 self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
-    def wait(self, timeout=10.0):
+    def wait(self, timeout=40.0):
         end = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > end:

@@ -55,7 +55,7 @@ class Server:
     def tree(self):
         return "\n".join("%d %s" % (pid, processes.title_of(pid)) for pid in [self.process.pid, *self.remember()])
 
-    def stop(self, number=signal.SIGTERM, timeout=15.0):
+    def stop(self, number=signal.SIGTERM, timeout=40.0):
         if self.process is None:
             return
         self.remember()
