@@ -15,7 +15,6 @@ namespace evercert {
 
 namespace {
 
-
 void wipe_texts(Json& value) {
   if (auto* text = value.get_ptr<std::string*>())
     wipe(*text);
