@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <map>
 
+#include "serving/base/limits.h"
 #include "store_fixture.h"
 
 namespace evercert::test {
@@ -207,10 +208,10 @@ class StoreStateTest : public CppUnit::TestFixture {
     write_bytes(path_ + "/state/certificates/a/1.bundle", bytes_of("one"));
     const auto state = StateReader::open(path_);
     CPPUNIT_ASSERT(state.has_value());
-    CPPUNIT_ASSERT(**state->read("certificates/a/1.bundle") == bytes_of("one"));
-    CPPUNIT_ASSERT(!*state->read("certificates/a/2.bundle"));
-    CPPUNIT_ASSERT(!*state->read("certificates/b/1.bundle"));
-    CPPUNIT_ASSERT(!state->read("certificates/a"));
+    CPPUNIT_ASSERT(**state->read("certificates/a/1.bundle", largest_record) == bytes_of("one"));
+    CPPUNIT_ASSERT(!*state->read("certificates/a/2.bundle", largest_record));
+    CPPUNIT_ASSERT(!*state->read("certificates/b/1.bundle", largest_record));
+    CPPUNIT_ASSERT(!state->read("certificates/a", largest_record));
     CPPUNIT_ASSERT(*state->list("certificates") == std::vector<std::string>{"a"});
     CPPUNIT_ASSERT(state->list("nothing")->empty());
     CPPUNIT_ASSERT(!StateReader::open(directory_ / "nowhere"));
@@ -220,9 +221,9 @@ class StoreStateTest : public CppUnit::TestFixture {
     const auto state = StateReader::open(path);
     if (!state) return true;
     const auto refuses = [](const auto& result) { return !result && result.error().kind == ErrorKind::storage; };
-    return !refuses(state->read("certificates/x/hostname")) || !refuses(state->list("certificates/x")) ||
-           !refuses(state->read("link")) || !refuses(state->read("../" + secret)) ||
-           !refuses(state->read("certificates/../../" + secret)) || !refuses(state->list(".."));
+    return !refuses(state->read("certificates/x/hostname", largest_record)) || !refuses(state->list("certificates/x")) ||
+           !refuses(state->read("link", largest_record)) || !refuses(state->read("../" + secret, largest_record)) ||
+           !refuses(state->read("certificates/../../" + secret, largest_record)) || !refuses(state->list(".."));
   }
 
   void lay_traps() const {
@@ -245,7 +246,7 @@ class StoreStateTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL(0, in_child([&] {
                              if (!forbid_openat2(static_cast<unsigned>(answer))) return 3;
                              if (follows_links(path_, "secret")) return 1;
-                             const auto read = StateReader::open(path_)->read("certificates/a/1.bundle");
+                             const auto read = StateReader::open(path_)->read("certificates/a/1.bundle", largest_record);
                              return read && *read && **read == bytes_of("one") ? 0 : 2;
                            }));
     }
@@ -254,7 +255,7 @@ class StoreStateTest : public CppUnit::TestFixture {
   void a_pipe_does_not_hold_up_the_reader() {
     prepare();
     CPPUNIT_ASSERT_EQUAL(0, mkfifo((path_ + "/state/pipe").c_str(), 0600));
-    CPPUNIT_ASSERT(!StateReader::open(path_)->read("pipe"));
+    CPPUNIT_ASSERT(!StateReader::open(path_)->read("pipe", largest_record));
   }
 
   void names_become_safe_file_names() {

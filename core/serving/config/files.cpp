@@ -35,6 +35,7 @@ Result<Secret> DiskFiles::read(const std::string& path, Care care) {
   if (!S_ISREG(found.st_mode)) return configuration_error(path + " is not a regular file");
   if (care == Care::secret && (found.st_mode & (S_IROTH | S_IWOTH)) != 0)
     return configuration_error(path + " holds a secret and everybody can read or change it; run: chmod o-rw " + path);
+  if (static_cast<std::size_t>(found.st_size) > largest_named_file) return configuration_error(path + " is larger than 1 MiB");
   auto content = read_descriptor(file.get(), largest_named_file);
   if (!content) return configuration_error("cannot read " + path + ": " + content.error().message);
   Secret secret(std::move(*content));
