@@ -2,6 +2,7 @@
 it is; where none can be made the reason is said and the test is skipped."""
 import glob
 import os
+import re
 import shutil
 import subprocess
 
@@ -14,30 +15,41 @@ from harness.waiting import wait_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a root directory of its own needs root")]
 
-NGINX = """
-evercert_issuer test { uri %s; contact ops@example.test; accept_terms_of_service; ssl_trusted_certificate /etc/ssl/test-ca.pem; }
-evercert_http_port %d;
-evercert_tls_port %d;
-server { listen 127.0.0.1:%d; listen 127.0.0.1:%d ssl; server_name packaged.test; evercert on; location / { return 200 "nginx\\n"; } }
-"""
-APACHE = """
-EvercertHttpPort %d
-EvercertTlsPort %d
-<EvercertIssuer test>
-    EvercertUri %s
-    EvercertContact ops@example.test
-    EvercertAcceptTermsOfService on
-    EvercertSslTrustedCertificate /etc/ssl/test-ca.pem
-</EvercertIssuer>
-<VirtualHost 127.0.0.1:%d>
-    ServerName packaged.test
-</VirtualHost>
-<VirtualHost 127.0.0.1:%d>
-    ServerName packaged.test
-    SSLEngine on
-    Evercert on
-</VirtualHost>
-"""
+NAME = "www.example.com"
+LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+TRUST = "/etc/ssl/test-ca.pem"
+
+
+def block_of_readme(language):
+    """The first block in that language, as a reader copies it."""
+    with open(os.path.join(PROJECT, "README.md")) as file:
+        return re.search("^```%s\n(.*?)^```" % language, file.read(), re.M | re.S).group(1)
+
+
+def changed(text, *pairs):
+    """Our ports and CA in place of the world's; everything that is replaced must be there."""
+    for old, new in pairs:
+        assert old in text, "no %r in\n%s" % (old, text)
+        text = text.replace(old, new)
+    return text
+
+
+def for_nginx(uri):
+    return changed(block_of_readme("nginx"), (LETSENCRYPT, uri), ("listen 80;", "listen 127.0.0.1:%d;" % ports.HTTP),
+                   ("listen 443 ssl;", "listen 127.0.0.1:%d ssl;" % ports.TLS), ("127.0.0.1:8080", "127.0.0.1:%d" % ports.STATUS),
+                   ("accept_terms_of_service;", "accept_terms_of_service; ssl_trusted_certificate %s;" % TRUST)
+                   ) + "evercert_http_port %d;\nevercert_tls_port %d;\n" % (ports.HTTP, ports.TLS)
+
+
+def for_apache(uri):
+    return changed(block_of_readme("apache"), (LETSENCRYPT, uri), ("*:80>", "*:%d>" % ports.HTTP), ("*:443>", "*:%d>" % ports.TLS),
+                   ("EvercertAcceptTermsOfService on", "EvercertAcceptTermsOfService on\n    EvercertSslTrustedCertificate " + TRUST)
+                   ) + "EvercertHttpPort %d\nEvercertTlsPort %d\n" % (ports.HTTP, ports.TLS)
+
+
+def for_haproxy(uri):
+    return changed(block_of_readme("json"), (LETSENCRYPT, uri), ('"accept_terms_of_service": true', '"accept_terms_of_service": true, "ssl_trusted_certificate": "%s"' % TRUST),
+                   ('{ "issuers"', '{ "http_port": %d, "tls_port": %d, "issuers"' % (ports.HTTP, ports.TLS)))
 
 
 class Root:
@@ -118,41 +130,62 @@ class Running:
 def packages_into(root):
     subprocess.run(["cpack", "--config", os.path.join(BUILD, "CPackConfig.cmake"), "-B", root.place("/tmp/packages")], check=True, capture_output=True)
     found = {os.path.basename(path).split("_")[0]: path[len(root.path):] for path in glob.glob(root.place("/tmp/packages/*.deb"))}
-    return [found[name] for name in ("evercert", "libnginx-mod-http-evercert", "libapache2-mod-evercert")]
+    return found
 
 
-def test_packages_are_installed_used_and_removed_on_a_bare_system(root, pebble):
+def leaf_of(running):
+    return tls.wait_leaf(ports.TLS, NAME, lambda leaf: "Pebble" in leaf.issuer, 30, running.said)
+
+
+def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme(root, pebble):
     if root("apt-get", "update", "-qq", check=False).returncode != 0:
         pytest.skip("the package mirror did not answer")
-    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "nginx", "apache2", *packages_into(root))
-    assert root("evercert", "version").stdout
-    shutil.copy(pebble.trust, root.place("/etc/ssl/test-ca.pem"))
+    packages = packages_into(root)
+    shutil.copy(pebble.trust, root.place(TRUST))
 
+    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "nginx", packages["evercert"], packages["libnginx-mod-http-evercert"])
+    assert root("evercert", "version").stdout
     os.unlink(root.place("/etc/nginx/sites-enabled/default"))
-    root.write("/etc/nginx/conf.d/packaged.conf", NGINX % (pebble.uri, ports.HTTP, ports.TLS, ports.HTTP, ports.TLS))
+    root.write("/etc/nginx/conf.d/evercert.conf", for_nginx(pebble.uri))
     assert "successful" in root("nginx", "-t").stderr
     with Running(root, "nginx", "-g", "daemon off;") as running:
-        serial = tls.wait_leaf(ports.TLS, "packaged.test", lambda leaf: "Pebble" in leaf.issuer, 30, running.said).serial
-        Audit(root.place("/var/lib/evercert")).wait("served", "packaged.test", seen=running.said)
-        assert "packaged.test" in root("evercert", "status").stdout
+        serial = leaf_of(running).serial
+        Audit(root.place("/var/lib/evercert")).wait("served", NAME, seen=running.said)
+        assert NAME in root("evercert", "status").stdout
 
     # The other server takes over what the first has ordered.
+    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "apache2", packages["libapache2-mod-evercert"])
     root("a2enmod", "evercert")
     root("a2dissite", "000-default")
     root.write("/etc/apache2/ports.conf", "Listen 127.0.0.1:%d\nListen 127.0.0.1:%d https\n" % (ports.HTTP, ports.TLS))
-    root.write("/etc/apache2/sites-enabled/packaged.conf", APACHE % (ports.HTTP, ports.TLS, pebble.uri, ports.HTTP, ports.TLS))
+    root.write("/etc/apache2/sites-available/evercert.conf", for_apache(pebble.uri))
+    root("a2ensite", "evercert")
     assert "Syntax OK" in root("apache2ctl", "-t").stderr
     with Running(root, "apache2ctl", "-DFOREGROUND") as running:
-        assert tls.wait_leaf(ports.TLS, "packaged.test", lambda leaf: "Pebble" in leaf.issuer, 30, running.said).serial == serial
+        assert leaf_of(running).serial == serial
 
-    os.unlink(root.place("/etc/nginx/conf.d/packaged.conf"))
-    os.unlink(root.place("/etc/apache2/sites-enabled/packaged.conf"))
-    ours = ("libnginx-mod-http-evercert", "libapache2-mod-evercert", "evercert")
+    # HAProxy has a user of its own, and therefore a state of its own.
+    shutil.rmtree(root.place("/var/lib/evercert"))
+    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "haproxy", packages["haproxy-evercert"])
+    os.makedirs(root.place("/etc/evercert"), exist_ok=True)
+    root.write("/etc/evercert/evercert.json", for_haproxy(pebble.uri))
+    with open(root.place("/usr/share/doc/haproxy-evercert/examples/minimal.cfg")) as file:
+        root.write("/etc/haproxy/haproxy.cfg", changed(file.read(), ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP), ("bind :443", "bind 127.0.0.1:%d" % ports.TLS)))
+    root("haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg")
+    with Running(root, "haproxy", "-W", "-f", "/etc/haproxy/haproxy.cfg") as running:
+        leaf_of(running)
+        Audit(root.place("/var/lib/evercert")).wait("served", NAME, seen=running.said)
+
+    os.unlink(root.place("/etc/nginx/conf.d/evercert.conf"))
+    root("a2dissite", "-p", "evercert")
+    os.unlink(root.place("/etc/apache2/sites-available/evercert.conf"))
+    shutil.rmtree(root.place("/etc/evercert"))
+    ours = ("libnginx-mod-http-evercert", "libapache2-mod-evercert", "haproxy-evercert", "evercert")
     root("apt-get", "remove", "-y", "-qq", *ours)
     assert "successful" in root("nginx", "-t").stderr and "Syntax OK" in root("apache2ctl", "-t").stderr
     # What cannot be had again stays, and what people may have written into.
     assert root.named("evercert", "usr", "etc", "var/lib/evercert") == ["/etc/apache2/mods-available/evercert.conf", "/etc/apache2/mods-available/evercert.load"]
-    assert os.listdir(root.place("/var/lib/evercert/state/certificates")) == ["packaged.test"]
+    assert os.listdir(root.place("/var/lib/evercert/state/certificates")) == [NAME]
     root("dpkg", "--purge", *ours)
     assert root.named("evercert", "usr", "etc", "var/lib") == []
     assert not os.path.exists(root.place("/var/lib/evercert"))
