@@ -224,7 +224,9 @@ class IssuerCheckTest : public CppUnit::TestFixture {
   void other_challenges_are_refused() {
     assert_error(with_issuer(R"("challenge": "dns-01")"), "challenge", 2, "add dns_update or dns_program");
     assert_error(with_issuer(R"("challenge": "tls-alpn-01")"), "challenge", 2, "this release answers http-01 and dns-01 only");
-    assert_error(with_issuer(R"("challenge": "http")"), "challenge", 2, "no kind of challenge");
+    assert_error(with_issuer(R"("challenge": "tls-alpn")"), "challenge", 2, "not tls-alpn-01");
+    assert_error(with_issuer(R"("challenge": "dns")"), "challenge", 2, "no kind of challenge");
+    CPPUNIT_ASSERT(issuer_of(R"("challenge": "http")").challenge == ChallengeKind::http_01);
     CPPUNIT_ASSERT(issuer_of(R"("challenge": "http-01")").challenge == ChallengeKind::http_01);
   }
 

@@ -201,8 +201,11 @@ class IssuerReading {
   void read_challenge() {
     const Setting* const setting = reader_.find("challenge");
     spec_.challenges = {ChallengeKind::http_01};
-    if (setting == nullptr || (setting->words.size() == 1 && setting->words[0] == "http-01")) return;
-    const std::string& word = setting->words[0];
+    if (setting == nullptr) return;
+    // nginx's own ACME module also takes both of its kinds without their version.
+    const std::string& written = setting->words[0];
+    const std::string word = written == "http" || written == "tls-alpn" ? written + "-01" : written;
+    if (setting->words.size() == 1 && word == "http-01") return;
     if (setting->words.size() > 1)
       return reader_.blame(*setting, "challenge: an ACME issuer takes one kind; write one of them");
     if (word == "dns-01") {
