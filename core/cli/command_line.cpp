@@ -9,6 +9,7 @@
 
 #include "agent/issuer/revocation_reasons.h"
 #include "cli/commands.h"
+#include "serving/base/bounds.h"
 
 namespace evercert {
 namespace {
@@ -159,7 +160,12 @@ void add_changing_verbs(CLI::App& app, Request& request) {
 
   CLI::App* rollback = app.add_subcommand("rollback", "Serves an earlier generation again");
   rollback->add_option("name", request.name, "The certificate")->type_name("NAME")->required();
-  rollback->add_option("--to", request.to, "The generation to return to; without it the one before")->type_name("N");
+  rollback->add_option("--to", request.to, "The generation to return to; without it the one before")
+      ->type_name("N")
+      ->check([](const std::string& text) {
+        // CLI11 would take -1 for the highest number that there is.
+        return whole_number_in(text, 1, highest_generation) ? std::string() : text + " is no generation; write a number from 1";
+      });
   rollback->footer("Examples:\n  evercert rollback www.example.com\n  evercert rollback www.example.com --to 3");
 
   CLI::App* revoke = app.add_subcommand("revoke", "Tells the CA that a certificate must not be trusted any more");

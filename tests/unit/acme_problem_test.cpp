@@ -139,8 +139,8 @@ class ProblemTest : public CppUnit::TestFixture {
         refusal(answer(429, document("rateLimited", "too many certificates, retry after 2026-11-22 02:30:00 UTC: see docs")),
                 "x", "y", now);
     CPPUNIT_ASSERT(error.retry_after == seconds(1800));
-    CPPUNIT_ASSERT(retry_after_in("retry after 2026-11-22T01:00:00Z", now) == seconds(0));
-    CPPUNIT_ASSERT(retry_after_in("retry after 9990-01-01T00:00:00Z", now) == std::chrono::hours(366 * 24));
+    CPPUNIT_ASSERT(retry_after_in("retry after 2026-11-22T01:00:00Z", now) == seconds(1));
+    CPPUNIT_ASSERT(retry_after_in("retry after 9990-01-01T00:00:00Z", now) == std::chrono::hours(24));
     CPPUNIT_ASSERT(!retry_after_in("retry after lunch", now));
     CPPUNIT_ASSERT(!retry_after_in("", now));
   }
@@ -153,9 +153,13 @@ class ProblemTest : public CppUnit::TestFixture {
     const auto read = [](const char* value) { return retry_after_of(answer(200, "", {{"retry-after", value}}), now); };
     CPPUNIT_ASSERT(read("120") == seconds(120));
     CPPUNIT_ASSERT(read("Sun, 22 Nov 2026 02:05:00 GMT") == seconds(300));
-    CPPUNIT_ASSERT(read("Sun, 22 Nov 2026 01:00:00 GMT") == seconds(0));
+    // What has passed is no wait, and what lies in 2030 is none that anybody means.
+    CPPUNIT_ASSERT(read("Sun, 22 Nov 2026 01:00:00 GMT") == seconds(1));
+    CPPUNIT_ASSERT(read("Sun, 22 Nov 2030 01:00:00 GMT") == std::chrono::hours(24));
+    CPPUNIT_ASSERT(read("0") == seconds(1));
+    CPPUNIT_ASSERT(read("99999999") == std::chrono::hours(24));
     CPPUNIT_ASSERT(!read("soon"));
-    CPPUNIT_ASSERT(!read("99999999999999999999"));
+    CPPUNIT_ASSERT(read("99999999999999999999") == std::chrono::hours(24));
     CPPUNIT_ASSERT(!read("-5"));
     CPPUNIT_ASSERT(!retry_after_of(answer(200, ""), now));
   }

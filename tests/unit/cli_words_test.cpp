@@ -72,6 +72,9 @@ class WordsTest : public CppUnit::TestFixture {
                                                {"status", "--state", "a", "--config", "b"},
                                                {"import", "letsencrypt", "/etc"},
                                                {"rollback", "a", "--to", "x"},
+                                               {"rollback", "a", "--to", "-1"},
+                                               {"rollback", "a", "--to", "0"},
+                                               {"rollback", "a", "--to", "18446744073709551615"},
                                                {"revoke", "a", "--reason", "x"},
                                                {"run"}}) {
       const Outcome outcome = run(words);

@@ -6,6 +6,7 @@
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "agent/store/records.h"
+#include "serving/base/bounds.h"
 #include "serving/base/json.h"
 #include "store_fixture.h"
 
@@ -18,6 +19,7 @@ class StorePublicationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_damaged_newest_is_quarantined_and_the_one_before_is_used);
   CPPUNIT_TEST(the_number_of_a_damaged_bundle_is_never_used_again);
   CPPUNIT_TEST(a_number_known_to_the_board_is_never_used_again);
+  CPPUNIT_TEST(no_name_of_a_file_uses_the_numbers_up);
   CPPUNIT_TEST(a_locked_or_newer_bundle_is_left_alone_and_holds_up_publication);
   CPPUNIT_TEST(publishers_that_race_get_different_numbers);
   CPPUNIT_TEST(a_rollback_is_a_new_generation_with_old_content);
@@ -66,7 +68,7 @@ class StorePublicationTest : public CppUnit::TestFixture {
 
   void a_bundle_that_fails_its_proof_is_not_published() {
     Bundle bundle = make_bundle("a", ca_);
-    bundle.identifiers.pop_back();
+    bundle.identifiers.push_back({IdentifierKind::dns, "more.example.com"});
     CPPUNIT_ASSERT(publish_bundle(*store_, key_, bundle, now_).error().kind == ErrorKind::storage);
     CPPUNIT_ASSERT(bundles().empty());
   }
@@ -97,6 +99,24 @@ class StorePublicationTest : public CppUnit::TestFixture {
   void a_number_known_to_the_board_is_never_used_again() {
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{18}, publish({.above = 17}));
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{19}, publish({.above = 17}));
+  }
+
+  void no_name_of_a_file_uses_the_numbers_up() {
+    publish();
+    for (const char* number :
+         {"18446744073709551615", "18446744073709551616", "281474976710657", "281474976710656", "9000000"}) {
+      write_bytes(directory_ / ("certificates/a/" + std::string(number) + ".bundle"), bytes_of("foreign"));
+      write_bytes(directory_ / ("quarantine/certificates_a_" + std::string(number) + ".bundle.1"), bytes_of("foreign"));
+    }
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, publish());
+    const auto newest = newest_bundle(*store_, key_, "a");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, newest->bundle->generation);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, newest->foreign.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, newest->damaged.size());
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, publish());
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", 2, now_).has_value());
+    CPPUNIT_ASSERT(!rollback(*store_, key_, "a", ~std::uint64_t{0}, now_));
+    CPPUNIT_ASSERT(!publish_bundle(*store_, key_, make_bundle("a", ca_), now_, {.above = highest_generation}));
   }
 
   void a_locked_or_newer_bundle_is_left_alone_and_holds_up_publication() {

@@ -1,5 +1,6 @@
 #include "agent/challenge/dns_records.h"
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -116,7 +117,7 @@ Result<bool> DnsRecords::visible(const Challenge& challenge) {
     published_.insert_or_assign(key_of(challenge), *published);
   }
   if (everywhere) return true;
-  if (clock_.now() - published->at < settings_.propagation) return false;
+  if (is_recent(published->at, clock_.now(), settings_.propagation)) return false;
   return everywhere.error().with_prefix("after " + std::to_string(settings_.propagation.count()) + " s");
 }
 

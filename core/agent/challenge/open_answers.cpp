@@ -1,5 +1,6 @@
 #include "agent/challenge/open_answers.h"
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
@@ -37,7 +38,7 @@ Result<OpenAnswer> parse_answer(const Secret& content, const std::string& key) {
   if (!kind || !token || !answer || !expires) return damaged(key);
   const auto known = kind_of_word(*kind);
   if (!known) return damaged(key);
-  return OpenAnswer{*known, *token, *answer, std::chrono::system_clock::from_time_t(static_cast<time_t>(*expires))};
+  return OpenAnswer{*known, *token, *answer, moment_of(*expires)};
 }
 
 }  // namespace
@@ -76,6 +77,9 @@ Result<std::optional<OpenAnswer>> StoredAnswers::get(const std::string& key) {
   return std::optional<OpenAnswer>(std::move(*answer));
 }
 
+// Answers are open for a day.
+constexpr std::chrono::hours longest_open{48};
+
 Result<std::vector<OpenAnswer>> StoredAnswers::sweep(std::chrono::system_clock::time_point now) {
   auto keys = store_.list(answers_prefix);
   if (!keys) return keys.error();
@@ -84,7 +88,7 @@ Result<std::vector<OpenAnswer>> StoredAnswers::sweep(std::chrono::system_clock::
     auto answer = get(key);
     // One that cannot be read is no reason to leave the others unanswered; it is of no use to anybody in a day.
     if (!answer || !*answer) continue;
-    if ((*answer)->expires > now) {
+    if (is_still_ahead((*answer)->expires, now, longest_open)) {
       open.push_back(std::move(**answer));
     } else if (auto erased = store_.erase(key); !erased) {
       return erased.error();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/acme/chain.h"
+#include "serving/base/bounds.h"
 
 namespace evercert {
 namespace {
@@ -106,7 +107,7 @@ void AccountDesk::tend() {
   const std::lock_guard turn(turn_);
   const auto offers = known();
   const Time now = clock_.now();
-  if (due(offers) > now) return;
+  if (is_still_ahead(due(offers), now, between_syncs + hours(1))) return;
   const bool domains = !offers || offers->domains_at + between_syncs <= now;
   if (auto fetched = fetch(domains); !fetched) {
     tell("sync_failed", LogLevel::warn, "what " + api_.title() + " offers could not be read: " + fetched.error().message);
@@ -121,7 +122,7 @@ Result<Done> AccountDesk::check_options() {
     auto fetched = fetch(false);
     offers = fetched ? std::optional<Offers>(std::move(*fetched)) : std::nullopt;
   };
-  if (!offers && clock_.now() >= not_before_) look();
+  if (!offers && !is_still_ahead(not_before_, clock_.now(), std::chrono::hours(25))) look();
   auto missing = offers ? offers->missing_in(spec_.purchase) : std::nullopt;
   if (missing && clock_.now() - offers->fetched_at > lists_are_fresh) {
     // It may have been added at the CA since then.

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "agent/issuer/rest.h"
+#include "serving/base/bounds.h"
 #include "serving/base/json.h"
 
 namespace evercert {
@@ -153,8 +154,8 @@ Result<Offers> read_offers(std::string_view text) {
       return Error{ErrorKind::action_required, what + " was written by a newer release; run that release again or remove it"};
     }
     Offers offers;
-    offers.fetched_at = std::chrono::system_clock::from_time_t(json->at("fetched_at").get<std::time_t>());
-    offers.domains_at = std::chrono::system_clock::from_time_t(json->at("domains_at").get<std::time_t>());
+    offers.fetched_at = moment_of(json->at("fetched_at").get<std::time_t>());
+    offers.domains_at = moment_of(json->at("domains_at").get<std::time_t>());
     offers.currency = json->at("currency").get<std::string>();
     offers.domain_count = json->at("domain_count").get<std::size_t>();
     offers.products = list_from(*json, "products");

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <ctime>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
 
@@ -163,7 +164,7 @@ std::string date_of(std::chrono::system_clock::time_point time) {
 std::optional<std::chrono::system_clock::time_point> day_of(const std::string& text) {
   std::tm parts{};
   if (strptime(text.c_str(), "%Y-%m-%d", &parts) == nullptr) return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  return moment_of(timegm(&parts));
 }
 
 std::string zoned_time_of(std::chrono::system_clock::time_point time) {

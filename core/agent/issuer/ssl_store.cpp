@@ -4,6 +4,7 @@
 #include <array>
 #include <ctime>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -28,7 +29,7 @@ std::optional<std::chrono::system_clock::time_point> american_date(const std::st
   constexpr int year_2000 = 100;
   std::tm parts{};
   if (strptime(text.c_str(), "%m/%d/%Y %I:%M:%S %p", &parts) == nullptr || parts.tm_year < year_2000) return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  return moment_of(timegm(&parts));
 }
 
 }  // namespace

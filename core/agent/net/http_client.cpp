@@ -9,6 +9,8 @@
 #include <cstring>
 #include <mutex>
 
+#include "serving/base/bounds.h"
+
 namespace evercert {
 namespace {
 
@@ -381,9 +383,9 @@ std::optional<std::chrono::seconds> retry_after_of(const HttpResponse& response,
   const std::string value = response.header("Retry-After");
   if (value.empty()) return std::nullopt;
   if (value.find_first_not_of("0123456789") == std::string::npos) {
-    // More digits than a year needs are no wish but a fault.
-    if (value.size() > 8) return std::nullopt;
-    return std::chrono::seconds(std::stol(value));
+    const auto wish = whole_number_in(value, 0, static_cast<std::uint64_t>(longest_wish.count()));
+    // More than fits is more than a day.
+    return bounded_wish(wish ? std::chrono::seconds(*wish) : longest_wish);
   }
   const time_t date = curl_getdate(value.c_str(), nullptr);
   if (date == -1) return std::nullopt;
@@ -399,9 +401,8 @@ std::optional<std::time_t> date_of_answer(const HttpResponse& response) {
 
 std::chrono::seconds wait_until(std::time_t date, std::chrono::system_clock::time_point now) {
   // In whole seconds: a far date does not fit into the clock's own ticks.
-  constexpr std::time_t year = 366L * 24 * 3600;
   const std::time_t present = std::chrono::system_clock::to_time_t(now);
-  return std::chrono::seconds(std::clamp<std::time_t>(date, present, present + year) - present);
+  return bounded_wish(std::chrono::seconds(std::clamp<std::time_t>(date, present, present + longest_wish.count()) - present));
 }
 
 }  // namespace evercert

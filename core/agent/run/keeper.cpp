@@ -21,16 +21,16 @@ namespace {
 
 constexpr int tend_interval = 5000;
 
-enum class Heard { nothing, go, gone };
+enum class WordOfServer { nothing, go, gone };
 
-Heard hear(int channel) {
+WordOfServer hear(int channel) {
   std::array<char, 256> text;
   for (;;) {
     const ssize_t size = ::recv(channel, text.data(), text.size(), MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
-    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return Heard::nothing;
-    if (size <= 0) return Heard::gone;
-    if (std::string_view(text.data(), static_cast<std::size_t>(size)) == go_message) return Heard::go;
+    if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return WordOfServer::nothing;
+    if (size <= 0) return WordOfServer::gone;
+    if (std::string_view(text.data(), static_cast<std::size_t>(size)) == go_message) return WordOfServer::go;
   }
 }
 
@@ -66,9 +66,9 @@ int keep(int descriptor, const std::string& program) {
       wait = static_cast<int>(std::max<std::int64_t>(left, 0));
     }
     ::poll(watched.data(), watched.size(), wait);
-    const Heard heard = hear(inherited->channel.get());
-    if (heard == Heard::gone) return 0;
-    if (heard == Heard::go && !std::exchange(going, true)) start();
+    const WordOfServer heard = hear(inherited->channel.get());
+    if (heard == WordOfServer::gone) return 0;
+    if (heard == WordOfServer::go && !std::exchange(going, true)) start();
     if (!going) continue;
     if (again) {
       if (std::chrono::steady_clock::now() >= *again) start();

@@ -4,6 +4,7 @@
 
 #include "agent/issuer/revocation_reasons.h"
 #include "agent/run/verb_words.h"
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 // A server that reloads is away for less than this; its certificates stay in work meanwhile.
 constexpr std::chrono::seconds follower_grace{10};
+// A CA asks a handful of times for one answer; what counts further counts nothing.
+constexpr std::int64_t most_hits = 1'000'000;
 
 // RFC 5280 section 5.3.1, as far as the owner of a certificate may say it.
 std::optional<int> reason_code(const std::string& word) {
@@ -109,7 +112,12 @@ void Verbs::rollback(ControlServer::Client client, const Json& request) {
   const auto* item = item_of(client, request);
   if (item == nullptr) return;
   std::optional<std::uint64_t> to;
-  if (request.contains("to") && request["to"].is_number_unsigned()) to = request["to"].get<std::uint64_t>();
+  if (request.contains("to")) {
+    const auto number = json_number(request, "to", "the request", 1, static_cast<std::int64_t>(highest_generation));
+    // Never the one before instead: a person who names a generation means that one.
+    if (!number) return server_.finish(client, exit_usage, "there is no such generation: " + number.error().message);
+    to = static_cast<std::uint64_t>(*number);
+  }
   work(client, [this, certificate = item->certificate, to]() -> Result<std::string> {
     auto generation = leader_.publication().roll_back(certificate, to);
     if (!generation) return generation.error();
@@ -248,14 +256,15 @@ void Verbs::told_by_follower(const std::string& instance, const Json& message) {
   if (token.empty()) return proved(message);
   // An older agent of our own server reads the page that is ours, too, and may have heard the bell in our place.
   if (instance == ground_.instance) return leader_.hits_came();
-  const auto times = json_number(message, "times", "a follower's message");
-  if (times && *times > 0) leader_.hits_came(token, static_cast<std::uint32_t>(*times));
+  const auto times = json_number(message, "times", "a follower's message", 1, most_hits);
+  if (times) leader_.hits_came(token, static_cast<std::uint32_t>(*times));
 }
 
 void Verbs::proved(const Json& message) {
   const std::string served = text_of(message, "served");
   const std::string not_served = text_of(message, "not_served");
-  auto generation = json_number(message, "generation", "a follower's message");
+  auto generation =
+      json_number(message, "generation", "a follower's message", 1, static_cast<std::int64_t>(highest_generation));
   if (!generation || (served.empty() && not_served.empty())) return;
   leader_.publication().proved_elsewhere(served.empty() ? not_served : served, static_cast<std::uint64_t>(*generation),
                                          text_of(message, "listener"), !served.empty(), text_of(message, "message"));

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "evercert/board.h"
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
@@ -136,7 +137,7 @@ void WorkerLink::hear() {
 }
 
 void WorkerLink::understand(const Json& message) {
-  const auto generation = json_number(message, "generation", "a message");
+  const auto generation = json_number(message, "generation", "a message", 1, static_cast<std::int64_t>(highest_generation));
   if (const auto name = json_text(message, "swapped", "a message"); name && generation) {
     taken(*name, static_cast<std::uint64_t>(*generation));
   } else if (const auto refused = json_text(message, "refused", "a message"); refused && generation) {

@@ -1,8 +1,8 @@
 #include "agent/store/bundles.h"
 
 #include <algorithm>
-#include <charconv>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -15,31 +15,26 @@ std::string folder_of(const std::string& name) {
   return "certificates/" + file_name_of(name) + "/";
 }
 
-// "<digits>.bundle" as its number, 0 for anything else.
-std::uint64_t number_of(std::string_view file_name) {
-  constexpr std::string_view ending = ".bundle";
-  if (!file_name.ends_with(ending) || file_name.starts_with('0')) return 0;
-  const char* const last = file_name.data() + file_name.size() - ending.size();
-  std::uint64_t number = 0;
-  const auto [end, fault] = std::from_chars(file_name.data(), last, number);
-  return fault == std::errc() && end == last ? number : 0;
-}
-
-Result<std::vector<std::uint64_t>> present_generations(Store& store, const std::string& name) {
+// `foreign`: receives the names that end like a bundle's and are none.
+Result<std::vector<std::uint64_t>> present_generations(Store& store, const std::string& name,
+                                                       std::vector<std::string>* foreign = nullptr) {
   const std::string folder = folder_of(name);
   const auto keys = store.list(folder);
   if (!keys) return keys.error();
   std::vector<std::uint64_t> generations;
   for (const std::string_view key : *keys) {
-    const std::uint64_t number = number_of(key.substr(folder.size()));
-    if (number > 0) generations.push_back(number);
+    if (const auto number = generation_in(key.substr(folder.size()))) {
+      generations.push_back(*number);
+    } else if (foreign != nullptr && key.ends_with(".bundle")) {
+      foreign->emplace_back(key);
+    }
   }
   std::sort(generations.begin(), generations.end(), std::greater<>());
   return generations;
 }
 
-// The highest number that a damaged bundle took with it to quarantine/; it stays used.
-Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name) {
+// The highest number up to `limit` that a damaged bundle took with it to quarantine/; it stays used.
+Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name, std::uint64_t limit) {
   const auto keys = store.list("quarantine/");
   if (!keys) return keys.error();
   const std::string begin = "quarantine/certificates_" + file_name_of(name) + "_";
@@ -48,7 +43,8 @@ Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name)
     if (!key.starts_with(begin)) continue;
     const std::string_view rest = std::string_view(key).substr(begin.size());
     const std::size_t end = rest.find(".bundle.");
-    if (end != std::string_view::npos) highest = std::max(highest, number_of(rest.substr(0, end + 7)));
+    const auto number = end == std::string_view::npos ? std::nullopt : generation_in(rest.substr(0, end + 7));
+    if (number && *number <= limit) highest = std::max(highest, *number);
   }
   return highest;
 }
@@ -82,6 +78,32 @@ Result<std::unique_ptr<StoreLock>> wait_for_turn(Store& store, const std::string
   return turn;
 }
 
+// The number of the next generation: above all that are in use. One that no file here can prove counts only while it is near
+// one that does: whoever may write into the folder must not be able to use the numbers up.
+Result<std::uint64_t> next_generation(Store& store, const SealKey& serving, const std::string& name, std::uint64_t above) {
+  const auto generations = present_generations(store, name);
+  if (!generations) return generations.error();
+  std::uint64_t proved = above;
+  for (const std::uint64_t generation : *generations) {
+    const auto found = look_at(store, serving, name, generation);
+    if (!found) return found.error();
+    if (found->fault && is_for_people(*found->fault)) return *found->fault;
+    if (!found->bundle) continue;
+    proved = std::max(proved, generation);
+    break;
+  }
+  const std::uint64_t limit = proved + widest_generation_gap;
+  const auto quarantined = highest_quarantined(store, name, limit);
+  if (!quarantined) return quarantined.error();
+  std::uint64_t next = std::max(proved, *quarantined) + 1;
+  for (const std::uint64_t generation : *generations) {
+    if (generation <= limit) next = std::max(next, generation + 1);
+  }
+  if (next <= highest_generation) return next;
+  return Error{ErrorKind::storage, "\"" + name + "\" cannot be published: its generations have reached the highest number, " +
+                                       std::to_string(highest_generation)};
+}
+
 // Keeps the new generation and the one below it that opens; what nobody can open here stays as well.
 void remove_older(Store& store, const SealKey& serving, const std::string& name, std::uint64_t newest) {
   const auto generations = present_generations(store, name);
@@ -106,17 +128,9 @@ Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundl
   }
   const auto turn = wait_for_turn(store, bundle.name);
   if (!turn) return turn.error();
-  const auto quarantined = highest_quarantined(store, bundle.name);
-  if (!quarantined) return quarantined.error();
-  const auto generations = present_generations(store, bundle.name);
-  if (!generations) return generations.error();
-  const std::uint64_t newest = generations->empty() ? 0 : generations->front();
-  if (newest > 0) {
-    const auto found = look_at(store, serving, bundle.name, newest);
-    if (!found) return found.error();
-    if (found->fault && is_for_people(*found->fault)) return *found->fault;
-  }
-  bundle.generation = std::max({newest, *quarantined, options.above}) + 1;
+  const auto number = next_generation(store, serving, bundle.name, options.above);
+  if (!number) return number.error();
+  bundle.generation = *number;
   const auto file = seal_bundle(serving, bundle);
   if (!file) return file.error();
   const Store::PutOptions put_options{{Store::Condition::Kind::absent}, Durability::power, options.guard};
@@ -128,9 +142,9 @@ Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundl
 }
 
 Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name) {
-  const auto generations = present_generations(store, name);
-  if (!generations) return generations.error();
   NewestBundle newest;
+  const auto generations = present_generations(store, name, &newest.foreign);
+  if (!generations) return generations.error();
   for (const std::uint64_t generation : *generations) {
     auto found = look_at(store, serving, name, generation);
     if (!found) return found.error();

@@ -30,6 +30,8 @@ struct NewestBundle {
   // Set when a newer file than that one is locked or of a newer release: no order may be placed until a person decides.
   std::optional<Error> held;
   std::vector<Error> damaged;  // what was damaged or foreign and lies in quarantine now
+  // Keys that end like a bundle's and carry no number that we would ever write: ignored, for a person to look at.
+  std::vector<std::string> foreign;
 };
 // What there is of a certificate. Damaged and foreign files are quarantined, and the generation before is used.
 Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "evercert/board.h"
@@ -56,6 +57,9 @@ class StateReader {
 
 // The directory name of a certificate: its name with "*" written "_wildcard_".
 std::string file_name_of(std::string_view certificate);
+
+// The generation that "<digits>.bundle" names; nullopt for any other name, also where the number is beyond what we ever write.
+std::optional<std::uint64_t> generation_in(std::string_view file_name);
 
 // Generations of a certificate on disk, newest first. Looks at names only.
 Result<std::vector<std::uint64_t>> generations_of(const StateReader& state, std::string_view certificate);

@@ -89,10 +89,17 @@ Result<std::vector<std::string>> json_texts(const Json& object, std::string_view
   return texts;
 }
 
-Result<std::int64_t> json_number(const Json& object, std::string_view member, const std::string& what) {
+Result<std::int64_t> json_number(const Json& object, std::string_view member, const std::string& what, std::int64_t low,
+                                 std::int64_t high) {
   const Json* value = member_of(object, member);
   if (value == nullptr) return wrong(what, member, "is missing");
   if (!value->is_number_integer()) return wrong(what, member, "is not a whole number");
+  // What fits into 64 bits without a sign only would come out negative.
+  const bool fits = !value->is_number_unsigned() ||
+                    value->get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (!fits || value->get<std::int64_t>() < low || value->get<std::int64_t>() > high) {
+    return wrong(what, member, "is not a number from " + std::to_string(low) + " to " + std::to_string(high));
+  }
   return value->get<std::int64_t>();
 }
 

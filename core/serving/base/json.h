@@ -1,6 +1,7 @@
 // Reading JSON that others wrote, without exceptions reaching the caller: "member x as y, or a sentence that names the path".
 #pragma once
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -28,7 +29,10 @@ Result<Json> parse_json(std::string_view text, const std::string& what);
 Result<std::string> json_text(const Json& object, std::string_view member, const std::string& what);
 Result<std::optional<std::string>> json_optional_text(const Json& object, std::string_view member, const std::string& what);
 Result<std::vector<std::string>> json_texts(const Json& object, std::string_view member, const std::string& what);
-Result<std::int64_t> json_number(const Json& object, std::string_view member, const std::string& what);
+// Numbers beyond low … high are an error as well.
+Result<std::int64_t> json_number(const Json& object, std::string_view member, const std::string& what,
+                                 std::int64_t low = std::numeric_limits<std::int64_t>::min(),
+                                 std::int64_t high = std::numeric_limits<std::int64_t>::max());
 
 // Never throws: bytes that are not UTF-8 are replaced.
 std::string dump_json(const Json& value);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
@@ -28,11 +29,11 @@ std::optional<LinkMessage> interpret(std::string_view text) {
     return message;
   }
   const auto name = json_text(*header, "certificate", "a message");
-  const auto generation = json_number(*header, "generation", "a message");
+  const auto generation = json_number(*header, "generation", "a message", 1, static_cast<std::int64_t>(highest_generation));
   const auto names = json_texts(*header, "files", "a message");
   const auto sizes = header->find("sizes");
-  if (!name || !generation || *generation <= 0 || !names || end == std::string_view::npos || sizes == header->end() ||
-      !sizes->is_array() || sizes->size() != names->size())
+  if (!name || !generation || !names || end == std::string_view::npos || sizes == header->end() || !sizes->is_array() ||
+      sizes->size() != names->size())
     return std::nullopt;
   message.certificate = *name;
   message.generation = static_cast<std::uint64_t>(*generation);

@@ -13,6 +13,8 @@ namespace evercert::answer_table {
 namespace {
 
 constexpr unsigned read_attempts = 1000;
+// Answers are open for a day.
+constexpr std::uint64_t longest_open_milliseconds = std::uint64_t{48} * 3600 * 1000;
 constexpr std::size_t token_words = Board::longest_token / sizeof(std::uint64_t);
 
 // Server names compare without regard to case (RFC 4343); http-01 tokens are exact.
@@ -181,10 +183,15 @@ void sweep(BoardLayout& layout, std::chrono::system_clock::time_point now) {
     ChallengeEntry& entry = layout.challenges[slot];
     const std::uint64_t mark = entry.mark.load(std::memory_order_acquire);
     if (mark == answer_free) continue;
-    if (mark == answer_live && entry.expires.load(std::memory_order_acquire) > present) continue;
+    const auto is_due = [&] {
+      const std::uint64_t expires = entry.expires.load(std::memory_order_acquire);
+      // Further ahead than any answer is open: set by a clock that has been turned back since.
+      return expires <= present || expires - present > longest_open_milliseconds;
+    };
+    if (mark == answer_live && !is_due()) continue;
     if (mark != answer_live && !is_gone(mark)) continue;
     if (!claim(entry, mark)) continue;
-    const bool still_due = mark != answer_live || entry.expires.load(std::memory_order_acquire) <= present;
+    const bool still_due = mark != answer_live || is_due();
     if (still_due)
       set_free(layout, slot);
     else

@@ -3,6 +3,7 @@
 
 #include <openssl/crypto.h>
 
+#include "serving/base/bounds.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
 
@@ -144,7 +145,7 @@ Result<Done> read_facts(const Json& json, Bundle& bundle, const std::string& wha
   bundle.origin = std::move(*origin);
   const auto issued_at = json_number(json, "issued_at", what);
   if (!issued_at) return issued_at.error();
-  bundle.issued_at = std::chrono::system_clock::time_point(std::chrono::seconds(*issued_at));
+  bundle.issued_at = moment_of(*issued_at);
   return Done{};
 }
 

@@ -40,14 +40,15 @@ Result<Bytes> seal_bundle(const SealKey& serving, const Bundle& bundle);
 // Opens and reads; does not judge the content. Errors as seal_error(); a newer content format: action_required.
 Result<Bundle> open_bundle(const SealKey& serving, const std::string& name, std::uint64_t generation, BytesView file);
 
-// The proof before publication and after opening: each key matches its leaf and signs, the leaf covers `identifiers` exactly,
-// not_before is not after `now` + 5 min, not_after is after not_before, each chain links up. Errors: storage, naming what is
-// wrong.
+// The proof before publication and after opening: each key matches its leaf and signs, the leaf covers `identifiers` (it may
+// cover more), not_before is not after `now` + 5 min, not_after is after not_before, each chain links up. Errors: storage,
+// naming what is wrong.
 Result<Done> verify_bundle(const Bundle& bundle, std::chrono::system_clock::time_point now);
 
 // What is read off a leaf.
 struct LeafFacts {
   std::string serial;  // lower-case hexadecimal
+  // Held to 1970 … 2255 (base/bounds.h), whatever the certificate says.
   std::chrono::system_clock::time_point not_before;
   std::chrono::system_clock::time_point not_after;
   std::vector<Identifier> identifiers;

@@ -7,6 +7,7 @@
 #include <array>
 #include <ctime>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/key/key_provider.h"
 #include "serving/publish/bundle.h"
@@ -21,7 +22,7 @@ constexpr std::chrono::minutes clock_tolerance{5};
 Result<TimePoint> time_of(const ASN1_TIME* time) {
   std::tm parts{};
   if (ASN1_TIME_to_tm(time, &parts) != 1) return openssl_error(ErrorKind::storage, "a date of the certificate cannot be read");
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  return moment_of(timegm(&parts));
 }
 
 std::string text_of(const ASN1_STRING* text) {
@@ -59,18 +60,11 @@ std::vector<Identifier> identifiers_of(X509* leaf) {
 
 Result<Done> check_names(const LeafFacts& facts, const Bundle& bundle) {
   std::vector<Identifier> covered = facts.identifiers;
-  std::vector<Identifier> wanted = bundle.identifiers;
   std::sort(covered.begin(), covered.end());
-  covered.erase(std::unique(covered.begin(), covered.end()), covered.end());
-  std::sort(wanted.begin(), wanted.end());
-  for (const Identifier& identifier : wanted) {
+  // Names that the CA has added (www, by many) are no reason to do without those that were asked for.
+  for (const Identifier& identifier : bundle.identifiers) {
     if (!std::binary_search(covered.begin(), covered.end(), identifier)) {
       return Error{ErrorKind::storage, "the certificate does not cover " + identifier.value};
-    }
-  }
-  for (const Identifier& identifier : covered) {
-    if (!std::binary_search(wanted.begin(), wanted.end(), identifier)) {
-      return Error{ErrorKind::storage, "the certificate covers " + identifier.value + ", which was not asked for"};
     }
   }
   return Done{};

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <functional>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/store/directory.h"
 
@@ -75,17 +75,19 @@ std::string file_name_of(std::string_view certificate) {
   return name.substr(0, longest_file_name - 40) + "_long_" + to_hex(sha256(whole)).substr(0, 32);
 }
 
+std::optional<std::uint64_t> generation_in(std::string_view file_name) {
+  constexpr std::string_view ending = ".bundle";
+  if (!file_name.ends_with(ending) || file_name.starts_with('0')) return std::nullopt;
+  file_name.remove_suffix(ending.size());
+  return whole_number_in(file_name, 1, highest_generation);
+}
+
 Result<std::vector<std::uint64_t>> generations_of(const StateReader& state, std::string_view certificate) {
   auto names = state.list("certificates/" + file_name_of(certificate));
   if (!names) return names.error();
   std::vector<std::uint64_t> generations;
   for (const std::string_view name : *names) {
-    constexpr std::string_view ending = ".bundle";
-    if (!name.ends_with(ending) || name.starts_with('0')) continue;
-    const char* const last = name.data() + name.size() - ending.size();
-    std::uint64_t number = 0;
-    const auto [end, fault] = std::from_chars(name.data(), last, number);
-    if (fault == std::errc() && end == last) generations.push_back(number);
+    if (const auto number = generation_in(name)) generations.push_back(*number);
   }
   std::sort(generations.begin(), generations.end(), std::greater<>());
   return generations;
