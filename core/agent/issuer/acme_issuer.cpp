@@ -308,7 +308,8 @@ Result<std::optional<IssuerOrder>> AcmeIssuer::find(const Wanted& wanted, const 
       return response.error();
     }
     auto order = parse_order(response->body, *url);
-    if (!order || order->identifiers != names) continue;
+    // A CA may have added names of its own.
+    if (!order || !std::includes(order->identifiers.begin(), order->identifiers.end(), names.begin(), names.end())) continue;
     order->request_key = *request_key;
     auto ours = is_ours(*order);
     if (!ours) return ours.error();

@@ -158,7 +158,7 @@ Result<IssuerOrder> CommercialIssuer::refresh(const IssuerOrder& before) {
       progress->domains_known && std::all_of(progress->domains.begin(), progress->domains.end(),
                                              [](const DomainProgress& domain) { return domain.verified; });
   if (progress->domains_known && !all_verified) return validating(std::move(order), *detail, *progress);
-  const bool patient = now() - detail->placed_at < approval_grace.count();
+  const bool patient = since(detail->placed_at) < approval_grace.count();
   if (progress->stage == Stage::people && !patient) return people(std::move(order), *detail, progress->said);
   order.status = IssuerOrderStatus::processing;
   order.retry_after = progress->domains_known ? commercial_working_pause : not_yet_pause(*detail);

@@ -52,6 +52,8 @@ class CommercialIssuer : public Issuer {
   Result<IssuerOrder> write_mails(IssuerOrder order, CommercialDetail detail);
   IssuerOrder people(IssuerOrder order, const CommercialDetail& detail, const std::string& said) const;
   [[nodiscard]] std::int64_t now() const { return std::chrono::system_clock::to_time_t(clock_.now()); }
+  // Seconds since then. A time in the future was set by a clock that has been turned back: long ago.
+  [[nodiscard]] std::int64_t since(std::int64_t at) const { return at <= now() ? now() - at : at; }
   [[nodiscard]] std::chrono::seconds not_yet_pause(const CommercialDetail& detail) const;
   [[nodiscard]] std::string who() const { return "issuer " + spec_.name; }
 

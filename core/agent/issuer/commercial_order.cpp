@@ -10,6 +10,9 @@ namespace {
 // A certificate that ends sooner after the one it replaces is not worth the work; a new order is placed instead.
 constexpr std::int64_t least_gain = std::int64_t{14} * 86400;
 
+constexpr std::int64_t most_ways = 100;
+constexpr std::int64_t most_checks = 1'000'000;
+
 std::int64_t seconds_of(std::chrono::system_clock::time_point time) {
   return std::chrono::system_clock::to_time_t(time);
 }
@@ -19,6 +22,7 @@ std::int64_t seconds_of(std::chrono::system_clock::time_point time) {
 std::string CommercialDetail::text() const {
   return dump_json({{"request_key", request_key},
                     {"names", names},
+                    {"added", added},
                     {"way", way},
                     {"presented", presented},
                     {"presented_at", presented_at},
@@ -29,20 +33,27 @@ std::string CommercialDetail::text() const {
                     {"ends", ends}});
 }
 
+std::vector<std::string> CommercialDetail::to_prove() const {
+  std::vector<std::string> all = names;
+  all.insert(all.end(), added.begin(), added.end());
+  return all;
+}
+
 Result<CommercialDetail> detail_of(const IssuerOrder& order) {
   const std::string what = "the detail of the order " + order.reference;
   auto json = parse_json(order.detail, what);
   if (!json) return Error{ErrorKind::internal, json.error().message};
   auto key = json_text(*json, "request_key", what);
   auto names = json_texts(*json, "names", what);
-  auto way = json_number(*json, "way", what);
-  auto checks = json_number(*json, "checks", what);
+  auto way = json_number(*json, "way", what, 0, most_ways);
+  auto checks = json_number(*json, "checks", what, 0, most_checks);
   auto placed = json_number(*json, "placed_at", what);
   auto checked = json_number(*json, "checked_at", what);
   if (!key || !names || !way || !checks || !placed || !checked) return Error{ErrorKind::internal, what + " is damaged"};
   CommercialDetail detail;
   detail.request_key = *key;
   detail.names = *names;
+  if (auto added = json_texts(*json, "added", what)) detail.added = std::move(*added);
   detail.way = static_cast<std::size_t>(*way);
   detail.presented = member_of(*json, "presented") == true;
   // Of orders of before it was kept it is not known: they are laid out anew.

@@ -16,6 +16,7 @@ namespace evercert {
 struct CommercialDetail {
   std::string request_key;         // digest of the request's public key, to know our certificate again
   std::vector<std::string> names;  // as ordered
+  std::vector<std::string> added;  // by the CA, to be proved as well
   std::size_t way = 0;             // which of the issuer's ways of proving is tried
   bool presented = false;          // its challenges were handed out
   std::int64_t presented_at = 0;
@@ -26,6 +27,7 @@ struct CommercialDetail {
   std::int64_t ends = 0;  // of the order, as far as the CA has told; 0: not told
 
   [[nodiscard]] std::string text() const;
+  [[nodiscard]] std::vector<std::string> to_prove() const;
 };
 Result<CommercialDetail> detail_of(const IssuerOrder& order);
 

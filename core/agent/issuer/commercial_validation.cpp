@@ -3,6 +3,7 @@
 
 #include "agent/issuer/commercial_issuer.h"
 #include "agent/issuer/rest_api.h"
+#include "serving/config/identifier.h"
 
 namespace evercert {
 namespace {
@@ -12,6 +13,8 @@ using std::chrono::seconds;
 // A check that failed is asked for again after this; so often, before the next way of proving is tried.
 constexpr seconds between_checks{20};
 constexpr unsigned checks_per_way = 3;
+// Names that a CA adds to an order; more are a fault of it.
+constexpr std::size_t most_added = 100;
 // What was laid out goes away after a day; people and CAs may take longer.
 constexpr std::chrono::hours laid_out_anew{12};
 
@@ -62,7 +65,7 @@ Result<std::vector<Challenge>> CommercialIssuer::challenges(IssuerOrder& order) 
     order = std::move(*written);
     return open;
   }
-  for (const auto& name : detail->names) {
+  for (const auto& name : detail->to_prove()) {
     auto task = api_->task(order.reference, name, kind);
     if (!task) return paid_for(task.error());
     if (task->readiness == Task::Readiness::verified) continue;
@@ -94,7 +97,7 @@ Result<Done> CommercialIssuer::respond(const IssuerOrder& order, const Challenge
 }
 
 Result<IssuerOrder> CommercialIssuer::write_mails(IssuerOrder order, CommercialDetail detail) {
-  for (const auto& name : detail.names) {
+  for (const auto& name : detail.to_prove()) {
     auto task = api_->task(order.reference, name, ChallengeKind::email);
     if (!task) return paid_for(task.error());
     if (task->readiness == Task::Readiness::verified) continue;
@@ -121,8 +124,8 @@ Result<IssuerOrder> CommercialIssuer::write_mails(IssuerOrder order, CommercialD
   detail.presented = true;
   detail.checked_at = now();
   return people(std::move(order), detail,
-                "waits for the link in the mail that the CA sent to " + spec_.purchase.email + " for " + listed(detail.names) +
-                    "; open it, it is valid for a day");
+                "waits for the link in the mail that the CA sent to " + spec_.purchase.email + " for " +
+                    listed(detail.to_prove()) + "; open it, it is valid for a day");
 }
 
 Result<IssuerOrder> CommercialIssuer::next_way(IssuerOrder order, CommercialDetail detail, const std::string& why) {
@@ -154,15 +157,24 @@ Result<IssuerOrder> CommercialIssuer::next_way(IssuerOrder order, CommercialDeta
 Result<IssuerOrder> CommercialIssuer::validating(IssuerOrder order, CommercialDetail detail, const Progress& progress) {
   order.status = IssuerOrderStatus::pending;
   order.retry_after = commercial_working_pause;
+  // Names that the CA has put into the order (www) are proved like ours.
+  for (const auto& domain : progress.domains) {
+    const auto to_prove = detail.to_prove();
+    const bool known =
+        std::any_of(to_prove.begin(), to_prove.end(), [&](const std::string& name) { return same_domain(name, domain.name); });
+    if (known || domain.verified || detail.added.size() >= most_added || !parse_identifier(domain.name)) continue;
+    detail.added.push_back(domain.name);
+    detail.presented = false;
+  }
   const ChallengeKind kind = spec_.challenges[std::min(detail.way, spec_.challenges.size() - 1)];
-  const bool old = kind != ChallengeKind::email && now() - detail.presented_at > seconds(laid_out_anew).count();
+  const bool old = kind != ChallengeKind::email && since(detail.presented_at) > seconds(laid_out_anew).count();
   if (!detail.presented || old) {
     order.authorize_again = true;
     order.detail = detail.text();
     return order;
   }
   std::vector<std::string> open;
-  for (const auto& name : detail.names) {
+  for (const auto& name : detail.to_prove()) {
     const auto found = std::find_if(progress.domains.begin(), progress.domains.end(),
                                     [&](const DomainProgress& domain) { return same_domain(name, domain.name); });
     if (found != progress.domains.end() && found->rejected) {
@@ -175,7 +187,7 @@ Result<IssuerOrder> CommercialIssuer::validating(IssuerOrder order, CommercialDe
                   "waits for the link in the mail that the CA sent to " + spec_.purchase.email + " for " + listed(open) +
                       "; open it, it is valid for a day");
   }
-  if (now() - detail.checked_at < between_checks.count()) {
+  if (since(detail.checked_at) < between_checks.count()) {
     order.detail = detail.text();
     return order;
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "agent/run/proof.h"
+#include "serving/base/bounds.h"
+#include "serving/config/identifier.h"
 #include "serving/key/key_provider.h"
 #include "serving/publish/read_certificate.h"
 
@@ -13,10 +15,23 @@ namespace {
 constexpr std::chrono::milliseconds until_alarm{2000};
 constexpr std::chrono::milliseconds one_probe{1000};
 
-bool same_names(std::vector<Identifier> a, std::vector<Identifier> b) {
-  std::sort(a.begin(), a.end());
-  std::sort(b.begin(), b.end());
-  return a == b;
+bool covers_names(std::vector<Identifier> covered, std::vector<Identifier> wanted) {
+  std::sort(covered.begin(), covered.end());
+  std::sort(wanted.begin(), wanted.end());
+  return std::includes(covered.begin(), covered.end(), wanted.begin(), wanted.end());
+}
+
+// What the CA put in beside the names that were asked for; as a sentence's end, which holds names of a form that we take only.
+std::string added_names(const std::vector<Identifier>& covered, const std::vector<Identifier>& wanted) {
+  constexpr std::size_t listed_at_most = 5;
+  std::size_t added = 0;
+  std::string listed;
+  for (const auto& identifier : covered) {
+    if (std::find(wanted.begin(), wanted.end(), identifier) != wanted.end()) continue;
+    if (++added > listed_at_most || !parse_identifier(identifier.value)) continue;
+    listed += (listed.empty() ? ": " : ", ") + identifier.value;
+  }
+  return added == 0 ? "" : std::to_string(added) + (added == 1 ? " name" : " names") + listed;
 }
 
 struct Heard {
@@ -76,7 +91,7 @@ void Publication::note(const CertificateSpec& certificate, Entry& entry, const B
                            {facts->not_before, facts->not_after},
                            facts->sha256,
                            facts->public_key,
-                           same_names(facts->identifiers, certificate.identifiers)});
+                           covers_names(facts->identifiers, certificate.identifiers)});
   }
   const std::lock_guard lock(mutex_);
   if (entry.current.generation == fresh.generation) {
@@ -100,6 +115,11 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     for (const auto& damage : newest->damaged) {
       tell("bundle_damaged", LogLevel::error, certificate.name, damage.message, {});
       problem = StatusProblem{to_string(ErrorKind::storage), "a bundle was damaged: " + damage.message, parts_.clock.now(), ""};
+    }
+    for (const auto& key : newest->foreign) {
+      if (!place.foreign_told.insert(key).second) continue;
+      tell("foreign_file", LogLevel::warn, certificate.name,
+           key + " is none of ours: no generation has such a number; it is ignored, remove it", {{"file", key}});
     }
     if (newest->held) {
       problem = StatusProblem{to_string(newest->held->kind), newest->held->message, parts_.clock.now(), ""};
@@ -166,6 +186,7 @@ Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair
   if (!newest) return newest.error();
   if (newest->held) return *newest->held;
 
+  const Bytes leaf = pair.leaf;
   Bundle bundle;
   bundle.name = certificate.name;
   bundle.issuer = issuer;
@@ -198,8 +219,14 @@ Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair
       return rank(a) < rank(b);
     });
   }
+  const auto facts = leaf_facts(leaf);
   auto generation = put(certificate, std::move(bundle), place, true);
   if (!generation) return generation.error();
+  if (const auto added = facts ? added_names(facts->identifiers, certificate.identifiers) : ""; !added.empty()) {
+    tell("names_added", LogLevel::notice, certificate.name,
+         "the CA put more into the certificate of " + certificate.name + " than was asked for, " + added,
+         {{"generation", std::to_string(*generation)}});
+  }
   return Done{};
 }
 
@@ -285,7 +312,7 @@ Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::
     }
     return {std::nullopt, true};
   }
-  if (now - begun < until_alarm) {
+  if (is_recent(begun, now, until_alarm)) {
     const auto pause =
         std::clamp<std::chrono::milliseconds>(std::chrono::duration_cast<std::chrono::milliseconds>(now - begun) / 2,
                                               std::chrono::milliseconds(3), std::chrono::milliseconds(200));

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -89,6 +90,7 @@ class Publication {
     std::optional<Early> early;  // guarded by mutex_
     Current current;             // guarded by mutex_
     std::optional<CertificateSlot> slot;
+    std::set<std::string> foreign_told;  // guarded by one_at_a_time; files that were reported as not ours
   };
   Entry& entry(const std::string& certificate);
   Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry, bool verified);
