@@ -39,6 +39,13 @@ Result<Done> FakeIssuer::end(const std::string& action) {
   return error;
 }
 
+Result<IssuerOrder> FakeIssuer::said(const std::string& action, IssuerOrder order) const {
+  if (twist) {
+    if (auto error = twist(action, order)) return *error;
+  }
+  return order;
+}
+
 Result<IssuerOrder> FakeIssuer::place(const Wanted& wanted) {
   const std::lock_guard lock(mutex_);
   if (auto begun = begin("place"); !begun) return begun.error();
@@ -46,7 +53,7 @@ Result<IssuerOrder> FakeIssuer::place(const Wanted& wanted) {
   order.reference = "order/" + std::to_string(held_.size() + 1);
   held_[order.reference] = {wanted, order, {}};
   if (auto ended = end("place"); !ended) return ended.error();
-  return order;
+  return said("place", order);
 }
 
 Result<std::optional<IssuerOrder>> FakeIssuer::find(const Wanted& wanted, const std::vector<std::string>& known) {
@@ -93,7 +100,7 @@ Result<IssuerOrder> FakeIssuer::refresh(const IssuerOrder& order) {
     order_now.status = IssuerOrderStatus::waiting_for_people;
     order_now.problem = Error{ErrorKind::action_required, "somebody must approve the order"};
   }
-  return order_now;
+  return said("refresh", order_now);
 }
 
 Result<IssuerOrder> FakeIssuer::finalize(const IssuerOrder& order, const Wanted& wanted) {
@@ -103,7 +110,7 @@ Result<IssuerOrder> FakeIssuer::finalize(const IssuerOrder& order, const Wanted&
   held.leaf = sign(wanted);
   held.order.status = IssuerOrderStatus::valid;
   if (auto ended = end("finalize"); !ended) return ended.error();
-  return held.order;
+  return said("finalize", held.order);
 }
 
 Result<IssuedCertificate> FakeIssuer::collect(const IssuerOrder& order) {
@@ -145,9 +152,9 @@ Bytes FakeIssuer::sign(const Wanted& wanted) {
   const CertificateHandle leaf(X509_new());
   X509_set_version(leaf.get(), X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(leaf.get()), serial_++);
-  const auto now = std::chrono::system_clock::to_time_t(clock_.now());
-  ASN1_TIME_set(X509_getm_notBefore(leaf.get()), now - 60);
-  ASN1_TIME_set(X509_getm_notAfter(leaf.get()), now - 60 + std::chrono::duration_cast<std::chrono::seconds>(lifetime).count());
+  const auto start = std::chrono::system_clock::to_time_t(clock_.now() + begins);
+  ASN1_TIME_set(X509_getm_notBefore(leaf.get()), start);
+  ASN1_TIME_set(X509_getm_notAfter(leaf.get()), start + std::chrono::duration_cast<std::chrono::seconds>(lifetime).count());
   X509_NAME_add_entry_by_txt(X509_get_issuer_name(leaf.get()), "CN", MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>("Fake CA"), -1, -1, 0);
   X509_set_pubkey(leaf.get(), X509_REQ_get0_pubkey(request.get()));

@@ -37,8 +37,11 @@ class FakeIssuer : public Issuer {
   void fail_next(const std::string& action, const Error& error, bool after = false);
   // Every call of every action is told; it may throw to play a crash.
   std::function<void(const std::string& action, bool after)> witness;
+  // Changes what the CA says of an order, after it has done what it was asked for; an error is said instead.
+  std::function<std::optional<Error>(const std::string& action, IssuerOrder&)> twist;
   std::chrono::hours lifetime{24 * 90};
-  Error* always = nullptr;  // every action fails with it
+  std::chrono::seconds begins{-60};  // what is issued, from now on
+  Error* always = nullptr;           // every action fails with it
   bool validation_fails = false;
   std::atomic<bool> validating = false;  // while it is set, no validation comes to its end
   std::string subscription;              // what every certificate brings
@@ -52,6 +55,7 @@ class FakeIssuer : public Issuer {
   };
   Result<Done> begin(const std::string& action);
   Result<Done> end(const std::string& action);
+  Result<IssuerOrder> said(const std::string& action, IssuerOrder order) const;
   Bytes sign(const Wanted& wanted);
 
   IssuerSpec spec_;

@@ -2,6 +2,7 @@
 
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -35,6 +36,8 @@ class OrderMachineTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_an_order_may_still_bring_is_on_disk_before_it_is_published_and_handed_to_the_next);
   CPPUNIT_TEST(a_record_survives_writing_and_reading);
   CPPUNIT_TEST(a_damaged_record_is_quarantined);
+  CPPUNIT_TEST(no_way_leads_in_a_circle_without_a_pause_and_a_count);
+  CPPUNIT_TEST(an_order_that_is_not_ready_to_be_finalized_is_set_back_and_counted);
   CPPUNIT_TEST(the_diagram_in_the_documentation_is_the_table);
   CPPUNIT_TEST_SUITE_END();
 
@@ -269,6 +272,58 @@ class OrderMachineTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!record && record.error().kind == ErrorKind::storage);
     auto again = records_->load("www.example.test", KeyAlgorithm::ecdsa);
     CPPUNIT_ASSERT(again && !*again);
+  }
+
+  void no_way_leads_in_a_circle_without_a_pause_and_a_count() {
+    const auto edges = order_edges();
+    CPPUNIT_ASSERT(edges.size() > 30);
+    for (const auto& edge : edges) {
+      const std::string way = std::string(to_string(edge.from)) + " -> " + to_string(edge.to);
+      switch (edge.course) {
+        case Course::onward:
+          CPPUNIT_ASSERT_MESSAGE(way, edge.to > edge.from);
+          break;
+        case Course::each_challenge:
+          CPPUNIT_ASSERT_MESSAGE(way, edge.from == OrderState::presented && edge.to == OrderState::presented);
+          break;
+        case Course::waits:
+          CPPUNIT_ASSERT_MESSAGE(way, edge.to >= edge.from);
+          break;
+        case Course::setback:
+          CPPUNIT_ASSERT_MESSAGE(way, edge.to <= edge.from);
+          break;
+      }
+    }
+    // Every state but the last two has a step, and every step a way on.
+    for (int state = 0; state <= static_cast<int>(OrderState::failed); ++state) {
+      const auto from = static_cast<OrderState>(state);
+      const bool ends = from == OrderState::issued || from == OrderState::failed;
+      const bool leads_on = std::any_of(edges.begin(), edges.end(),
+                                        [&](const OrderEdge& edge) { return edge.from == from && edge.to > edge.from; });
+      CPPUNIT_ASSERT_MESSAGE(to_string(from), leads_on != ends);
+    }
+  }
+
+  void an_order_that_is_not_ready_to_be_finalized_is_set_back_and_counted() {
+    std::vector<std::string> told;
+    events_.subscribe([&](const Event& event) { told.push_back(event.name); });
+    issuer_->twist = [](const std::string& action, IssuerOrder& order) -> std::optional<Error> {
+      if (action == "finalize") order.status = IssuerOrderStatus::ready;
+      return std::nullopt;
+    };
+    OrderMachine machine = fresh();
+    while (machine.state() != OrderState::ready) CPPUNIT_ASSERT(machine.step().has_value());
+    for (unsigned time = 1; time <= 5; ++time) {
+      const auto result = machine.step();
+      CPPUNIT_ASSERT(result && result->wait == Wait::setback && machine.state() == OrderState::ready);
+      CPPUNIT_ASSERT_EQUAL(time, machine.record().setbacks);
+      const auto record = records_->load("www.example.test", KeyAlgorithm::ecdsa);
+      CPPUNIT_ASSERT_EQUAL(time, (*record)->setbacks);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{1}, std::count(told.begin(), told.end(), "order_set_back"));
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{0}, std::count(told.begin(), told.end(), "finalized"));
+    issuer_->twist = nullptr;
+    CPPUNIT_ASSERT(drive(machine));
   }
 
   void the_diagram_in_the_documentation_is_the_table() {

@@ -1,21 +1,20 @@
 #include <cppunit/extensions/HelperMacros.h>
 
 #include "agent/net/http_client.h"
-#include "agent/renewal/renewal.h"
-#include "fake/fake_clock.h"
-#include "fake/fake_issuer.h"
-#include "fake/state_directory.h"
+#include "renewal_ground.h"
 
 namespace evercert {
 namespace {
 
 using namespace std::chrono_literals;
 
-// One certificate with everything around it that a renewal needs; `restart` is what a new process would find.
-class RenewalTest : public CppUnit::TestFixture {
+class RenewalTest : public RenewalGround {
   CPPUNIT_TEST_SUITE(RenewalTest);
   CPPUNIT_TEST(the_first_certificate_is_ordered_at_once_and_the_next_when_it_is_due);
   CPPUNIT_TEST(a_failed_challenge_pauses_and_a_restart_does_not_shorten_the_pause);
+  CPPUNIT_TEST(each_row_of_failed_challenges_is_kept_over_restarts_and_other_configurations);
+  CPPUNIT_TEST(a_name_fails_four_times_an_hour_at_most_whatever_asks_for_it);
+  CPPUNIT_TEST(kinds_of_failure_that_alternate_do_not_begin_each_row_anew);
   CPPUNIT_TEST(an_order_that_was_under_way_is_carried_on_after_a_restart);
   CPPUNIT_TEST(a_published_order_whose_record_was_not_closed_is_not_published_again);
   CPPUNIT_TEST(a_full_disk_at_publication_keeps_the_order_and_publishes_later);
@@ -42,22 +41,6 @@ class RenewalTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE_END();
 
  public:
-  RenewalTest() : orders_(state_.store(), state_.keys().agent), paces_(state_.store(), state_.keys().agent) {
-    certificate_.name = "www.example.test";
-    certificate_.identifiers = {{IdentifierKind::dns, "www.example.test"}};
-    certificate_.issuers = {"ca"};
-    certificate_.keys = {{KeyAlgorithm::ecdsa, 256}};
-    keys_ = make_file_keys();
-    for (const char* name : {"ca", "other"}) {
-      IssuerSpec spec;
-      spec.name = name;
-      spec.uri = std::string("https://") + name + ".test/directory";
-      issuers_[name] = std::make_shared<FakeIssuer>(spec, clock_);
-      budgets_[name] = std::make_shared<Budget>(16);
-    }
-    restart();
-  }
-
   void the_first_certificate_is_ordered_at_once_and_the_next_when_it_is_due() {
     const auto again = run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
@@ -84,7 +67,65 @@ class RenewalTest : public CppUnit::TestFixture {
     restart();
     again = run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
-    CPPUNIT_ASSERT(again && *again >= clock_.now() + 24s && *again < clock_.now() + 30s);
+    CPPUNIT_ASSERT(again && *again >= clock_.now() + 1min && *again < clock_.now() + 70s);
+  }
+
+  void each_row_of_failed_challenges_is_kept_over_restarts_and_other_configurations() {
+    ca().validation_fails = true;
+    std::vector<Time> placed;
+    const std::vector<std::chrono::seconds> row{5s, 1min, 15min, 1h, 3h, 6h, 24h, 24h};
+    for (const auto pause : row) {
+      const auto orders = ca().orders();
+      run();
+      CPPUNIT_ASSERT_EQUAL(orders + 1, ca().orders());
+      placed.push_back(clock_.now());
+      // A name that is added, an option that has changed, a mere reload: the pause goes on.
+      certificate_.identifiers.push_back({IdentifierKind::dns, "n" + std::to_string(orders) + ".example.test"});
+      options_ = "as written the time " + std::to_string(orders);
+      restart();
+      const auto again = run();
+      CPPUNIT_ASSERT_EQUAL(orders + 1, ca().orders());
+      CPPUNIT_ASSERT(again && *again >= placed.back() + pause && *again <= placed.back() + pause + pause / 10 + 1s);
+      clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
+    }
+    for (std::size_t i = 0; i + 4 < placed.size(); ++i) CPPUNIT_ASSERT(placed[i + 4] - placed[i] >= 1h);
+  }
+
+  void a_name_fails_four_times_an_hour_at_most_whatever_asks_for_it() {
+    ca().validation_fails = true;
+    std::vector<Time> placed;
+    ca().witness = [&](const std::string& action, bool after) {
+      if (action == "place" && !after) placed.push_back(clock_.now());
+    };
+    // The last twentieth of a life, two kinds of key, certificates of other names with this one, and a pace that was lost.
+    current_ = Installed{{clock_.now() - 99h, clock_.now() + 1h}, 1, true};
+    const Time begun = clock_.now();
+    for (unsigned round = 0; clock_.now() < begun + 5h; ++round) {
+      certificate_.name = "c" + std::to_string(round % 7) + ".example.test";
+      restart();
+      const auto again = run();
+      static_cast<void>(renewal_->request(false).has_value());
+      run();
+      CPPUNIT_ASSERT(again);
+      clock_.advance(7min);
+    }
+    CPPUNIT_ASSERT(placed.size() >= 8);
+    for (std::size_t i = 0; i + 4 < placed.size(); ++i) CPPUNIT_ASSERT(placed[i + 4] - placed[i] >= 1h);
+    CPPUNIT_ASSERT(renewal_->request(false)->why.find("--force") != std::string::npos);
+  }
+
+  void kinds_of_failure_that_alternate_do_not_begin_each_row_anew() {
+    const Time begun = clock_.now();
+    unsigned tries = 0;
+    for (; clock_.now() < begun + 1h; ++tries) {
+      Error error{tries % 2 == 0 ? ErrorKind::connection : ErrorKind::rate_limited, "no", 1s};
+      ca().fail_next("place", error);
+      const auto again = run();
+      CPPUNIT_ASSERT(again);
+      clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
+      ca().fail_next("find", error);
+    }
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(tries), tries < 40);
   }
 
   void an_order_that_was_under_way_is_carried_on_after_a_restart() {
@@ -405,98 +446,6 @@ class RenewalTest : public CppUnit::TestFixture {
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
-
- private:
-  // An order that exists at the CA, as an import hands it over.
-  OrderRecord placed_elsewhere() {
-    auto key = keys_->generate(renewal_->key());
-    CPPUNIT_ASSERT(key.has_value());
-    auto request = make_request(*key, certificate_.identifiers, false);
-    CPPUNIT_ASSERT(request.has_value());
-    OrderRecord record;
-    record.certificate = certificate_.name;
-    record.identifiers = certificate_.identifiers;
-    record.key = renewal_->key();
-    record.issuer = "ca";
-    record.issuer_uri = ca().spec().uri;
-    record.our_reference = "elsewhere";
-    record.private_key = std::move(key->bytes);
-    record.request = std::move(*request);
-    record.state = OrderState::placed;
-    auto order = ca().place(record.wanted());
-    CPPUNIT_ASSERT(order.has_value());
-    record.order = std::move(*order);
-    record.history.push_back({clock_.now(), OrderState::placed});
-    return record;
-  }
-
-  FakeIssuer& ca() { return *issuers_.at("ca"); }
-
-  void restart() {
-    RenewalParts parts{clock_,
-                       events_,
-                       orders_,
-                       paces_,
-                       *keys_,
-                       [this](const std::string& name) -> std::optional<IssuerSeat> {
-                         return IssuerSeat{issuers_.at(name), solver_, budgets_.at(name), options_};
-                       },
-                       [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
-                         if (publication_fails_) return *publication_fails_;
-                         auto facts = leaf_facts(pair.leaf);
-                         CPPUNIT_ASSERT(facts.has_value());
-                         published_.push_back(pair.private_key);
-                         current_ = Installed{{facts->not_before, facts->not_after}, published_.size(), true};
-                         if (die_after_publishing_) throw std::runtime_error("killed");
-                         renewal_->installed(current_);
-                         if (std::exchange(asks_when_published_, false)) CPPUNIT_ASSERT(!renewal_->request(true));
-                         return Done{};
-                       },
-                       [this](const OrderRecord& record) {
-                         return std::any_of(published_.begin(), published_.end(),
-                                            [&](const Secret& key) { return key.text() == record.private_key.text(); });
-                       },
-                       [](const std::string&, const std::vector<Challenge>&) {},
-                       [](const std::string&) { return 0U; },
-                       [](const std::string&) {},
-                       [] { return 0.5; }};
-    for (auto& [name, budget] : budgets_) budget = std::make_shared<Budget>(16);
-    renewal_ = std::make_unique<Renewal>(std::move(parts), certificate_, certificate_.keys.front());
-    die_after_publishing_ = false;
-    if (current_) renewal_->installed(current_);
-  }
-
-  // Steps, with the clock following the short waits of polling, until the renewal wants to sleep for a second or more.
-  std::optional<Time> run() {
-    for (int i = 0; i < 200; ++i) {
-      const auto again = renewal_->run();
-      if (!again.at) return std::nullopt;
-      if (*again.at >= clock_.now() + 1s) return again.at;
-      if (*again.at > clock_.now()) {
-        clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again.at - clock_.now()));
-      }
-    }
-    CPPUNIT_FAIL("the renewal never came to rest");
-    return std::nullopt;
-  }
-
-  StateDirectory state_;
-  FakeClock clock_;
-  Events events_;
-  std::shared_ptr<FakeSolver> solver_ = std::make_shared<FakeSolver>();
-  OrderRecords orders_;
-  PaceRecords paces_;
-  std::unique_ptr<KeyProvider> keys_;
-  CertificateSpec certificate_;
-  std::map<std::string, std::shared_ptr<FakeIssuer>> issuers_;
-  std::map<std::string, std::shared_ptr<Budget>> budgets_;
-  std::unique_ptr<Renewal> renewal_;
-  std::vector<Secret> published_;
-  std::optional<Installed> current_;
-  std::optional<Error> publication_fails_;
-  std::string options_ = "as written";
-  bool die_after_publishing_ = false;
-  bool asks_when_published_ = false;
 };
 
 CPPUNIT_TEST_SUITE_REGISTRATION(RenewalTest);

@@ -116,6 +116,7 @@ class BackoffTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_caa_failure_waits_an_hour_at_least);
   CPPUNIT_TEST(an_emergency_shortens_the_pause);
   CPPUNIT_TEST(the_peers_own_wish_lengthens_the_pause);
+  CPPUNIT_TEST(no_wish_of_a_peer_makes_a_pause_vanish_or_last_for_years);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -125,7 +126,7 @@ class BackoffTest : public CppUnit::TestFixture {
       std::vector<std::chrono::seconds> pauses;
     };
     const std::vector<Row> rows{
-        {ErrorKind::challenge_failed, {5s, 25s, 2min, 10min, 100min, 6h, 24h, 24h}},
+        {ErrorKind::challenge_failed, {5s, 1min, 15min, 1h, 3h, 6h, 24h, 24h}},
         {ErrorKind::connection, {5s, 15s, 30s, 1min, 2min, 5min, 10min, 20min, 30min, 30min}},
         {ErrorKind::issuer_refused, {1min, 10min, 100min, 6h, 24h, 24h}},
         {ErrorKind::internal, {1min, 10min, 100min, 6h, 24h}},
@@ -164,11 +165,23 @@ class BackoffTest : public CppUnit::TestFixture {
   }
   void an_emergency_shortens_the_pause() {
     const Error failed{ErrorKind::challenge_failed, ""};
-    CPPUNIT_ASSERT(backoff_pause({failed, 7, 0.01, true, 0.0}) == 12min);
+    CPPUNIT_ASSERT(backoff_pause({failed, 7, 0.01, true, 0.0}) == 20min);
   }
   void the_peers_own_wish_lengthens_the_pause() {
     const Error lost{ErrorKind::connection, "", 90s};
     CPPUNIT_ASSERT(backoff_pause({lost, 1, 0, false, 0.5}) == 90s);
+  }
+  void no_wish_of_a_peer_makes_a_pause_vanish_or_last_for_years() {
+    for (const auto kind : {ErrorKind::rate_limited, ErrorKind::connection, ErrorKind::issuer_refused}) {
+      for (const auto wish : {-5s, 0s, 1s, std::chrono::seconds(99999999)}) {
+        const Error error{kind, "", wish};
+        std::chrono::milliseconds hour{0};
+        unsigned tries = 0;
+        while (hour < 1h) hour += backoff_pause({error, ++tries, 0, false, 0.0});
+        CPPUNIT_ASSERT_MESSAGE(std::to_string(tries), tries <= 20);
+        CPPUNIT_ASSERT(backoff_pause({error, 1, 0, false, 1.0}) <= 27h);
+      }
+    }
   }
 };
 
@@ -260,6 +273,7 @@ class PollingTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_wish_of_the_ca_is_obeyed_up_to_five_minutes);
   CPPUNIT_TEST(issuing_is_asked_for_in_milliseconds_first);
   CPPUNIT_TEST(after_two_minutes_patience_begins);
+  CPPUNIT_TEST(a_wish_never_to_wait_is_bounded);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -314,6 +328,19 @@ class PollingTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT(polling.next({}, 0.5) == now + pause);
       now += pause;
       polling.polled(std::nullopt, now);
+    }
+  }
+  void a_wish_never_to_wait_is_bounded() {
+    for (const auto what : {Polling::For::validation, Polling::For::issuance}) {
+      Polling polling;
+      polling.begin(what, 1, start);
+      Time now = start;
+      unsigned polls = 0;
+      for (; now < start + 1h; ++polls) {
+        polling.polled(0s, now);
+        now = polling.next({}, 0.5);
+      }
+      CPPUNIT_ASSERT_MESSAGE(std::to_string(polls), polls < 200);
     }
   }
 };

@@ -17,6 +17,7 @@ class WorkersTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(steps_of_one_job_never_overlap);
   CPPUNIT_TEST(a_poke_during_a_step_runs_it_once_more);
   CPPUNIT_TEST(a_turned_clock_makes_jobs_due);
+  CPPUNIT_TEST(a_clock_that_was_turned_back_makes_every_job_look);
   CPPUNIT_TEST(the_most_urgent_goes_first);
   CPPUNIT_TEST(a_pause_lets_running_steps_end_and_begins_none);
   CPPUNIT_TEST(a_removed_job_does_not_run_again);
@@ -84,6 +85,25 @@ class WorkersTest : public CppUnit::TestFixture {
     clock_.advance(25h);
     workers.look_at_the_clock();
     CPPUNIT_ASSERT(done.get_future().wait_for(30s) == std::future_status::ready);
+  }
+
+  void a_clock_that_was_turned_back_makes_every_job_look() {
+    constexpr auto years = 24h * 3650;
+    clock_.advance(years);
+    Workers workers(clock_, 1);
+    std::promise<void> first;
+    std::promise<void> again;
+    std::atomic<int> steps{0};
+    workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
+      const int step = ++steps;
+      if (step == 1) first.set_value();
+      if (step == 2) again.set_value();
+      return {clock_.now() + 24h};
+    });
+    CPPUNIT_ASSERT(first.get_future().wait_for(30s) == std::future_status::ready);
+    clock_.advance(-years);
+    workers.look_at_the_clock();
+    CPPUNIT_ASSERT(again.get_future().wait_for(30s) == std::future_status::ready);
   }
 
   void the_most_urgent_goes_first() {

@@ -54,13 +54,14 @@ struct OrderMachine::Step {
   const char* outside;      // what anybody else can see of it
   const char* written;      // what is on disk before
   const char* after_crash;  // what a process that finds this state does first
-  std::vector<OrderState> to;
+  std::vector<std::pair<OrderState, Course>> to;
 
   static const std::vector<Step>& table();
 };
 
 const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
   using enum OrderState;
+  using enum Course;
   static const std::vector<Step> steps{
       {planned,
        "place",
@@ -68,70 +69,76 @@ const std::vector<OrderMachine::Step>& OrderMachine::Step::table() {
        "newOrder",
        "key, request and `placing`, fsynced",
        "places",
-       {placed, ready, processing, valid, invalid, planned, placing}},
+       {{placed, onward}, {ready, onward}, {processing, waits}, {valid, onward}, {invalid, onward}, {placing, waits}}},
       {placing,
        "look for",
        &OrderMachine::look_for,
        "asks the CA for an order of ours that it may know",
        "nothing new",
        "looks for it; places only if there is still none after two seconds",
-       {placed, ready, processing, valid, invalid, planned}},
+       {{placed, onward},
+        {ready, onward},
+        {processing, waits},
+        {valid, onward},
+        {invalid, onward},
+        {placing, waits},
+        {planned, setback}}},
       {placed,
        "authorize",
        &OrderMachine::authorize,
        "reads the authorizations, presents every open challenge",
        "the CA's reference, fsynced",
        "authorizes",
-       {presented, pending, processing, invalid}},
+       {{presented, onward}, {pending, onward}, {processing, waits}, {invalid, onward}}},
       {presented,
        "respond",
        &OrderMachine::respond,
        "tells the CA of one challenge, once its answer can be seen everywhere",
        "`placed`",
        "authorizes again",
-       {presented, pending}},
+       {{presented, each_challenge}, {presented, waits}, {pending, waits}, {invalid, onward}}},
       {pending,
        "poll",
        &OrderMachine::refresh,
        "asks for the order",
        "`placed`",
        "authorizes: what is validated needs nothing more",
-       {placed, pending, ready, processing, valid, invalid}},
+       {{pending, waits}, {ready, onward}, {processing, waits}, {valid, onward}, {invalid, onward}, {placed, setback}}},
       {ready,
        "finalize",
        &OrderMachine::finalize,
        "finalize with the request",
        "`placed`, with key and request",
        "authorizes, then polls",
-       {processing, valid, invalid, finalizing}},
+       {{processing, waits}, {valid, onward}, {invalid, onward}, {finalizing, waits}, {ready, setback}, {placed, setback}}},
       {finalizing,
        "poll",
        &OrderMachine::refresh,
        "asks for the order",
        "`placed`",
        "authorizes, then polls: the CA says whether it has the request",
-       {ready, processing, valid, invalid}},
+       {{processing, waits}, {valid, onward}, {invalid, onward}, {ready, setback}, {placed, setback}}},
       {processing,
        "poll",
        &OrderMachine::refresh,
        "asks for the order",
        "`placed`",
        "authorizes, then polls",
-       {placed, pending, ready, processing, valid, invalid}},
+       {{processing, waits}, {valid, onward}, {invalid, onward}, {ready, setback}, {pending, setback}, {placed, setback}}},
       {valid,
        "collect",
        &OrderMachine::collect,
        "downloads the certificate",
        "`placed`",
        "polls and downloads it again, unless the newest bundle has it",
-       {valid, invalid, issued}},
+       {{issued, onward}, {invalid, onward}}},
       {invalid,
        "abandon",
        &OrderMachine::abandon,
        "deactivates the open authorizations",
        "`invalid` and why",
        "abandons",
-       {failed}},
+       {{failed, onward}}},
   };
   return steps;
 }
@@ -165,9 +172,41 @@ Result<StepResult> OrderMachine::step() {
   }
   const Step* step = step_from(record_.state);
   if (step == nullptr) return StepResult{Wait::ended};
+  const OrderState before = record_.state;
+  const std::size_t answered = responded_;
   auto result = (this->*step->action)();
-  if (!result) ++record_.attempts;
+  if (!result) {
+    ++record_.attempts;
+    return result;
+  }
+  if (result->wait == Wait::ended) return result;
+  const bool next_challenge = record_.state == before && responded_ > answered;
+  const bool at_once = result->wait == Wait::none && !next_challenge;
+  const Course course = course_of(*step, record_.state);
+  if (course == Course::setback || (at_once && course != Course::onward)) return set_back(before);
   return result;
+}
+
+// Where there are two ways the slower one: the faster is recognised by what it did.
+Course OrderMachine::course_of(const Step& step, OrderState to) {
+  Course course = Course::setback;
+  for (const auto& [state, cost] : step.to) {
+    if (state == to) course = cost;
+  }
+  return course;
+}
+
+Result<StepResult> OrderMachine::set_back(OrderState from) {
+  ++record_.setbacks;
+  if (auto written = write(Durability::process); !written) return written.error();
+  constexpr unsigned worth_a_line = 3;
+  if (record_.setbacks == worth_a_line) {
+    tell("order_set_back", LogLevel::warn,
+         "the CA keeps the order for " + names_of(record_.identifiers) + " from getting on: it went from " + to_string(from) +
+             " to " + to_string(record_.state) + ", the " + std::to_string(worth_a_line) +
+             "rd time that it went back or stood still; it is asked ever more rarely");
+  }
+  return StepResult{Wait::setback};
 }
 
 // --- the steps ---
@@ -263,11 +302,17 @@ Result<StepResult> OrderMachine::finalize() {
   pass(OrderState::finalizing);
   auto order = parts_.issuer.finalize(*record_.order, record_.wanted());
   if (!order) return refused(order.error());
-  tell("finalized", LogLevel::info, "the request for " + record_.certificate + " is at the CA");
+  const bool taken = order->status != IssuerOrderStatus::ready && order->status != IssuerOrderStatus::pending;
+  if (taken) tell("finalized", LogLevel::info, "the request for " + record_.certificate + " is at the CA");
   return adopt(std::move(order).value(), Durability::process);
 }
 
 Result<StepResult> OrderMachine::collect() {
+  if (record_.issued) {
+    StepResult kept{Wait::ended};
+    kept.issued = record_.issued;
+    return kept;
+  }
   auto issued = parts_.issuer.collect(*record_.order);
   if (!issued) return refused(issued.error());
   // What the order may still bring is paid for: it is on disk before the certificate is anywhere.
@@ -289,6 +334,7 @@ Result<StepResult> OrderMachine::abandon() {
   if (record_.order) record_.known.push_back(record_.order->reference);
   record_.private_key.wipe();
   record_.challenges.clear();
+  record_.issued.reset();
   if (auto entered = enter(OrderState::failed, Durability::process); !entered) return entered.error();
   return StepResult{Wait::ended};
 }
@@ -378,11 +424,17 @@ Result<Done> OrderMachine::give_up(const Error& why) {
   return enter(OrderState::invalid, Durability::process);
 }
 
+Result<Done> OrderMachine::keep(IssuedCertificate issued) {
+  record_.issued = std::move(issued);
+  return write(Durability::process);
+}
+
 Result<Done> OrderMachine::published() {
   if (record_.order) record_.known.push_back(record_.order->reference);
   constexpr std::size_t remembered = 20;
   if (record_.known.size() > remembered) record_.known.erase(record_.known.begin());
   record_.private_key.wipe();
+  record_.issued.reset();
   record_.request.clear();
   record_.challenges.clear();
   return enter(OrderState::issued, Durability::process);
@@ -401,12 +453,22 @@ void OrderMachine::tell(const char* name, LogLevel level, const std::string& sen
   parts_.events.tell(std::move(event));
 }
 
+std::vector<OrderEdge> order_edges() {
+  std::vector<OrderEdge> edges;
+  for (const auto& step : OrderMachine::Step::table()) {
+    for (const auto& [next, course] : step.to) edges.push_back({step.from, next, course});
+  }
+  return edges;
+}
+
 std::string order_diagram() {
   std::string text = "```mermaid\nstateDiagram-v2\n  [*] --> planned\n";
   for (const auto& step : OrderMachine::Step::table()) {
-    for (const auto next : step.to) {
-      if (next == step.from) continue;
-      text += std::string("  ") + to_string(step.from) + " --> " + to_string(next) + ": " + step.name + "\n";
+    for (const auto& [next, course] : step.to) {
+      const bool stays = next == step.from && course != Course::setback;
+      if (stays) continue;
+      text += std::string("  ") + to_string(step.from) + " --> " + to_string(next) + ": " + step.name +
+              (course == Course::setback ? ", paused and counted" : "") + "\n";
     }
   }
   text += "  issued --> [*]\n  failed --> [*]\n```\n\n";

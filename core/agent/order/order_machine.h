@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/challenge/solver.h"
 #include "agent/issuer/issuer.h"
@@ -24,6 +25,7 @@ enum class Wait {
   validation,  // the CA validates: its requests can be seen arriving
   issuance,    // the CA works on the certificate
   people,      // somebody at the CA or here must act
+  setback,     // the CA sent the order back: not at once, and later each time (OrderRecord::setbacks)
   ended,       // issued or failed
 };
 
@@ -32,6 +34,22 @@ struct StepResult {
   std::optional<std::chrono::seconds> retry_after = std::nullopt;  // the CA's wish
   std::optional<IssuedCertificate> issued = std::nullopt;          // of the step that collected it
 };
+
+// What a way from one state to another costs. The rule that keeps every order from running in circles: the ways `onward` lead
+// to later states only, so that there are few of them in a row; all others begin with a pause.
+enum class Course {
+  onward,          // to a later state, at once
+  each_challenge,  // the same state, at once, as many times as there are challenges
+  waits,           // after a pause that the row of polls sets
+  setback,         // to the same or an earlier state: counted, after a pause that grows with the count
+};
+struct OrderEdge {
+  OrderState from;
+  OrderState to;
+  Course course;
+};
+// Every way of the table of steps. A way that is not in it is taken as a setback.
+std::vector<OrderEdge> order_edges();
 
 class OrderMachine {
  public:
@@ -56,6 +74,8 @@ class OrderMachine {
 
   // The order is not wanted any more (the configuration changed); the next steps give it up.
   Result<Done> give_up(const Error& why);
+  // The collected certificate is good later only: it stays in the record, and the CA is not asked for it again.
+  Result<Done> keep(IssuedCertificate issued);
   // The collected certificate is published: the key leaves the record, the history stays.
   Result<Done> published();
 
@@ -65,7 +85,9 @@ class OrderMachine {
  private:
   struct Step;
   static const Step* step_from(OrderState state);
+  static Course course_of(const Step& step, OrderState to);
   friend std::string order_diagram();
+  friend std::vector<OrderEdge> order_edges();
 
   Result<StepResult> place();
   Result<StepResult> look_for();
@@ -79,6 +101,7 @@ class OrderMachine {
   Result<Done> prepare();
   Result<StepResult> adopt(IssuerOrder order, Durability durability);
   Result<StepResult> refused(const Error& error);
+  Result<StepResult> set_back(OrderState from);
   void pass(OrderState state);  // in memory only
   Result<Done> enter(OrderState state, Durability durability);
   Result<Done> write(Durability durability);

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
@@ -46,7 +47,7 @@ std::int64_t milliseconds_of(std::chrono::system_clock::time_point time) {
 }
 
 std::chrono::system_clock::time_point time_of(std::int64_t milliseconds) {
-  return std::chrono::system_clock::time_point(std::chrono::milliseconds(milliseconds));
+  return moment_of_milliseconds(milliseconds);
 }
 
 // The shape is ours and sealed, so one guard for all of it is enough: any misfit means that the file is damaged.
@@ -100,7 +101,9 @@ Error problem_from(const Json& json) {
   if (kind < 0 || kind > static_cast<int>(ErrorKind::dns)) throw std::runtime_error("unknown kind of problem");
   error.kind = static_cast<ErrorKind>(kind);
   error.message = json.at("message").get<std::string>();
-  if (json.contains("retry_after")) error.retry_after = std::chrono::seconds(json.at("retry_after").get<std::int64_t>());
+  if (json.contains("retry_after")) {
+    error.retry_after = bounded_wish(std::chrono::seconds(json.at("retry_after").get<std::int64_t>()));
+  }
   if (json.contains("type")) {
     auto problem = std::make_shared<Problem>();
     problem->type = json.at("type").get<std::string>();
@@ -126,6 +129,18 @@ IssuerOrder order_from(const Json& json) {
   return order;
 }
 
+Json issued_json(const IssuedCertificate& issued) {
+  Json json{{"leaf", to_base64(issued.leaf)}, {"chain", Json::array()}, {"subscription", issued.subscription}};
+  for (const auto& certificate : issued.chain) json["chain"].push_back(to_base64(certificate));
+  return json;
+}
+
+IssuedCertificate issued_from(const Json& json) {
+  IssuedCertificate issued{bytes_from(json.at("leaf")), {}, json.at("subscription").get<std::string>()};
+  for (const auto& certificate : json.at("chain")) issued.chain.push_back(bytes_from(certificate));
+  return issued;
+}
+
 OrderRecord record_from(const Json& json) {
   if (json.at("format").get<int>() != 1) throw std::runtime_error("unknown format");
   OrderRecord record;
@@ -149,8 +164,10 @@ OrderRecord record_from(const Json& json) {
   if (json.contains("subscriptions")) {
     record.subscriptions = json.at("subscriptions").get<std::map<std::string, std::string>>();
   }
+  if (json.contains("issued")) record.issued = issued_from(json.at("issued"));
   if (json.contains("problem")) record.problem = problem_from(json.at("problem"));
   record.attempts = json.at("attempts").get<unsigned>();
+  record.setbacks = json.value("setbacks", 0U);
   for (const auto& mark : json.at("history")) {
     const auto marked = order_state_of(mark.at("state").get<std::string>());
     if (!marked) throw std::runtime_error("unknown state in the history");
@@ -198,6 +215,7 @@ Bytes to_bytes(const OrderRecord& record) {
             {"state", to_string(record.state)},
             {"known", record.known},
             {"attempts", record.attempts},
+            {"setbacks", record.setbacks},
             {"identifiers", Json::array()},
             {"challenges", Json::array()},
             {"history", Json::array()}};
@@ -205,6 +223,7 @@ Bytes to_bytes(const OrderRecord& record) {
   if (record.order) json["order"] = order_json(*record.order);
   if (!record.subscriptions.empty()) json["subscriptions"] = record.subscriptions;
   for (const auto& challenge : record.challenges) json["challenges"].push_back(challenge_json(challenge));
+  if (record.issued) json["issued"] = issued_json(*record.issued);
   if (record.problem) json["problem"] = problem_json(*record.problem);
   for (const auto& mark : record.history) {
     json["history"].push_back({{"at", milliseconds_of(mark.at)}, {"state", to_string(mark.state)}});

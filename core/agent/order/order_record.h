@@ -51,8 +51,10 @@ struct OrderRecord {
   std::vector<std::string> known;  // CA references of earlier orders, for Issuer::find
   // By issuer_uri: what its last certificate brought (IssuedCertificate::subscription). Kept from order to order.
   std::map<std::string, std::string> subscriptions;
+  std::optional<IssuedCertificate> issued;  // collected, and kept until it is good
   std::optional<Error> problem;
   unsigned attempts = 0;  // steps that failed
+  unsigned setbacks = 0;  // steps after which the order was where it had been, or further back
   struct Mark {
     std::chrono::system_clock::time_point at;
     OrderState state;

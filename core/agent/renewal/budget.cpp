@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <array>
 
+#include "serving/base/bounds.h"
+
 namespace evercert {
 namespace {
 constexpr std::size_t failures_that_open = 5;
 constexpr std::chrono::minutes failure_window{1};
+constexpr std::chrono::minutes longest_probe_pause{10};
 
 // One request for all orders costs the CA nothing, so it may come often: after an outage nobody waits longer than it took.
 std::chrono::milliseconds probe_pause(unsigned failures, double random) {
@@ -64,6 +67,7 @@ std::optional<std::string> Budget::forget(const std::string& job) {
 std::optional<Time> Budget::blocked_until(const std::string& job, Time now) {
   const std::lock_guard lock(mutex_);
   if (!open_ || probe_ == job) return std::nullopt;
+  if (!is_still_ahead(probe_at_, now, longest_probe_pause)) probe_at_ = std::min(probe_at_, now);
   if (probe_.empty() && now >= probe_at_) {
     probe_ = job;
     blocked_.erase(job);
@@ -86,14 +90,14 @@ bool Budget::failed(const std::string& job, Time now, double random, bool unreac
     return false;
   }
   failures_.push_back(now);
-  while (!failures_.empty() && failures_.front() + failure_window < now) failures_.pop_front();
+  std::erase_if(failures_, [&](Time at) { return at > now || at + failure_window < now; });
   if (failures_.size() < failures_that_open && !unreachable) return false;
   failures_.clear();
   open_ = true;
   probe_.clear();
   blocked_.insert(job);
   // A CA that comes and goes is probed ever more rarely.
-  if (now - closed_at_ > failure_window) probes_failed_ = 0;
+  if (closed_at_ > now || now - closed_at_ > failure_window) probes_failed_ = 0;
   probe_at_ = now + probe_pause(++probes_failed_, random);
   return true;
 }

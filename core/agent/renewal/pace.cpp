@@ -2,12 +2,16 @@
 
 #include <algorithm>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
 
 namespace evercert {
 namespace {
+
+// The longest of backoff_pause(), and a little.
+constexpr std::chrono::hours longest_pause{27};
 
 std::string pace_key(const std::string& certificate, KeyAlgorithm algorithm) {
   return "orders/" + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + ".pace";
@@ -27,21 +31,33 @@ std::int64_t number_of(Time time) {
 }
 
 Time time_of(const Json& number) {
-  return Time(std::chrono::milliseconds(number.get<std::int64_t>()));
+  return moment_of_milliseconds(number.get<std::int64_t>());
+}
+
+std::chrono::seconds lifetime_of(const Json& number) {
+  return std::chrono::seconds(std::clamp<std::int64_t>(number.get<std::int64_t>(), 0, farthest_moment.count()));
 }
 
 Json failure_json(const Pace::Failure& failure) {
-  return {{"kind", static_cast<int>(failure.kind)},
-          {"message", failure.message},
-          {"since", number_of(failure.since)},
-          {"in_a_row", failure.in_a_row},
-          {"options", failure.options}};
+  Json rows = Json::object();
+  for (const auto& [kind, count] : failure.rows) rows[std::to_string(static_cast<int>(kind))] = count;
+  return {{"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
+          {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options}};
 }
 
 Pace::Failure failure_from(const Json& json) {
   const int kind = std::clamp(json.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::dns));
-  return {static_cast<ErrorKind>(kind), json.at("message").get<std::string>(), time_of(json.at("since")),
-          json.at("in_a_row").get<unsigned>(), json.value("options", "")};
+  Pace::Failure failure{static_cast<ErrorKind>(kind), json.at("message").get<std::string>(), time_of(json.at("since")),
+                        json.at("in_a_row").get<unsigned>(), json.value("options", "")};
+  if (json.contains("rows")) {
+    for (int each = 0; each <= static_cast<int>(ErrorKind::dns); ++each) {
+      const auto count = json.at("rows").find(std::to_string(each));
+      if (count != json.at("rows").end()) failure.rows[static_cast<ErrorKind>(each)] = count->get<unsigned>();
+    }
+  } else {
+    failure.rows[failure.kind] = failure.in_a_row;
+  }
+  return failure;
 }
 
 Json json_of(const Pace& pace) {
@@ -49,6 +65,8 @@ Json json_of(const Pace& pace) {
             {"next_attempt", number_of(pace.next_attempt)},
             {"issuer_index", pace.issuer_index},
             {"issuer_failures", pace.issuer_failures},
+            {"unusable", pace.unusable},
+            {"seen_at", number_of(pace.seen_at)},
             {"forgotten_at", number_of(pace.forgotten_at)},
             {"issued", Json::array()}};
   if (pace.failure) json["failure"] = failure_json(*pace.failure);
@@ -68,6 +86,8 @@ Pace pace_of(const Json& json) {
   pace.next_attempt = time_of(json.at("next_attempt"));
   pace.issuer_index = json.at("issuer_index").get<unsigned>();
   pace.issuer_failures = json.at("issuer_failures").get<unsigned>();
+  pace.unusable = json.value("unusable", 0U);
+  if (json.contains("seen_at")) pace.seen_at = time_of(json.at("seen_at"));
   if (json.contains("forgotten_at")) pace.forgotten_at = time_of(json.at("forgotten_at"));
   if (json.contains("failure")) pace.failure = failure_from(json.at("failure"));
   if (json.contains("set_aside")) {
@@ -78,13 +98,51 @@ Pace pace_of(const Json& json) {
     }
   }
   for (const auto& issued : json.at("issued")) {
-    pace.issued.push_back({{time_of(issued.at("at")), std::chrono::seconds(issued.at("lifetime").get<std::int64_t>())},
-                           issued.at("names").get<std::string>()});
+    pace.issued.push_back(
+        {{time_of(issued.at("at")), lifetime_of(issued.at("lifetime"))}, issued.at("names").get<std::string>()});
   }
   return pace;
 }
 
 }  // namespace
+
+bool Pace::follow_clock(Time seen, Time now) {
+  // Clocks are corrected by less all the time.
+  constexpr std::chrono::seconds turned{30};
+  bool changed = false;
+  const auto move = [&](Time& at, Time last) {
+    if (at <= last) return;
+    at = last;
+    changed = true;
+  };
+  const auto turned_by = seen > now + turned ? now - seen : Time::duration();
+  const auto follow = [&](Time& at) {
+    if (turned_by != Time::duration() && at > seen) {
+      at += turned_by;
+      changed = true;
+    }
+    // Whatever set it: nothing waits for longer.
+    move(at, now + longest_pause);
+  };
+  // What failed far ahead of now failed because of that clock.
+  constexpr std::chrono::hours another_time{1};
+  if (failure && failure->since > now + another_time) {
+    failure.reset();
+    next_attempt = Time();
+    unusable = issuer_failures = 0;
+    changed = true;
+  }
+  std::erase_if(set_aside,
+                [&](const auto& left) { return left.second.failure && left.second.failure->since > now + another_time; });
+  follow(next_attempt);
+  move(forgotten_at, now);
+  if (failure) move(failure->since, now);
+  for (auto& [issuer, left] : set_aside) {
+    follow(left.next_attempt);
+    if (left.failure) move(left.failure->since, now);
+  }
+  return changed;
+}
 
 std::vector<Issue> Pace::issues_for(const std::vector<Identifier>& identifiers) const {
   const std::string names = set_of(identifiers);

@@ -23,23 +23,30 @@ struct Pace {
     Time since;             // the first of the row
     unsigned in_a_row = 0;  // of this kind
     std::string options{};  // IssuerSeat::options then; empty: a correction of them ends no pause
+    // Failures by their kind since the last success: a CA that fails now so and now so does not begin each row anew.
+    std::map<ErrorKind, unsigned> rows{};
   };
   std::optional<Failure> failure;
   Time next_attempt;             // no step before it
   unsigned issuer_index = 0;     // which of the certificate's issuers is asked
   unsigned issuer_failures = 0;  // failed orders there in a row
+  unsigned unusable = 0;         // certificates that came and could not be taken, in a row
   // Of issuers that were left for the next one, until a certificate was issued: their failure and the end of their pause.
   struct SetAside {
     std::optional<Failure> failure;
     Time next_attempt;
   };
   std::map<std::string, SetAside> set_aside;
+  Time seen_at;       // the clock when this was written: what lies behind it was set by that clock
   Time forgotten_at;  // when a CA last had forgotten an order of ours; unset by the next certificate
   struct Issued {
     Issue issue;
     std::string names;  // which set of names it was for
   };
   std::vector<Issued> issued;  // the last few
+
+  // Where the clock has been turned back since `seen`, pauses are as long as they were, from now on. True: something changed.
+  bool follow_clock(Time seen, Time now);
 
   // The issues for this set of names.
   [[nodiscard]] std::vector<Issue> issues_for(const std::vector<Identifier>& identifiers) const;

@@ -24,8 +24,10 @@ constexpr std::array<milliseconds, 6> people_row{std::chrono::seconds(15), std::
                                                  std::chrono::minutes(15), std::chrono::minutes(30), std::chrono::hours(1)};
 constexpr std::chrono::hours hourly_until{24};
 constexpr std::chrono::hours daily{24};
+constexpr milliseconds shortest_second{1000};
+constexpr milliseconds shortest_patience{std::chrono::minutes(1)};
 constexpr milliseconds patience{std::chrono::minutes(2)};
-constexpr milliseconds longest_wish{std::chrono::minutes(5)};
+constexpr milliseconds longest_poll{std::chrono::minutes(5)};
 constexpr milliseconds after_last_hit{20};
 constexpr milliseconds after_expected_hits{3};
 constexpr milliseconds after_missing_hits{60};
@@ -42,9 +44,29 @@ milliseconds varied(milliseconds pause, double random) {
 
 void Polling::begin(For what, std::size_t challenges, Time now) {
   *this = Polling();
-  what_ = what;
+  what_ = last_what_ = what;
   challenges_ = challenges;
   begun_ = last_ = now;
+}
+
+bool Polling::begin_again(For what, std::size_t challenges, Time now, bool onward) {
+  constexpr unsigned new_rows_at_most = 4;
+  const bool other = last_what_ != what && new_rows_ < new_rows_at_most;
+  if (onward || other) {
+    const unsigned rows = new_rows_ + (onward ? 0 : 1);
+    begin(what, challenges, now);
+    new_rows_ = rows;
+    return true;
+  }
+  what_ = last_what_ = what;
+  challenges_ = challenges;
+  return false;
+}
+
+void Polling::follow_clock(Time seen, std::chrono::system_clock::duration by) {
+  for (Time* const at : {&begun_, &last_, &last_hit_}) {
+    if (*at > seen + by) *at += by;
+  }
 }
 
 void Polling::saw(std::uint32_t hits, Time now) {
@@ -68,8 +90,13 @@ Time Polling::next(const Experience& experience, double random) const {
     const milliseconds pause = last_ - begun_ > hourly_until ? daily : at(people_row, polls_);
     return last_ + std::max(varied(pause, random), milliseconds(retry_after_.value_or(std::chrono::seconds(0))));
   }
-  if (retry_after_) return last_ + std::min<milliseconds>(*retry_after_, longest_wish);
   const bool long_since = last_ - begun_ > patience;
+  if (retry_after_) {
+    // A wish never to wait is none: it is answered within the row, and once patience has begun once a minute.
+    const milliseconds least =
+        long_since ? milliseconds(shortest_patience) : std::min(at(issuance_row, polls_), shortest_second);
+    return last_ + std::clamp<milliseconds>(*retry_after_, least, longest_poll);
+  }
   if (what_ == For::issuance) {
     return last_ + (long_since ? varied(at(patient_row, patient_polls_), random)
                                : varied(at(issuance_row, polls_), polls_ < 3 ? 0.5 : random));

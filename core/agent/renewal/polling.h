@@ -20,13 +20,22 @@ class Polling {
   enum class For { validation, issuance, people };
   // Waiting begins now. `challenges`: how many were responded to.
   void begin(For what, std::size_t challenges, Time now);
+  // The same for an order that has been waited for before: a new row only when it has come further than ever (`onward`), or
+  // the first few times that something else is waited for; else the old row goes on, so that no CA can make it short again
+  // and again. True: a new row.
+  bool begin_again(For what, std::size_t challenges, Time now, bool onward);
   [[nodiscard]] bool waiting() const { return what_.has_value(); }
+  [[nodiscard]] bool waits_for(For what) const { return what_ == what; }
+  // Nothing is waited for; the row is remembered.
   void end() { what_.reset(); }
 
   // All validation requests seen so far for this order.
   void saw(std::uint32_t hits, Time now);
-  // The CA was asked and had no news. `retry_after`: its own wish, obeyed up to five minutes.
+  // The CA was asked and had no news. `retry_after`: its own wish, obeyed from a second (after two minutes: from a minute) up
+  // to five minutes.
   void polled(std::optional<std::chrono::seconds> retry_after, Time now);
+  // The clock was turned back by `by` (negative): what lies after `seen`, the last that was read off it, moves along.
+  void follow_clock(Time seen, std::chrono::system_clock::duration by);
   // When to ask next; `random` in 0 … 1.
   [[nodiscard]] Time next(const Experience& experience, double random) const;
 
@@ -35,6 +44,8 @@ class Polling {
 
  private:
   std::optional<For> what_;
+  std::optional<For> last_what_;
+  unsigned new_rows_ = 0;
   std::size_t challenges_ = 0;
   Time begun_;
   Time last_;

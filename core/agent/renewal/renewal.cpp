@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/observe/status_report.h"
+#include "agent/renewal/backoff.h"
 
 namespace evercert {
 namespace {
@@ -48,14 +49,40 @@ Workers::Again Renewal::run() {
     }
     return {now, false, urgency(lifetime, now)};
   }
+  follow_clock(now);
   if (adopt_given(now)) return {now};
   return machine_ ? carry_on(now) : consider(now);
+}
+
+void Renewal::follow_clock(Time now) {
+  constexpr std::chrono::seconds turned{30};
+  const Time seen = std::exchange(seen_, now);
+  if (pace_.follow_clock(seen, now)) save_pace();
+  if (seen <= now + turned) return;
+  const auto by = now - seen;
+  if (retry_at_ && *retry_at_ > seen) *retry_at_ += by;
+  // Nothing was sent yet: whether anything is to be ordered at all is decided by the clock of now.
+  if (machine_ && machine_->state() == OrderState::planned) end_order();
+  polling_.follow_clock(seen, by);
+  if (people_told_ > now) people_told_ = now;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!announce_) announce_ = LogLevel::info;
+    view_.failure = people_ ? people_ : pace_.failure;
+  }
+}
+
+void Renewal::save_pace() {
+  pace_.seen_at = parts_.clock.now();
+  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
 }
 
 // --- what is on disk ---
 
 std::optional<Workers::Again> Renewal::load(Time now) {
   pace_ = parts_.paces.load(certificate_.name, key_.algorithm);
+  if (pace_.follow_clock(pace_.seen_at, now)) save_pace();
+  seen_ = now;
   // Each start may bring the configuration that was missing.
   if (pace_.failure && pace_.failure->kind == ErrorKind::configuration) pace_.next_attempt = Time();
   {
@@ -74,6 +101,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   }
   loaded_ = true;
   if (is_corrected()) pace_.next_attempt = Time();
+  remind_of_pause(now);
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
   subscriptions_ = (*record)->subscriptions;
@@ -114,7 +142,27 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   if (machine_->state() == OrderState::pending || machine_->state() == OrderState::presented) {
     parts_.watch_hits(job_, machine_->record().challenges);
   }
+  show(retry_at_ ? "" : std::string("order: ") + to_string(machine_->state()), retry_at_,
+       retry_at_ && pace_.failure ? "another try after: " + pace_.failure->message : "");
   return std::nullopt;
+}
+
+// Nobody reads the log of the process before: what failed there, and when it is tried again, is said once by this one.
+void Renewal::remind_of_pause(Time now) {
+  constexpr std::chrono::minutes worth_a_line{1};
+  if (!pace_.failure) return;
+  if (pace_.failure->kind == ErrorKind::challenge_failed) {
+    const auto seat = parts_.seat(certificate_.issuers[pace_.issuer_index % certificate_.issuers.size()]);
+    const std::lock_guard lock(mutex_);
+    if (seat) asked_uri_ = seat->issuer->spec().uri;
+  }
+  if (pace_.next_attempt < now + worth_a_line) return;
+  tell("renewal_waits", LogLevel::notice,
+       "the next try is at " + to_rfc3339(pace_.next_attempt) +
+           ", after what failed before the start: " + pace_.failure->message,
+       {{"kind", to_string(pace_.failure->kind)},
+        {"retry_at", to_rfc3339(pace_.next_attempt)},
+        {"failures", std::to_string(pace_.failure->in_a_row)}});
 }
 
 // Before anything is ordered: what exists at the CA need not be bought again.
@@ -138,7 +186,7 @@ bool Renewal::adopt_given(Time now) {
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*given));
   seat_->budget->occupy(job_);
   has_place_ = true;
-  polling_.end();
+  polling_ = Polling();
   retry_at_.reset();
   hits_told_ = false;
   farthest_ = OrderState::planned;
@@ -191,18 +239,30 @@ Workers::Again Renewal::consider(Time now) {
     }
     return {at};
   }
-  return begin_order(installed, requested, why, now);
+  return begin_order(installed, forced ? Asked::by_force : requested ? Asked::by_person : Asked::due, why, now);
 }
 
-Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, bool requested, const std::string& why,
-                                    Time now) {
+Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, Asked asked, const std::string& why, Time now) {
   const auto& issuers = certificate_.issuers;
   const std::string& name = issuers[pace_.issuer_index % issuers.size()];
   if (!seat_ || seat_->issuer->spec().name != name) seat_ = parts_.seat(name);
   if (!seat_) return step_failed({ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used"}, now);
-  if (!seat_->issuer->spec().orders && !requested) {
+  if (!seat_->issuer->spec().orders && asked == Asked::due) {
     show("nothing is ordered: the issuer " + name + " has order off", std::nullopt, why);
     return {};
+  }
+  const std::string& uri = seat_->issuer->spec().uri;
+  {
+    const std::lock_guard lock(mutex_);
+    asked_uri_ = uri;
+  }
+  if (asked != Asked::by_force) {
+    if (const auto until = parts_.validations.blocked_until(uri, names(), now)) {
+      show("", *until,
+           "a name could not be validated " + std::to_string(failed_validations_an_hour) +
+               " times within an hour, as often as CAs allow");
+      return {*until};
+    }
   }
   if (const auto blocked = seat_->budget->blocked_until(job_, now)) {
     // Another order probes; what it finds counts for all.
@@ -222,7 +282,7 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, b
   }
   has_place_ = true;
   machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_, subscriptions_);
-  polling_.end();
+  polling_ = Polling();
   retry_at_.reset();
   hits_told_ = false;
   farthest_ = OrderState::planned;
@@ -246,16 +306,13 @@ Workers::Again Renewal::carry_on(Time now) {
     return take_step(now);
   }
   const bool outage_over = waits_for_probe_ && !seat_->budget->is_open();
-  if (retry_at_ && now < *retry_at_ && !outage_over) {
-    const std::lock_guard lock(mutex_);
-    if (!requested_) return {*retry_at_};
-  }
-  if (issued_) return publish(now);
   bool ask_now = false;
   {
     const std::lock_guard lock(mutex_);
     ask_now = std::exchange(ask_now_, false);
   }
+  if (retry_at_ && now < *retry_at_ && !outage_over && !ask_now) return {*retry_at_};
+  if (issued_) return publish(now);
   if (polling_.waiting() && !ask_now) {
     const Time next = polling_.next(seat_->budget->experience(), parts_.random());
     if (next > now) return {next};
@@ -284,9 +341,11 @@ Workers::Again Renewal::take_step(Time now) {
 
   const OrderState after = machine_->state();
   // An order that gets on has no row of failures, however often a single step has to be tried.
-  if (after > farthest_) {
+  const bool onward = after > farthest_;
+  if (onward) {
     farthest_ = after;
     if (pace_.failure && pace_.failure->kind == ErrorKind::connection) pace_.failure->in_a_row = 0;
+    if (pace_.failure) pace_.failure->rows.erase(ErrorKind::connection);
   }
   show(std::string("order: ") + to_string(after), std::nullopt, "");
   if (after == OrderState::failed) {
@@ -308,14 +367,23 @@ Workers::Again Renewal::take_step(Time now) {
     polling_.end();
     return {now};
   }
-  if (polling_.waiting() && before == after) {
+  if (result->wait == Wait::setback) {
+    polling_.end();
+    const Time at = now + setback_pause(machine_->record().setbacks);
+    retry_at_ = at;
+    if (at - now > place_is_kept) end_place();
+    show(std::string("order: ") + to_string(after), at, "the CA did not let the order get on");
+    return {at};
+  }
+  const auto what = result->wait == Wait::validation ? Polling::For::validation
+                    : result->wait == Wait::people   ? Polling::For::people
+                                                     : Polling::For::issuance;
+  if (polling_.waits_for(what) && before == after) {
     polling_.polled(result->retry_after, now);
-  } else {
-    const auto what = result->wait == Wait::validation ? Polling::For::validation
-                      : result->wait == Wait::people   ? Polling::For::people
-                                                       : Polling::For::issuance;
-    polling_.begin(what, machine_->record().challenges.size(), now);
+  } else if (polling_.begin_again(what, machine_->record().challenges.size(), now, onward)) {
     if (result->retry_after && what != Polling::For::validation) polling_.polled(result->retry_after, now);
+  } else {
+    polling_.polled(result->retry_after, now);
   }
   look_for_hits(now);
   const Time next = polling_.next(seat_->budget->experience(), parts_.random());
@@ -338,28 +406,30 @@ Workers::Again Renewal::publish(Time now) {
     answered = requests_;
   }
   auto facts = leaf_facts(issued_->leaf);
+  if (facts) {
+    std::optional<ServedNow> served;
+    bool insisted = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (installed_) served = ServedNow{installed_->lifetime, installed_->covers};
+      insisted = forced_;
+    }
+    const Acceptance acceptance = judge_issued(*facts, served, insisted, now);
+    if (acceptance.verdict == Acceptance::Verdict::wait) return keep_until(acceptance.at, now);
+    if (acceptance.verdict == Acceptance::Verdict::unusable) return not_usable(*acceptance.why, now);
+  }
   auto published = facts ? parts_.publish(certificate_, std::move(pair), record.issuer) : Result<Done>(facts.error());
-  if (!published && published.error().kind == ErrorKind::issuer_refused && seat_->issuer->spec().type != "acme") {
-    // It is paid for: somebody must look at what came of it before anything is ordered again.
-    Error paid = published.error();
-    paid.kind = ErrorKind::action_required;
-    return step_failed(paid, now);
-  }
-  if (!published && published.error().kind != ErrorKind::issuer_refused) return step_failed(published.error(), now);
-  if (!published) {
-    issued_.reset();
-    if (auto given_up = machine_->give_up(published.error()); !given_up) return step_failed(given_up.error(), now);
-    return {now};
-  }
+  if (!published && published.error().kind == ErrorKind::issuer_refused) return not_usable(published.error(), now);
+  if (!published) return step_failed(published.error(), now);
   const auto lifetime = std::chrono::duration_cast<std::chrono::seconds>(facts->not_after - facts->not_before);
   pace_.remember_issue(certificate_.identifiers, {now, lifetime});
   pace_.failure.reset();
   pace_.next_attempt = pace_.forgotten_at = Time();
-  pace_.issuer_failures = 0;
+  pace_.issuer_failures = pace_.unusable = 0;
   // The next renewal begins with the first issuer again.
   pace_.issuer_index = 0;
   pace_.set_aside.clear();
-  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  save_pace();
   clean_up(record);
   // When this write fails the record says `valid` still; who reads it finds the key in the newest bundle.
   static_cast<void>(machine_->published().has_value());

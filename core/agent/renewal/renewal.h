@@ -11,8 +11,10 @@
 #include <string>
 
 #include "agent/order/order_machine.h"
+#include "agent/renewal/acceptance.h"
 #include "agent/renewal/budget.h"
 #include "agent/renewal/pace.h"
+#include "agent/renewal/validation_ledger.h"
 #include "agent/renewal/workers.h"
 #include "serving/publish/bundle.h"
 
@@ -39,6 +41,7 @@ struct RenewalParts {
   Events& events;
   OrderRecords& orders;
   PaceRecords& paces;
+  ValidationLedger& validations;
   KeyProvider& keys;
   // The certificate's issuer of that name; nullopt: it cannot be used, and the reason is an event already.
   std::function<std::optional<IssuerSeat>(const std::string& issuer)> seat;
@@ -65,6 +68,7 @@ struct RenewalView {
   std::optional<Pace::Failure> failure;
   std::map<std::string, Pace::SetAside> set_aside;  // issuers that were left for the next one
   bool held = false;
+  bool waits_for_begin = false;  // the certificate has been issued, and is not valid yet
 };
 
 class Renewal {
@@ -100,12 +104,22 @@ class Renewal {
 
  private:
   std::optional<Workers::Again> load(Time now);
+  // Times that were set by a clock that has been turned back since are taken as the spans that they were.
+  void follow_clock(Time now);
+  void save_pace();
+  void remind_of_pause(Time now);
   bool adopt_given(Time now);
   Workers::Again consider(Time now);
-  Workers::Again begin_order(const std::optional<Installed>& installed, bool requested, const std::string& why, Time now);
+  // Who asks for an order: nobody (it is due), a person, or a person who overrides the guards.
+  enum class Asked { due, by_person, by_force };
+  Workers::Again begin_order(const std::optional<Installed>& installed, Asked asked, const std::string& why, Time now);
   Workers::Again carry_on(Time now);
   Workers::Again take_step(Time now);
   Workers::Again publish(Time now);
+  // What was issued is good later: it is kept, and published then.
+  Workers::Again keep_until(Time begins, Time now);
+  // What was issued cannot be taken.
+  Workers::Again not_usable(Error why, Time now);
   Workers::Again step_failed(const Error& error, Time now);
   Workers::Again order_failed(const Error& error, Time now);
   void remember_published();
@@ -121,6 +135,9 @@ class Renewal {
   // Says once what people must do while the order waits for them, and reminds of it daily.
   void note_people(bool waits, Time now);
   Time note_failure(const Error& error, Time now, std::optional<Time> probe = std::nullopt);
+  // A failed validation is counted for its names; until when they may not be validated again.
+  std::optional<Time> note_validation(const Error& error, Time now);
+  [[nodiscard]] std::vector<std::string> names() const;
   // Whether another issuer is to be asked from now on.
   bool choose_issuer(const Error& error);
   // Leaves the issuer of that name with its failure and its pause; when the next one may be asked.
@@ -140,12 +157,14 @@ class Renewal {
 
   // Of the running step only.
   bool loaded_ = false;
+  Time seen_;  // the clock at the last look
   Pace pace_;
   std::optional<IssuerSeat> seat_;
   std::unique_ptr<OrderMachine> machine_;
   std::vector<std::string> known_;
   std::map<std::string, std::string> subscriptions_;
   std::optional<IssuedCertificate> issued_;
+  bool begin_told_ = false;
   Polling polling_;
   std::optional<Time> retry_at_;
   bool waits_for_probe_ = false;  // the pause ends with the outage
@@ -167,6 +186,7 @@ class Renewal {
   bool cancelled_ = false;
   bool ask_now_ = false;  // an order that waits is to be asked for at once
   std::vector<Issue> issues_;
+  std::string asked_uri_;  // of the issuer whose limits a request would touch; empty: not known yet
   std::shared_ptr<Budget> budget_;
   RenewalView view_;
 };

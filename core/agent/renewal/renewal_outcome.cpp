@@ -55,6 +55,46 @@ Workers::Again Renewal::step_failed(const Error& error, Time now) {
   return {at};
 }
 
+Workers::Again Renewal::keep_until(Time begins, Time now) {
+  // Looked at in between, since clocks are set right.
+  constexpr std::chrono::hours look_again{1};
+  if (!machine_->record().issued) {
+    if (auto kept = machine_->keep(*issued_); !kept) return step_failed(kept.error(), now);
+  }
+  const Time at = std::min<Time>(begins, now + look_again);
+  retry_at_ = at;
+  end_place();
+  const std::string sentence = "the issued certificate is not valid before " + to_rfc3339(begins + begin_tolerance) +
+                               "; it is kept, and served from then on";
+  if (!std::exchange(begin_told_, true)) {
+    tell("issued_not_valid_yet", LogLevel::notice, sentence, {{"retry_at", to_rfc3339(begins)}});
+  }
+  show("waits: " + sentence, begins, "the issued certificate begins");
+  const std::lock_guard lock(mutex_);
+  view_.waits_for_begin = true;
+  return {at};
+}
+
+// The same order again may do better once; then a person is asked. What is paid for is never ordered again by itself: the order
+// stays as it is, for whoever looks into it.
+Workers::Again Renewal::not_usable(Error why, Time now) {
+  const bool paid = seat_->issuer->spec().type != "acme";
+  ++pace_.unusable;
+  if (paid) {
+    why.kind = ErrorKind::action_required;
+    why.message += "; nothing is ordered again by itself: ask the CA for another one, or cancel the order and renew";
+    return step_failed(why, now);
+  }
+  if (pace_.unusable > 1) {
+    why.kind = ErrorKind::action_required;
+    why.message +=
+        "; this came " + std::to_string(pace_.unusable) + " times in a row: ask the CA why; one order a day tries again";
+  }
+  issued_.reset();
+  if (auto given_up = machine_->give_up(why); !given_up) return step_failed(given_up.error(), now);
+  return {now};
+}
+
 void Renewal::reached(Time now) {
   const auto back = seat_->budget->succeeded(job_, now);
   if (back.closed_now) tell("issuer_back", LogLevel::notice, "the issuer can be reached again");
@@ -65,7 +105,7 @@ void Renewal::reached(Time now) {
 Workers::Again Renewal::order_again(const Error& error, Time now) {
   pace_.forgotten_at = now;
   pace_.next_attempt = Time();
-  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  save_pace();
   known_ = machine_->record().known;
   end_order();
   tell("order_forgotten", LogLevel::warn, "the CA has forgotten the order, another one is placed: " + error.message);
@@ -110,10 +150,9 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
 
 Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> probe) {
   if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", now, 0};
-  if (pace_.failure->kind != error.kind) pace_.failure->in_a_row = 0;
   pace_.failure->kind = error.kind;
   pace_.failure->message = error.message;
-  ++pace_.failure->in_a_row;
+  pace_.failure->in_a_row = ++pace_.failure->rows[error.kind];
   // Who cancelled an order does not want it back because an option has changed.
   pace_.failure->options = seat_ && problem_word(error) != cancelled_word ? seat_->options : "";
   const double left = share_left(now);
@@ -124,10 +163,32 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   }
   const auto pause = backoff_pause({error, pace_.failure->in_a_row, left, emergency, parts_.random()});
   pace_.next_attempt = probe ? *probe : now + pause;
-  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  if (const auto until = note_validation(error, now)) pace_.next_attempt = std::max(pace_.next_attempt, *until);
+  save_pace();
   const std::lock_guard lock(mutex_);
   view_.failure = pace_.failure;
   return pace_.next_attempt;
+}
+
+std::vector<std::string> Renewal::names() const {
+  std::vector<std::string> names;
+  for (const auto& identifier : certificate_.identifiers) names.push_back(identifier.value);
+  return names;
+}
+
+std::optional<Time> Renewal::note_validation(const Error& error, Time now) {
+  if (error.kind != ErrorKind::challenge_failed || !seat_) return std::nullopt;
+  const auto ours = names();
+  std::vector<std::string> failed;
+  // Only names of ours: what a CA calls a name goes nowhere else.
+  for (const auto& name : ours) {
+    const bool told = error.problem && std::any_of(error.problem->subproblems.begin(), error.problem->subproblems.end(),
+                                                   [&](const auto& sub) { return sub.identifier == name; });
+    if (told) failed.push_back(name);
+  }
+  const std::string& uri = seat_->issuer->spec().uri;
+  static_cast<void>(parts_.validations.failed(uri, failed.empty() ? ours : failed, now).has_value());
+  return parts_.validations.blocked_until(uri, ours, now);
 }
 
 bool Renewal::choose_issuer(const Error& error) {
@@ -162,7 +223,7 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
   const auto known = pace_.set_aside.extract(next);
   pace_.failure = known ? known.mapped().failure : std::nullopt;
   pace_.next_attempt = known ? known.mapped().next_attempt : Time();
-  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  save_pace();
   const Time at = std::max(now, pace_.next_attempt);
   tell("issuer_changed", LogLevel::warn, "ordered from " + next + " from now on; " + left + " failed: " + error.message,
        {{"kind", to_string(error.kind)}, {"from", left}, {"to", next}, {"retry_at", to_rfc3339(at)}});
@@ -197,7 +258,7 @@ void Renewal::remember_published() {
                        {at, std::chrono::duration_cast<std::chrono::seconds>(installed->lifetime.length())});
   pace_.failure.reset();
   pace_.next_attempt = pace_.forgotten_at = Time();
-  static_cast<void>(parts_.paces.save(certificate_.name, key_.algorithm, pace_).has_value());
+  save_pace();
 }
 
 void Renewal::note_people(bool waits, Time now) {
@@ -247,6 +308,7 @@ void Renewal::end_order() {
   parts_.watch_hits(job_, {});
   machine_.reset();
   issued_.reset();
+  begin_told_ = false;
   people_.reset();
   polling_.end();
   retry_at_.reset();
@@ -297,6 +359,12 @@ std::optional<Renewal::Refusal> Renewal::request(bool force) {
   if (held_) return Refusal{held_->message};
   if (!force) {
     const Time now = parts_.clock.now();
+    if (const auto until = parts_.validations.blocked_until(asked_uri_, names(), now)) {
+      return Refusal{"a name of " + certificate_.name + " could not be validated " +
+                     std::to_string(failed_validations_an_hour) +
+                     " times within an hour, as often as CAs allow; the next try is possible at " + to_rfc3339(*until) +
+                     " (--force overrides this)"};
+    }
     if (const auto until = guarded_until(issues_, now, installed_.has_value())) {
       return Refusal{certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
                          to_rfc3339(*until),
@@ -332,6 +400,7 @@ RenewalView Renewal::view() const {
 void Renewal::show(const std::string& now_text, std::optional<Time> next, const std::string& why) {
   const std::lock_guard lock(mutex_);
   view_.now = now_text;
+  view_.waits_for_begin = false;
   view_.next = next;
   view_.why = why;
   view_.set_aside = pace_.set_aside;

@@ -71,6 +71,10 @@ void Workers::poke(const std::string& name) {
 
 void Workers::poke_all() {
   const std::lock_guard lock(mutex_);
+  poke_each();
+}
+
+void Workers::poke_each() {
   for (auto& [name, job] : jobs_) {
     job.poked = true;
     if (job.due) later_.erase({*job.due, name});
@@ -103,9 +107,15 @@ void Workers::resume() {
 void Workers::keep_time(const std::stop_token& stop) {
   // The system's clock may jump; a steady wait that began before would sleep too long.
   constexpr std::chrono::milliseconds longest_wait{10000};
+  // A clock that runs is looked at again before this has passed.
+  constexpr std::chrono::seconds turned_back{1};
   std::unique_lock lock(mutex_);
+  Time last = clock_.now();
   while (!stop.stop_requested()) {
     const Time now = clock_.now();
+    // Times that the other clock gave may lie years ahead: every job looks what they mean now.
+    if (now + turned_back < last) poke_each();
+    last = now;
     while (!later_.empty() && later_.begin()->first <= now) {
       const std::string name = later_.begin()->second;
       later_.erase(later_.begin());
@@ -116,7 +126,8 @@ void Workers::keep_time(const std::stop_token& stop) {
     const auto earliest = later_.empty() ? Time::max() : later_.begin()->first;
     timer_.wait_for(lock, stop, pause, [&] {
       const auto first = later_.empty() ? Time::max() : later_.begin()->first;
-      return first < earliest || first <= clock_.now();
+      const Time present = clock_.now();
+      return first < earliest || first <= present || present + turned_back < now;
     });
   }
 }

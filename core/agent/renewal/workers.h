@@ -64,6 +64,7 @@ class Workers {
   void work(const std::stop_token& stop);
   void line_up(const std::string& name, Job& job);
   void finish(const std::string& name, const Again& again);
+  void poke_each();
 
   const Clock& clock_;
   std::mutex mutex_;

@@ -28,6 +28,7 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       offers_(ground.store, ground.keys.agent),
       orders_(ground.store, ground.keys.agent),
       paces_(ground.store, ground.keys.agent),
+      validations_(ground.store, ground.keys.agent),
       keys_(make_file_keys()),
       stored_answers_(ground.store, ground.keys.agent),
       shared_answers_(stored_answers_, stop_.get_token()),
@@ -70,6 +71,7 @@ void Leader::sweep() {
   constexpr double after_orders = 2;
   workers_.add("sweeping", after_orders, ground_.clock.now(), [this]() -> Workers::Again {
     const Time now = ground_.clock.now();
+    tell_of_clock(now);
     auto open = stored_answers_.sweep(now);
     if (open) {
       for (const auto& answer : *open) static_cast<void>(board_answers_.put(answer).has_value());
@@ -78,6 +80,20 @@ void Leader::sweep() {
     watch_expiry();
     return {now + std::chrono::minutes(1)};
   });
+}
+
+// Every renewal reckons anew when that happens (Workers); a person should know of it once.
+void Leader::tell_of_clock(Time now) {
+  constexpr std::chrono::seconds corrected{30};
+  const Time before = std::exchange(swept_at_, now);
+  if (before <= now + corrected) return;
+  Event event;
+  event.name = "clock_turned_back";
+  event.level = LogLevel::warn;
+  event.at = now;
+  event.sentence =
+      "the clock was turned back from " + to_rfc3339(before) + " to " + to_rfc3339(now) + "; what is due is reckoned anew";
+  ground_.events.tell(std::move(event));
 }
 
 // What CAs offer, and what money is left there, is read anew now and then.
@@ -207,6 +223,7 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
           ground_.events,
           orders_,
           paces_,
+          validations_,
           *keys_,
           [this, plan = item.plan](const std::string& issuer) -> std::optional<IssuerSeat> {
             const IssuerSpec* spec = plan->issuer(issuer);

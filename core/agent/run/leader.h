@@ -78,6 +78,7 @@ class Leader {
   std::vector<std::shared_ptr<Renewal>> renewals_of(const std::string& certificate) const;
   [[nodiscard]] std::unique_ptr<ChallengeSolver> make_solver(const IssuerSpec& spec);
   void sweep();
+  void tell_of_clock(Time now);
   void watch_expiry();
   void tend_accounts();
 
@@ -88,6 +89,8 @@ class Leader {
   StoredOffers offers_;
   OrderRecords orders_;
   PaceRecords paces_;
+  ValidationLedger validations_;
+  Time swept_at_;  // of the job "sweeping" only
   std::unique_ptr<KeyProvider> keys_;
   StoredAnswers stored_answers_;
   SharedAnswers shared_answers_;

@@ -87,7 +87,7 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
                                   left.failure->since, left.next_attempt});
     }
     if (view.order && *view.order != OrderState::issued && *view.order != OrderState::failed) {
-      ordering = true;
+      ordering = ordering || !view.waits_for_begin;
       report.orders.push_back(
           {certificate.name, renewal->key().text(), view.issuer, to_string(*view.order), view.reference, view.order_since});
     }

@@ -103,11 +103,13 @@ bool Verbs::ends(Waiting& waiting, const Event& event, bool unproved) {
   std::size_t& left = waiting.names.at(event.certificate);
   if (event.name == "published" && left > 0) --left;
   const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
+  // It begins later, and is served then without anybody.
+  const bool kept = event.name == "issued_not_valid_yet";
   const bool person = event.name == "action_required";
   // A CA that cannot be reached is tried again; whoever asked waits as long as they said.
   const bool failed =
       person || event.name == "not_served" || (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
-  if (!done && !failed) return false;
+  if (!done && !kept && !failed) return false;
   waiting.names.erase(event.certificate);
   if (failed) waiting.failed.emplace(event.certificate, event.sentence);
   waiting.person = waiting.person || person;
