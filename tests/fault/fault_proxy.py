@@ -112,11 +112,24 @@ def nested(member, depth):
     return act
 
 
+def rewrite(change):
+    """The CA's own answer with another body: change(body) returns the new one, and what else it wants in the head."""
+    def act(link, answer):
+        code, headers, body = answer
+        body, more = change(body)
+        kept = [(n, v) for n, v in headers if n.lower() not in {"content-length"} | {name.lower() for name, _ in more}]
+        _send(link, code, kept + more + [("Content-Length", str(len(body)))], body)
+        return True
+    act.needs_answer = True
+    return act
+
+
 class FaultProxy:
     def __init__(self, listen, upstream, certificate, key):
         self.upstream = upstream
         self.rules = []
         self.seen = []  # (monotonic time, method, path, status or None)
+        self.bodies = {}  # of the last request to each path
         self._lock = threading.Lock()
         self._links = set()
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -207,8 +220,9 @@ class FaultProxy:
             rule = next((r for r in self.rules if r.takes(method, path)), None)
             entry = [time.monotonic(), method, path, None]
             self.seen.append(entry)
+            self.bodies[path] = body
         answer = None
-        if rule is None or rule.after:
+        if rule is None or rule.after or getattr(rule.fault, "needs_answer", False):
             answer = self._ask(onward, method, path, headers, body)
             entry[3] = answer[0]
         if rule is not None:
