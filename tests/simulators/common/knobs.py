@@ -32,11 +32,11 @@ KNOBS = {
         digicert_file_name=["given", "empty"], checkdcv_needs_order=[False, True], revoke_path=["both", "refundrequest", "certificaterevokerequest"],
         refund_approval=["auto", "manual"], rejected_status=["Cancelled", "Rejected"], revoked_status=["Cancelled", "Revoked"],
         file_order=["odd", "leaf first"], root_in_download=[True, False], largest_page=[0, 10], change_method=[True, False],
-        download_seconds=[0.0, 3.0], active_status=["Active", "issued", "valid", "complete", "completed", "enrolled"], reuse_dv=[True, False],
+        active_status=["Active", "issued", "valid", "complete", "completed", "enrolled"], reuse_dv=[True, False],
         undocumented_number=["", "-9999"]),
     "digicert": dict(
-        EVERY, **CSR, **RETRY, limit_counting=["accepted", "all"], revoke_status=[201, 204, 200], revoke_last=["order", "certificate"], reuse_dv=[True, False],
-        check_dcv_form=["list", "status"], other_downloads=[0, 1], lists_repeat_primary=[False, True], filter_alternative=["refused", "works", "ignored"],
+        EVERY, **CSR, **RETRY, limit_counting=["accepted", "all"], revoke_status=[204, 201, 200], revoke_last=["certificate", "order"], reuse_dv=[False, True],
+        check_dcv_form=["status", "list"], other_downloads=[0, 1], lists_repeat_primary=[False, True], filter_alternative=["refused", "works", "ignored"],
         unique_alternative_order_id=[False, True], retry_after=[0, 5]),
 }
 

@@ -12,10 +12,10 @@ SETTINGS = {
     "limits": [[1000, 180], [100, 5]],  # requests in so many seconds, for each key
     "validity_years_accepted": False, "unique_alternative_order_id": False, "undocumented_code": "undocumented",
     "limit_counting": "accepted",  # or "all": refused calls count as well
-    "revoke_status": 201,  # of a revocation without approval: 201 with the request, or 204, 200 with nothing
-    "revoke_last": "order",  # whether revoking its only certificate revokes the order, or "certificate": only that
-    "reuse_dv": True,  # whether DV takes what was proved before, for another order or for the certificate that is reissued
-    "check_dcv_form": "list",  # or "status", with refusals by code, for DV orders
+    "revoke_status": 204,  # of a revocation without approval: 204, 200 with nothing, or 201 with the request
+    "revoke_last": "certificate",  # revoking its only certificate leaves the order; or "order": revokes it
+    "reuse_dv": False,  # whether DV takes what was proved before, for another order or for the certificate that is reissued
+    "check_dcv_form": "status",  # of DV orders, with refusals by code; or "list"
     "other_downloads": 0,  # so many downloads of an order with several certificates give another one of them
     "lists_repeat_primary": False, "filter_alternative": "refused",  # or "works", "ignored"
     "random_value_days": 30, "dcv_days": 199, "largest_days": 199, "default_limit": 1000, "revoke_hours": 72, "retry_after": 0,
@@ -198,7 +198,7 @@ class Account:
 
     # --- towards the certificate ---
     def expect(self, order, kind, request, names, end, approved, comments="", user=""):
-        if order.product["kind"] == "dv" and not self.settings["reuse_dv"]:
+        if order.product["kind"] == "dv" and kind != "duplicate" and not self.settings["reuse_dv"]:
             order.proved, order.value = {}, ""
         order.coming = Coming(kind, self.next_number(), request, names, end, approved)
         order.names = names
