@@ -92,6 +92,8 @@ struct ProofAddress {
   std::uint16_t port = 443;
   std::string unix_path;        // set instead of host and port
   bool proxy_protocol = false;  // send a PROXY UNKNOWN line first
+  bool every = false;           // it listens at every address, of which host is the first
+                                // to be tried
   bool operator==(const ProofAddress&) const = default;
   [[nodiscard]] std::string text() const;
 };
@@ -179,8 +181,9 @@ struct Checked {
   std::vector<std::vector<std::size_t>> certificates_of_section;
 };
 
-// Reads and compares everything; touches no network, makes no key, no file. `check_state_path` also looks at the file
-// system below state_path (a network file system without locks is refused unless forced); the agent skips it.
+// Reads and compares everything; touches no network, makes no key, no file. `check_state_path` also looks at the file system
+// below state_path (a network file system without locks is refused unless forced), and complains of options that have no effect
+// on this server; the agent skips both.
 Checked check(const Settings& settings, FileSource& files, bool check_state_path = true);
 
 // The plan as evercert.json, without secrets: files are named, not copied. check(read_settings_text(to_json(p))) gives p again.

@@ -24,6 +24,11 @@ enum class Scope { global, issuer, certificate };
 // How the words of an option are to be read; check() does the reading.
 enum class ValueKind { flag, switch_on_off, word, words, path, secret_file, uri, duration, number };
 
+// Where an option has an effect: a set of bits. `alone` is an agent without a server of ours.
+enum Servers : unsigned { on_nginx = 1, on_apache = 2, on_haproxy = 4, alone = 8, everywhere = 15 };
+// The bit of a server as the setting `server` names it: "nginx/1.22.1", "Apache/2.4.57", "HAProxy/2.6.12"; empty: alone.
+unsigned server_bit(std::string_view server);
+
 // One row of the option table: the only place where an option has a name, a meaning and a default.
 struct Option {
   std::string_view name;  // as in evercert.json and, inside a block, in nginx; global and certificate options get the prefix
@@ -37,6 +42,8 @@ struct Option {
   std::string_view fallback;  // the default, as text, or empty
   std::string_view help;      // one or two sentences
   bool from_server = false;   // set by front ends from what the server knows; an operator does not write it
+  unsigned servers = everywhere;
+  std::string_view elsewhere = {};  // why it has no effect on the others
 };
 
 std::span<const Option> options();

@@ -115,6 +115,11 @@ void sort_by_place(const Settings& settings, std::vector<Complaint>& complaints)
   });
 }
 
+bool has_errors(const std::vector<Complaint>& complaints) {
+  return std::any_of(complaints.begin(), complaints.end(),
+                     [](const Complaint& complaint) { return complaint.severity == Complaint::Severity::error; });
+}
+
 void check_issuers(const Settings& settings, FileSource& files, Plan& plan, std::vector<Complaint>& complaints) {
   std::map<std::string_view, const Section*> seen;
   for (const Section& section : settings.issuers) {
@@ -127,6 +132,21 @@ void check_issuers(const Settings& settings, FileSource& files, Plan& plan, std:
   }
 }
 
+// An option that has no effect on this server is refused where it can never have one there: whoever wrote it expects something.
+// In a file that several servers may share it belongs to another of them.
+void check_servers(const Section& section, unsigned server, std::vector<Complaint>& complaints) {
+  for (const Setting& setting : section.settings) {
+    const Option& option = *setting.option;
+    if ((option.servers & server) != 0) continue;
+    const bool shared = setting.place.file.ends_with(".json");
+    const bool foreign = (option.servers & (on_nginx | on_apache)) == 0;
+    const auto severity = shared || !foreign ? Complaint::Severity::warning : Complaint::Severity::error;
+    complaints.push_back({severity, setting.place, std::string(option.name),
+                          std::string(option.name) + " has no effect here: " + std::string(option.elsewhere) +
+                              (severity == Complaint::Severity::error ? "; remove it" : "")});
+  }
+}
+
 }  // namespace
 
 Checked check_with(const Settings& settings, FileSource& files, const FileSystemProbe& probe) {
@@ -136,15 +156,25 @@ Checked check_with(const Settings& settings, FileSource& files, const FileSystem
   plan.dns = check_dns(settings.global, files, checked.complaints);
   check_issuers(settings, files, plan, checked.complaints);
   checked.certificates_of_section = check_certificates(settings, defaults, plan, checked.complaints);
-  const bool refused = std::any_of(checked.complaints.begin(), checked.complaints.end(),
-                                   [](const Complaint& complaint) { return complaint.severity == Complaint::Severity::error; });
-  if (!refused) checked.plan = std::move(plan);
+  if (!has_errors(checked.complaints)) checked.plan = std::move(plan);
   if (!checked.complaints.empty()) sort_by_place(settings, checked.complaints);
   return checked;
 }
 
 Checked check(const Settings& settings, FileSource& files, bool check_state_path) {
-  return check_with(settings, files, check_state_path ? FileSystemProbe(network_file_system_of) : FileSystemProbe());
+  // What was accepted from the operator's own files is not judged again by the agent that gets it.
+  if (!check_state_path) return check_with(settings, files, FileSystemProbe());
+  Checked checked = check_with(settings, files, FileSystemProbe(network_file_system_of));
+  const auto named = std::find_if(settings.global.settings.begin(), settings.global.settings.end(),
+                                  [](const Setting& setting) { return setting.option->name == "server"; });
+  const unsigned server = server_bit(named == settings.global.settings.end() ? "" : named->words.front());
+  const std::size_t before = checked.complaints.size();
+  check_servers(settings.global, server, checked.complaints);
+  for (const Section& section : settings.certificates) check_servers(section, server, checked.complaints);
+  if (checked.complaints.size() == before) return checked;
+  if (has_errors(checked.complaints)) checked.plan.reset();
+  sort_by_place(settings, checked.complaints);
+  return checked;
 }
 
 }  // namespace evercert

@@ -33,7 +33,7 @@ void read_exports(const SectionReader& reader, Plan& plan) {
   while (wanted.path.size() > 1 && wanted.path.ends_with('/')) wanted.path.pop_back();
   if (!wanted.hook.empty() && !wanted.hook.front().starts_with('/'))
     reader.error("hook", "hook: " + wanted.hook.front() + " is no absolute path; write the whole path of the command");
-  for (const char* const option : {"runtime_api", "master_cli", "hook"})
+  for (const char* const option : {"runtime_api", "master_cli"})
     if (wanted.path.empty() && reader.find(option) != nullptr)
       reader.error(option, std::string(option) + " does something after certificates were exported; write export_path, too");
   const Setting* const listen = reader.find("http_listen");

@@ -24,23 +24,28 @@ constexpr Option table[] = {
     {"tls_port", Scope::global, ValueKind::number, 1, 1, false, "PORT", "443",
      "The port at which this server's TLS is reached from outside, if it is not the usual one."},
     {"cache_size", Scope::global, ValueKind::number, 1, 1, false, "NUMBER", "10000",
-     "How many parsed certificates each serving process keeps in memory."},
+     "How many parsed certificates each serving process keeps in memory.", false, on_nginx | on_apache,
+     "nothing is cached where certificates are read as files"},
     {"pem_path", Scope::global, ValueKind::path, 1, 1, false, "PATH", "/run/evercert/haproxy",
-     "Where HAProxy finds its certificates as PEM files, written at each of its starts from the store. One directory for each "
-     "HAProxy."},
+     "Where HAProxy finds its certificates as PEM files, written at each of its starts from the store. One directory for "
+     "each HAProxy.",
+     false, on_haproxy, "only HAProxy reads certificates as files of ours; for other software there is export_path"},
     {"http_listen", Scope::global, ValueKind::word, 1, 1, false, "ADDRESS:PORT", "",
-     "Where an agent without a server of its own answers http-01 challenges, for a proxy in front of it that passes "
-     "them on: an address and a port. Without it, every address at http_port."},
+     "Where an agent without a server of its own answers http-01 challenges, for a proxy in front of it that passes them "
+     "on: an address and a port. Without it, every address at http_port.",
+     false, alone, "the server answers challenges itself"},
     {"export_path", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
-     "The directory into which an agent without a server of its own writes each certificate as one PEM file (leaf, "
-     "chain, key), for software that reads files. It must be the agent's to write."},
+     "The directory into which the agent writes each certificate as one PEM file (leaf, chain, key), for software that "
+     "reads files. The agent's user must be able to write to it; whoever may read it has the private keys."},
     {"runtime_api", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
      "HAProxy's stats socket (level admin), at which exported certificates are exchanged without a reload. New ones are "
      "added where HAProxy binds to the directory export_path."},
     {"master_cli", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
      "HAProxy's master socket (haproxy -S), told to reload after certificates were exported."},
     {"hook", Scope::global, ValueKind::words, 1, 0, false, "COMMAND [ARGUMENT...]", "",
-     "The command that is run, without a shell, after certificates were exported; EVERCERT_CERTIFICATES names them."},
+     "The command that is run, without a shell and as the agent's user, once a new certificate is served (without a server "
+     "of ours: once it is exported). EVERCERT_CERTIFICATES names the certificates, EVERCERT_NAMES what they are for, "
+     "EVERCERT_EXPORT_PATH where the files are, if any are. It has a minute; one that fails is run again."},
     {"shared_zone", Scope::global, ValueKind::word, 1, 1, false, "zone=NAME:SIZE", "",
      "Accepted so that a configuration for nginx's own ACME module can be carried over, and ignored: memory grows as needed."},
     {"include", Scope::global, ValueKind::path, 1, 0, true, "FILE...", "",
@@ -181,7 +186,8 @@ constexpr Option table[] = {
     {"each", Scope::certificate, ValueKind::flag, 0, 1, false, "[on | off]", "off",
      "Makes one certificate for each name instead of one for all."},
     {"placeholder", Scope::certificate, ValueKind::switch_on_off, 1, 1, false, "on | off", "off",
-     "Serves a self-signed certificate until the first one is issued; otherwise handshakes are refused until then."},
+     "Serves a self-signed certificate until the first one is issued; otherwise handshakes are refused until then.", false,
+     on_nginx | on_apache, "HAProxy always has a stand-in, and an agent without a server has nothing to serve it from"},
     {"proof", Scope::certificate, ValueKind::switch_on_off, 1, 1, false, "on | off", "on",
      "Whether the agent connects to the server after each renewal to see the new certificate served."},
     {"proof_address", Scope::certificate, ValueKind::words, 1, 0, true, "ADDRESS:PORT | unix:PATH [proxy_protocol]...", "",
@@ -215,6 +221,13 @@ std::size_t edit_distance(std::string_view from, std::string_view to) {
 
 std::span<const Option> options() {
   return table;
+}
+
+unsigned server_bit(std::string_view server) {
+  if (server.empty()) return alone;
+  if (server.starts_with("nginx")) return on_nginx;
+  if (server.starts_with("Apache")) return on_apache;
+  return server.starts_with("HAProxy") ? unsigned{on_haproxy} : unsigned{everywhere};
 }
 
 const Option* find_option(Scope scope, std::string_view name) {

@@ -1,5 +1,7 @@
 #include "serving/config/reference.h"
 
+#include <utility>
+
 #include "evercert/settings.h"
 #include "serving/config/spelling.h"
 
@@ -50,6 +52,15 @@ std::string json_form(const Option& option) {
   }
 }
 
+std::string servers_of(const Option& option) {
+  constexpr std::pair<unsigned, const char*> names[] = {
+      {on_nginx, "nginx"}, {on_apache, "Apache"}, {on_haproxy, "HAProxy"}, {alone, "`evercert run`"}};
+  std::string list;
+  for (const auto& [bit, name] : names)
+    if ((option.servers & bit) != 0) list += (list.empty() ? "" : ", ") + std::string(name);
+  return list;
+}
+
 std::string described(const Option& option) {
   std::string page = "\n### " + std::string(option.name) + "\n\n" + std::string(option.help) + "\n\n";
   page += "| | |\n|---|---|\n";
@@ -64,6 +75,8 @@ std::string described(const Option& option) {
   // A bar would end the table's cell.
   for (std::size_t bar = syntax.find('|'); bar != std::string::npos; bar = syntax.find('|', bar + 2)) syntax.insert(bar, "\\");
   page += "| syntax | `" + syntax + "` |\n";
+  if (option.servers != everywhere)
+    page += "| has an effect on | " + servers_of(option) + "; elsewhere: " + std::string(option.elsewhere) + " |\n";
   page += "| default | " + (option.fallback.empty() ? std::string("none") : "`" + std::string(option.fallback) + "`") + " |\n";
   if (option.repeatable) page += "| repeatable | yes, the words add up |\n";
   return page;

@@ -85,6 +85,7 @@ Result<ProofAddress> parse_proof_address(const std::string& word) {
     return configuration_error(in_quotes(word) +
                                " is no address; write ADDRESS:PORT (an IPv6 address in brackets), a port alone, or unix:PATH");
   address.host = dialled(parts->host);
+  address.every = address.host != parts->host;
   if (!parts->port.empty()) address.port = static_cast<std::uint16_t>(*parse_number(parts->port, 1, 65535));
   return address;
 }
