@@ -38,7 +38,7 @@ def test_an_order_is_cancelled_at_the_ca_and_not_placed_again_until_somebody_ask
     buyer.simulator.settings(approval="manual")
     site = shop().start()
     site.audit.wait("order_placed", NAME, timeout=30)
-    wait_for(lambda: evercert.run("cancel", NAME).returncode == DONE, "the order to be given up", pause=0.1)
+    wait_for(lambda: evercert.cancel(NAME), "the order to be given up", pause=0.1)
     site.audit.wait("order_cancelled", timeout=30)
     problem = evercert.wait_problem(NAME, "action_required")
     assert "cancelled" in problem["message"]

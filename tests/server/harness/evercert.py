@@ -30,6 +30,12 @@ class Evercert:
         assert done.returncode == DONE, "renew %s: exit %d\n%s%s" % (name, done.returncode, done.stdout, done.stderr)
         return done
 
+    def cancel(self, name):
+        """Whether there was an open order, which is given up now."""
+        done = self.run("cancel", name)
+        assert done.returncode == DONE, "cancel %s: exit %d\n%s%s" % (name, done.returncode, done.stdout, done.stderr)
+        return not done.stdout.startswith("nothing to do")
+
     def status(self):
         done = self.run("status", "--json")
         assert done.returncode == DONE, "status: exit %d\n%s" % (done.returncode, done.stderr)
