@@ -71,6 +71,8 @@ class ProgramProvider : public DnsProvider {
     posix_spawn_file_actions_addopen(&settings.files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&settings.files, output, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&settings.files, output, STDERR_FILENO);
+    // Libraries of ours may have opened something that an execution does not close.
+    posix_spawn_file_actions_addclosefrom_np(&settings.files, STDERR_FILENO + 1);
     // A group of its own, so that what it starts ends with it; the agent's masked signals are not its own.
     sigset_t none;
     sigemptyset(&none);
