@@ -125,6 +125,10 @@ bool ApacheCycle::report(const std::vector<Complaint>& complaints, const server_
     if (error || !is_first_reading() || only_tests())
       log_line((error ? APLOG_ERR : APLOG_WARNING) | APLOG_STARTUP, main, complaint.message + " in " + complaint.place.text());
   }
+  const auto program = configuration_.agent_program(ap_unixd_config.user_id, ap_unixd_config.group_id);
+  const auto warning =
+      program ? configuration_.export_warning(program->become.value_or(::geteuid()), ap_unixd_config.group_id) : std::nullopt;
+  if (warning && (!is_first_reading() || only_tests())) log_line(APLOG_WARNING | APLOG_STARTUP, main, *warning);
   return acceptable;
 }
 

@@ -99,7 +99,7 @@ Result<Done> Bridge::check_settings(const std::string& configuration, const std:
   };
   Result<Done> given = give("server", server);
   if (given) given = give("program", default_program());
-  if (given) given = give("proof_address", "127.0.0.1:" + word_of(settings.global, "tls_port").value_or("443"));
+  if (given) given = give("proof_address", "0.0.0.0:" + word_of(settings.global, "tls_port").value_or("443"));
   if (!given) return given;
   Checked checked = check(settings, files_);
   std::string refused;

@@ -46,6 +46,15 @@ do
   directory = said
 end
 
+-- What is to be said about the configuration is said under `haproxy -c`, too, which runs nothing but this body.
+while true do
+  local kind, level, line = bridge.receive()
+  if kind ~= "log" then
+    break
+  end
+  core.log(levels[level] or core.info, line)
+end
+
 -- Where the proof and the answers of one renewal wait for whoever asked on the CLI.
 local renewals = {}
 

@@ -93,6 +93,7 @@ Result<Done> NginxCycle::prepare() {
             ": nginx starts the agent from its cache "
             "manager process, which cannot change to another user; remove the line, or name the user of nginx's workers, " +
             user_name(user)};
+  if (const auto warning = configuration_.export_warning(user, group)) log_line(NGX_LOG_WARN, nginx_->log, *warning);
   if (auto made = configuration_.prepare(user, group); !made) return made;
   if (ngx_test_config) return Done{};
 

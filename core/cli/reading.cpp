@@ -100,7 +100,7 @@ Colour colour_of(const std::string& state) {
   if (state == "served") {
     return Colour::good;
   }
-  return state == "waiting" || state == "ordering" ? Colour::busy : Colour::bad;
+  return state == "waiting" || state == "ordering" || state == "issued" ? Colour::busy : Colour::bad;
 }
 
 std::string agent_line(const Json& status) {

@@ -234,7 +234,7 @@ def test_a_hook_runs_after_an_export_and_its_failure_is_told(alone, folder):
 def test_exports_need_their_directory(install, folder):
     config = os.path.join(folder, "wrong.json")
     with open(config, "w") as file:
-        json.dump({"state_path": os.path.join(folder, "x"), "hook": ["reload"], "certificates": []}, file)
+        json.dump({"state_path": os.path.join(folder, "x"), "runtime_api": "/run/admin.sock", "hook": ["reload"], "certificates": []}, file)
     process = subprocess.Popen([install.program, "run", "--config", config], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     _, said = process.communicate(timeout=10)
     assert process.returncode == 3 and "export_path" in said and "absolute" in said

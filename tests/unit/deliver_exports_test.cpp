@@ -24,7 +24,7 @@ class DeliverExportsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_directory_that_was_missing_is_used_once_it_is_there);
   CPPUNIT_TEST(a_socket_that_was_missing_is_asked_again);
   CPPUNIT_TEST(a_master_that_could_not_reload_is_asked_again);
-  CPPUNIT_TEST(a_hook_runs_for_what_changed_and_only_once);
+  CPPUNIT_TEST(what_failed_is_told_at_each_try_and_when_it_is_done);
   CPPUNIT_TEST(a_newer_generation_takes_the_place_of_one_that_fails);
   CPPUNIT_TEST_SUITE_END();
 
@@ -175,21 +175,17 @@ class DeliverExportsTest : public CppUnit::TestFixture {
     outcome(1);
   }
 
-  void a_hook_runs_for_what_changed_and_only_once() {
-    ExportSpec spec = wanted();
-    const std::string told = folder_ / "told";
-    spec.hook = {"/bin/sh", "-c", "echo $EVERCERT_CERTIFICATES >>" + told};
+  void what_failed_is_told_at_each_try_and_when_it_is_done() {
+    ExportSpec spec = wanted("later");
     auto to = exports(spec);
-    const Bundle bundle = make_bundle("a.test", ca_);
-    give(*to, bundle);
-    CPPUNIT_ASSERT_EQUAL(std::string("done"), outcome());
-    give(*to, bundle);
-    CPPUNIT_ASSERT_EQUAL(std::string("done"), outcome(1));
-    CPPUNIT_ASSERT(file_bytes(told) == bytes_of("a.test\n"));
-    spec.hook = {folder_ / "no-such-program"};
-    auto other = exports(spec);
-    give(*other, make_bundle("b.test", ca_));
-    says("cannot be run", outcome(2));
+    give(*to, make_bundle("a.test", ca_));
+    says("option export_path", outcome(0));
+    says("option export_path", outcome(1));
+    std::filesystem::create_directories(spec.path);
+    until([&] {
+      const std::lock_guard lock(mutex_);
+      return outcomes_.back() == "done";
+    });
   }
 
   void a_newer_generation_takes_the_place_of_one_that_fails() {

@@ -252,7 +252,7 @@ class StatusTest : public CppUnit::TestFixture {
         ones.push_back(rest.substr(0, rest.find('"')));
       }
     }
-    CPPUNIT_ASSERT_EQUAL(std::size_t{8}, all);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{9}, all);
     CPPUNIT_ASSERT(ones == std::vector<std::string>{"served"});
   }
 

@@ -204,9 +204,27 @@ class ProofTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_server_name_is_sent_and_a_wildcard_gets_a_label);
   CPPUNIT_TEST(an_address_is_asked_without_server_name);
   CPPUNIT_TEST(no_session_is_ever_resumed);
+  CPPUNIT_TEST(a_listener_for_every_address_is_looked_for_at_others);
   CPPUNIT_TEST_SUITE_END();
 
  public:
+  void a_listener_for_every_address_is_looked_for_at_others() {
+    ProofAddress address;
+    address.host = "127.0.0.1";
+    address.port = 8443;
+    address.proxy_protocol = true;
+    const auto others = other_addresses(address);
+    CPPUNIT_ASSERT(!others.empty() && others.size() <= 4);
+    CPPUNIT_ASSERT_EQUAL(std::string("127.0.0.2:8443"), others.front().text());
+    for (const auto& other : others) {
+      CPPUNIT_ASSERT(other != address && other.port == 8443 && other.proxy_protocol);
+      CPPUNIT_ASSERT(other.host.find(':') == std::string::npos);
+    }
+    address.host = "::1";
+    for (const auto& other : other_addresses(address)) {
+      CPPUNIT_ASSERT(other.host.find(':') != std::string::npos && other.host.find('%') == std::string::npos);
+    }
+  }
   void setUp() override {
     if (!ecdsa_.leaf) {
       ecdsa_ = make_identity(false, 0x0a1b);

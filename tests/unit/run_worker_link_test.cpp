@@ -154,7 +154,9 @@ class RunWorkerLinkTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!log_.line_with("what it served before is served on").empty());
     const auto again = next();
     CPPUNIT_ASSERT(again && again->generation == 5);
-    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, outcomes().size());
+    worker_->swapped("a1.test", 5);
+    CPPUNIT_ASSERT(run_until([&] { return outcomes().size() == 2; }));
+    CPPUNIT_ASSERT_EQUAL(std::string("done"), outcomes().back());
   }
 
   void only_a_few_lie_about_in_the_socket() {

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "agent/deliver/hook.h"
 #include "agent/deliver/runtime_api.h"
 #include "serving/base/files.h"
 #include "serving/publish/pem.h"
@@ -16,7 +15,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::chrono::seconds hook_patience{60};
 // A HAProxy that restarts is back within the first; somebody else's transaction ends within the second.
 constexpr std::chrono::milliseconds pauses[] = {std::chrono::milliseconds(500), std::chrono::milliseconds(2000),
                                                 std::chrono::milliseconds(10000), std::chrono::milliseconds(60000),
@@ -48,16 +46,15 @@ Exports::~Exports() {
 }
 
 void Exports::give(const CertificateSpec& certificate, const Bundle& bundle, Outcome outcome) {
-  if (plan_->certificate(certificate.name) == nullptr) return finish({std::move(outcome)}, Done{});
+  if (plan_->certificate(certificate.name) == nullptr) return finish(outcome, Done{});
   const std::lock_guard lock(mutex_);
   Job& job = jobs_[certificate.name];
-  if (job.bundle.generation <= bundle.generation) {
-    job.certificate = certificate;
-    job.bundle = bundle;
-    job.due = {};
-    job.failures = 0;
-  }
-  job.outcomes.push_back(std::move(outcome));
+  if (job.bundle.generation > bundle.generation) return;
+  job.certificate = certificate;
+  job.bundle = bundle;
+  job.due = {};
+  job.failures = 0;
+  job.outcome = std::move(outcome);
   changed_.notify_all();
 }
 
@@ -93,7 +90,7 @@ void Exports::run(const std::stop_token& stop) {
     for (auto& [name, job] : jobs) {
       if (auto sound = check(job); !sound) {
         log_.write(LogLevel::error, sound.error().message + " certificate=\"" + name + "\"");
-        finish(std::move(job.outcomes), sound.error());
+        finish(job.outcome, sound.error());
         continue;
       }
       if (auto exported = export_one(job); !exported)
@@ -101,9 +98,9 @@ void Exports::run(const std::stop_token& stop) {
       else if (job.changed)
         told.emplace(name, std::move(job));
       else
-        finish(std::move(job.outcomes), Done{});
+        finish(job.outcome, Done{});
     }
-    if (!told.empty()) tell_others(std::move(told));
+    if (!told.empty()) tell_master(std::move(told));
   }
 }
 
@@ -148,19 +145,14 @@ Result<Done> Exports::export_one(Job& job) {
   return Done{};
 }
 
-void Exports::tell_others(Jobs&& told) {
-  if (!wanted_.master_cli.empty()) {
-    if (auto done = reload_by_master(wanted_.master_cli); !done) {
-      for (auto& [name, job] : told) again(std::move(job), done.error());
-      return;
-    }
+void Exports::tell_master(Jobs&& told) {
+  const auto done = wanted_.master_cli.empty() ? Result<Done>(Done{}) : reload_by_master(wanted_.master_cli);
+  for (auto& [name, job] : told) {
+    if (done)
+      finish(job.outcome, done);
+    else
+      again(std::move(job), done.error());
   }
-  std::vector<std::string> names;
-  names.reserve(told.size());
-  for (const auto& [name, job] : told) names.push_back(name);
-  const auto done = wanted_.hook.empty() ? Result<Done>(Done{}) : run_hook(wanted_.hook, names, hook_patience);
-  if (!done) log_.write(LogLevel::error, done.error().message);
-  for (auto& [name, job] : told) finish(std::move(job.outcomes), done);
 }
 
 void Exports::again(Job job, const Error& why) {
@@ -168,19 +160,17 @@ void Exports::again(Job job, const Error& why) {
   const auto pause = pauses[std::min<std::size_t>(job.failures, std::size(pauses) - 1)];
   log_.write(LogLevel::error,
              why.message + "; tried again in " + std::to_string(pause.count()) + " ms certificate=\"" + name + "\"");
-  finish(std::exchange(job.outcomes, {}), why);
+  finish(job.outcome, why);
   ++job.failures;
   job.due = std::chrono::steady_clock::now() + pause;
   const std::lock_guard lock(mutex_);
-  // A newer generation has come meanwhile: that one is exported, and the rest told of this one with it.
+  // A newer generation has come meanwhile: that one is exported, and the master told of both.
   const auto [place, first] = jobs_.try_emplace(name, std::move(job));
   if (!first) place->second.changed = place->second.changed || job.changed;
 }
 
-void Exports::finish(std::vector<Outcome> outcomes, const Result<Done>& result) {
-  post_([outcomes = std::move(outcomes), result] {
-    for (const Outcome& outcome : outcomes) outcome(result);
-  });
+void Exports::finish(const Outcome& outcome, const Result<Done>& result) {
+  post_([outcome, result] { outcome(result); });
 }
 
 }  // namespace evercert

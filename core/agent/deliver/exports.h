@@ -1,6 +1,6 @@
 // Certificates for software that reads PEM files: one file per certificate, written whole or not at all; then HAProxy's stats
-// socket, a reload by its master, or a hook, as configured. Strictly one after the other, on a thread of its own; what fails is
-// tried again with growing pauses until it is done or a newer generation comes, but for a hook, which runs once.
+// socket, or a reload by its master, as configured. Strictly one after the other, on a thread of its own; what fails is tried
+// again with growing pauses until it is done or a newer generation comes.
 // Rule: every generation is proved again (names, dates, key) before anybody else sees it.
 #pragma once
 
@@ -33,10 +33,10 @@ class Exports : public Outlet {
   struct Job {
     CertificateSpec certificate;
     Bundle bundle;
-    std::vector<Outcome> outcomes;
+    Outcome outcome;
     std::chrono::steady_clock::time_point due;
     unsigned failures = 0;
-    bool changed = false;  // there is something new that a master or a hook has not been told
+    bool changed = false;  // there is something new that a master has not been told
   };
   using Jobs = std::map<std::string, Job>;
   void run(const std::stop_token& stop);
@@ -44,9 +44,9 @@ class Exports : public Outlet {
   Jobs next(const std::stop_token& stop);
   Result<Done> check(const Job& job) const;
   Result<Done> export_one(Job& job);
-  void tell_others(Jobs&& told);
+  void tell_master(Jobs&& told);
   void again(Job job, const Error& why);
-  void finish(std::vector<Outcome> outcomes, const Result<Done>& result);
+  void finish(const Outcome& outcome, const Result<Done>& result);
 
   const std::shared_ptr<const Plan> plan_;
   const ExportSpec& wanted_;

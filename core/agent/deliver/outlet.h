@@ -13,7 +13,8 @@ namespace evercert {
 
 class Outlet {
  public:
-  // Called once, on the agent's main thread: the server has it, or why not (the outlet tries again by itself).
+  // Called on the agent's main thread for each try: why it failed (the outlet tries again by itself), or Done, which is the
+  // last. A newer generation of the certificate ends it as well.
   using Outcome = std::function<void(const Result<Done>&)>;
   virtual ~Outlet() = default;
   virtual void give(const CertificateSpec& certificate, const Bundle& bundle, Outcome outcome) = 0;

@@ -37,7 +37,7 @@ tr:last-child td { border-bottom: 0; }
 td { min-width: 5rem; overflow-wrap: anywhere; }
 small { display: block; color: var(--faint); }
 code { font-size: .9em; }
-.served { color: var(--good); } .ordering, .waiting { color: var(--busy); } .held { color: var(--warn); }
+.served { color: var(--good); } .ordering, .waiting, .issued { color: var(--busy); } .held { color: var(--warn); }
 .failing, .expired, .action_required, .issued_not_served { color: var(--bad); }
 .bar { height: .3rem; border-radius: .2rem; background: var(--track); margin-top: .3rem; }
 .bar i { display: block; height: 100%; border-radius: .2rem; background: var(--good); }
@@ -187,6 +187,7 @@ int rank(CertificateState state) {
       return 4;
     case CertificateState::waiting:
     case CertificateState::ordering:
+    case CertificateState::issued:
       return 5;
     case CertificateState::served:
       return 6;

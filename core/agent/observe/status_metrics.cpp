@@ -90,9 +90,9 @@ void add_certificates(Page& page, const std::vector<CertificateStatus>& certific
     }
   }
   page.family("evercert_certificate_state", "gauge", "1 for the state that a certificate is in, 0 for all others.");
-  static constexpr std::array states{CertificateState::waiting,           CertificateState::ordering, CertificateState::served,
-                                     CertificateState::issued_not_served, CertificateState::failing,  CertificateState::expired,
-                                     CertificateState::action_required,   CertificateState::held};
+  static constexpr std::array states{CertificateState::waiting, CertificateState::ordering,          CertificateState::issued,
+                                     CertificateState::served,  CertificateState::issued_not_served, CertificateState::failing,
+                                     CertificateState::expired, CertificateState::action_required,   CertificateState::held};
   for (const CertificateStatus& certificate : certificates) {
     for (const CertificateState state : states) {
       page.sample({{"certificate", certificate.name}, {"state", to_string(state)}}, certificate.state == state ? 1 : 0);

@@ -11,6 +11,8 @@ const char* to_string(CertificateState state) {
       return "waiting";
     case CertificateState::ordering:
       return "ordering";
+    case CertificateState::issued:
+      return "issued";
     case CertificateState::served:
       return "served";
     case CertificateState::issued_not_served:
@@ -43,6 +45,10 @@ std::string remedy_for(const std::string& kind) {
       Remedy{"challenge_failed", "Check that each name points to this server and that port 80 is open from the Internet."},
       Remedy{"dns", "Check the name servers, their keys and policies, or the program that writes records; attempts go on."},
       Remedy{"not_served", "Check that the server listens where the proof asks it, or set proof_address or proof off."},
+      Remedy{"not_taken", "Nothing to do at first: it is given to the server again. If it stays so, reload the server."},
+      Remedy{"export", "See to what the message names (export_path, runtime_api, master_cli); it is tried again by itself."},
+      Remedy{"hook",
+             "Run the command as the agent's user to see why it fails; it is run again by itself until it ends with 0."},
       Remedy{"internal", "This is a fault in evercert: please report it with the log's lines around this time."},
   };
   for (const Remedy& remedy : remedies) {

@@ -12,12 +12,13 @@ namespace evercert {
 
 using Time = std::chrono::system_clock::time_point;
 
-// waiting ordering served issued_not_served failing expired action_required held
-enum class CertificateState { waiting, ordering, served, issued_not_served, failing, expired, action_required, held };
+// waiting ordering issued served issued_not_served failing expired action_required held. "served" only while `served` is set;
+// "issued": nobody has seen it served yet, or nobody looks.
+enum class CertificateState { waiting, ordering, issued, served, issued_not_served, failing, expired, action_required, held };
 const char* to_string(CertificateState state);
 
 struct StatusProblem {
-  std::string kind;  // to_string(ErrorKind)
+  std::string kind;  // to_string(ErrorKind), or not_served, not_taken, export, hook, revoked
   std::string message;
   Time since;
   std::string remedy;  // what a person can do; one fixed sentence per kind

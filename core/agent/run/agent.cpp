@@ -17,6 +17,7 @@ constexpr std::chrono::milliseconds step_bound{2000};
 constexpr std::chrono::milliseconds hand_over_bound{5000};
 constexpr std::chrono::milliseconds heartbeat{1000};
 constexpr std::chrono::minutes status_interval{1};
+constexpr std::chrono::seconds longest_first_look{10};
 
 }  // namespace
 
@@ -134,7 +135,7 @@ void Agent::lead() {
         leader_->pause();
         retire_when_idle(successor, std::chrono::steady_clock::now());
       },
-      [this] { render(); });
+      [this] { write_pages(); });
   if (auto opened = verbs_->open(); !opened) {
     ground_.log.write(LogLevel::error, "the command line cannot reach this agent: " + opened.error().message);
   }
@@ -143,8 +144,11 @@ void Agent::lead() {
   event.sentence = "this agent leads";
   event.fields = {{"pid", std::to_string(getpid())}};
   ground_.events.tell(event);
+  leads_since_ = std::chrono::steady_clock::now();
   leader_->start();
   status_wanted();
+  // Should a certificate be hard to look at, the others are shown all the same.
+  ground_.loop.after(longest_first_look, [this] { status_wanted(); });
 }
 
 // The successor may only begin once nothing of ours can touch an order any more.
@@ -209,6 +213,13 @@ void Agent::status_wanted() {
 
 void Agent::render() {
   status_due_ = false;
+  if (!leader_) return;
+  // Before the store was read nothing is known: what an earlier agent wrote says more. The end of the last look asks again.
+  if (!leader_->has_looked() && std::chrono::steady_clock::now() - leads_since_ < longest_first_look) return;
+  write_pages();
+}
+
+void Agent::write_pages() {
   if (!leader_) return;
   const auto begun = std::chrono::steady_clock::now();
   const StatusReport report = leader_->report();

@@ -46,6 +46,7 @@ class Agent {
   void on_event(const Event& event);
   void status_wanted();
   void render();
+  void write_pages();
 
   Ground& ground_;
   Descriptors descriptors_;
@@ -62,6 +63,7 @@ class Agent {
   std::string successor_;
   bool clean_ = true;
   bool status_due_ = false;
+  std::chrono::steady_clock::time_point leads_since_{};
   std::chrono::steady_clock::time_point rendered_{};
   std::chrono::milliseconds render_pause_{200};
   std::string told_late_;

@@ -37,7 +37,8 @@ Follower::Follower(Ground& ground, int wake, std::function<void()> alone)
                       });
                     },
                     {},
-                    ground.outlet}) {}
+                    ground.outlet,
+                    ground.delivery}) {}
 
 Follower::~Follower() {
   watches_.clear();

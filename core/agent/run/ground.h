@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/deliver/outlet.h"
+#include "agent/deliver/delivery.h"
 #include "agent/observe/event.h"
 #include "agent/run/loop.h"
 #include "agent/run/seats.h"
@@ -34,6 +34,7 @@ struct Ground {
   Seats::Maker make_issuer;
   // For servers that do not read bundles themselves; may be null.
   Outlet* outlet = nullptr;
+  Delivery delivery{};
 };
 
 }  // namespace evercert

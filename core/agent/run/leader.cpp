@@ -50,7 +50,8 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
                     [this](const std::string& certificate) { refresh(certificate); },
                     {},
                     [this] { ground_.loop.post(changed_); },
-                    ground.outlet}) {}
+                    ground.outlet,
+                    ground.delivery}) {}
 
 Leader::~Leader() {
   abort_requests();
@@ -78,6 +79,7 @@ void Leader::sweep() {
     }
     ground_.board.sweep_answers(now);
     watch_expiry();
+    watch_revoked();
     return {now + std::chrono::minutes(1)};
   });
 }
@@ -181,6 +183,7 @@ void Leader::add(const std::string& certificate) {
     {
       const std::lock_guard lock(mutex_);
       renewals_[certificate].push_back(renewal);
+      not_looked_at_.insert(certificate);
     }
     // Everybody looks before anybody orders, so that the most urgent can go first.
     constexpr double look_first = -1;
@@ -189,6 +192,7 @@ void Leader::add(const std::string& certificate) {
                    const bool first = !*looked;
                    if (first) {
                      const auto seen = publication_.look(renewal->certificate(), true);
+                     looked_at(renewal->certificate().name);
                      // What cannot be read may well be there: nothing is ordered in its place.
                      if (seen.unreadable) return {ground_.clock.now() + std::chrono::seconds(5)};
                      *looked = true;
@@ -202,6 +206,20 @@ void Leader::add(const std::string& certificate) {
   }
 }
 
+void Leader::looked_at(const std::string& certificate) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (not_looked_at_.erase(certificate) == 0 || !not_looked_at_.empty()) return;
+  }
+  watch_revoked();
+  ground_.loop.post(changed_);
+}
+
+bool Leader::has_looked() const {
+  const std::lock_guard lock(mutex_);
+  return not_looked_at_.empty();
+}
+
 void Leader::remove(const std::string& certificate) {
   std::vector<std::shared_ptr<Renewal>> gone;
   {
@@ -210,6 +228,7 @@ void Leader::remove(const std::string& certificate) {
     if (found == renewals_.end()) return;
     gone.swap(found->second);
     renewals_.erase(found);
+    not_looked_at_.erase(certificate);
   }
   for (const auto& renewal : gone) {
     workers_.remove(renewal->job());
@@ -266,7 +285,7 @@ void Leader::refresh(const std::string& certificate) {
   const auto current = publication_.current(certificate);
   for (const auto& renewal : renewals_of(certificate)) {
     if (current.held) {
-      renewal->hold({ErrorKind::action_required, current.problem ? current.problem->message : "the newest bundle is locked"});
+      renewal->hold({ErrorKind::action_required, current.stored ? current.stored->message : "the newest bundle is locked"});
       continue;
     }
     std::optional<Installed> installed;

@@ -46,6 +46,10 @@ class Leader {
   // Validation requests were seen, by our own server or by a follower's.
   void hits_came();
   void hits_came(const std::string& token, std::uint32_t hits);
+  // Every certificate was looked at once: what report() says is made from the store.
+  [[nodiscard]] bool has_looked() const;
+  // Tells, at once and daily, which revoked certificates are served. From any thread.
+  void watch_revoked();
   void count(const Event& event);
   [[nodiscard]] StatusReport report();
 
@@ -77,6 +81,7 @@ class Leader {
   [[nodiscard]] CertificateStatus status_of(const PlanUnion::Item& item, StatusReport& report);
   std::vector<std::shared_ptr<Renewal>> renewals_of(const std::string& certificate) const;
   [[nodiscard]] std::unique_ptr<ChallengeSolver> make_solver(const IssuerSpec& spec);
+  void looked_at(const std::string& certificate);
   void sweep();
   void tell_of_clock(Time now);
   void watch_expiry();
@@ -98,11 +103,13 @@ class Leader {
   HitWatch hit_watch_;
   Seats seats_;
   PlanUnion plans_;
-  mutable std::mutex mutex_;  // guards renewals_ and counters_
+  mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, std::vector<std::shared_ptr<Renewal>>> renewals_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> requests_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> order_results_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> challenge_results_;
+  std::set<std::string> not_looked_at_;
+  std::map<std::string, Time> revoked_told_;
   std::map<std::string, std::string> expiry_told_;  // of the sweeping job only
   Time since_;
   Workers workers_;  // its threads use all above: they end first

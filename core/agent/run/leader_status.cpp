@@ -3,6 +3,7 @@
 
 #include "agent/issuer/commercial_account.h"
 #include "agent/run/leader.h"
+#include "serving/base/bounds.h"
 
 namespace evercert {
 namespace {
@@ -14,7 +15,45 @@ std::vector<std::pair<std::string, std::uint64_t>> flattened(
   return flat;
 }
 
+StatusProblem revoked_problem(const Publication::Current& current, const std::string& name) {
+  return {"revoked",
+          "generation " + std::to_string(current.generation) + " is revoked" +
+              (current.served ? " and served all the same" : "") + ": clients that ask the CA refuse it",
+          current.published_at,
+          "Say `evercert renew " + name + " --force` to order another, or take the name out of the configuration."};
+}
+
 }  // namespace
+
+void Leader::watch_revoked() {
+  constexpr std::chrono::hours between_reminders{24};
+  const Time now = ground_.clock.now();
+  std::vector<std::string> names;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, renewals] : renewals_) names.push_back(name);
+  }
+  for (const auto& name : names) {
+    const auto current = publication_.current(name);
+    const bool revoked = current.is_revoked();
+    {
+      const std::lock_guard lock(mutex_);
+      Time& told = revoked_told_[name];
+      if (!revoked) told = Time();
+      if (!revoked || is_recent(told, now, between_reminders)) continue;
+      told = now;
+    }
+    const StatusProblem problem = revoked_problem(current, name);
+    Event event;
+    event.name = "revoked_served";
+    event.level = LogLevel::error;
+    event.certificate = name;
+    event.issuer = current.issuer;
+    event.sentence = name + ": " + problem.message + ". " + problem.remedy;
+    event.fields = {{"generation", std::to_string(current.generation)}};
+    ground_.events.tell(std::move(event));
+  }
+}
 
 void Leader::count(const Event& event) {
   const std::lock_guard lock(mutex_);
@@ -69,7 +108,6 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
     for (const auto& key : certificate.keys) status.keys.push_back(key.text());
   }
   status.served = current.served;
-  status.problem = current.problem;
 
   bool ordering = false;
   bool held = current.held;
@@ -92,25 +130,38 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
           {certificate.name, renewal->key().text(), view.issuer, to_string(*view.order), view.reference, view.order_since});
     }
   }
-  if (failure && !status.problem) {
-    status.problem =
-        StatusProblem{to_string(failure->kind), failure->message, failure->since, remedy_for(to_string(failure->kind))};
-  }
+  std::optional<StatusProblem> failed;
+  if (failure) failed = {to_string(failure->kind), failure->message, failure->since, remedy_for(to_string(failure->kind))};
   const bool person = failure && (failure->kind == ErrorKind::action_required || failure->kind == ErrorKind::configuration);
+  // The word and the problem are of one piece: each line is a claim, and what it is made from.
+  const auto say = [&](CertificateState state, std::initializer_list<std::optional<StatusProblem>> problems) {
+    status.state = state;
+    for (const auto& problem : problems) {
+      if (!status.problem) status.problem = problem;
+    }
+  };
+  const auto& stored = current.stored;
   if (held) {
-    status.state = CertificateState::held;
+    say(CertificateState::held, {stored, failed});
+  } else if (current.is_revoked()) {
+    say(CertificateState::action_required, {revoked_problem(current, certificate.name)});
   } else if (person) {
-    status.state = CertificateState::action_required;
+    say(CertificateState::action_required, {failed});
   } else if (status.not_after && *status.not_after <= now) {
-    status.state = CertificateState::expired;
-  } else if (failure) {
-    status.state = CertificateState::failing;
-  } else if (current.not_served) {
-    status.state = CertificateState::issued_not_served;
+    say(CertificateState::expired, {failed, stored, current.not_served});
+  } else if (failed) {
+    say(CertificateState::failing, {failed});
+  } else if (current.not_served || (current.not_exported && !current.served)) {
+    say(CertificateState::issued_not_served, {current.not_taken, current.not_exported, current.not_served});
   } else if (current.generation != 0) {
-    status.state = CertificateState::served;
+    say(current.served ? CertificateState::served : CertificateState::issued,
+        {stored, current.not_taken, current.not_exported, current.hook_failed});
   } else {
-    status.state = ordering ? CertificateState::ordering : CertificateState::waiting;
+    say(ordering ? CertificateState::ordering : CertificateState::waiting, {stored});
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (not_looked_at_.contains(certificate.name)) status.now = "reading what is stored";
   }
   return status;
 }

@@ -109,18 +109,19 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
                 report,
                 loop,
                 {},
-                nullptr};
+                nullptr,
+                {}};
   std::optional<WorkerLink> link;
   if (gathered.link >= 0) {
     link.emplace(loop, gathered.link, ground.plan, board, report, log);
     ground.outlet = &*link;
   }
+  const auto post = [&loop](std::function<void()> action) { loop.post(std::move(action)); };
   std::optional<Exports> exports;
-  if (!link && !ground.plan->exports.path.empty()) {
-    exports.emplace(
-        ground.plan, clock, [&loop](std::function<void()> action) { loop.post(std::move(action)); }, log);
-    ground.outlet = &*exports;
-  }
+  std::optional<Hook> hook;
+  if (!ground.plan->exports.path.empty()) exports.emplace(ground.plan, clock, post, log);
+  if (!ground.plan->exports.hook.empty()) hook.emplace(ground.plan, *store, post, log);
+  ground.delivery = {ground.plan, exports ? &*exports : nullptr, hook ? &*hook : nullptr, ground.plan->server.empty()};
   Agent agent(ground, descriptors);
   if (link) link->on_renew([&agent](const std::string& certificate) { return agent.renew(certificate); });
   auto ended = agent.run();

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "evercert/board.h"
 #include "serving/base/files.h"
@@ -278,7 +280,37 @@ std::string proxy_line(int socket) {
   return "PROXY " + family + " " + own + " " + other + " " + own_port + " " + other_port + "\r\n";
 }
 
+struct InterfaceRelease {
+  void operator()(ifaddrs* list) const noexcept { ::freeifaddrs(list); }
+};
+
 }  // namespace
+
+std::vector<ProofAddress> other_addresses(const ProofAddress& address) {
+  constexpr std::size_t enough = 4;
+  std::vector<ProofAddress> others;
+  const bool is_version_6 = address.host.find(':') != std::string::npos;
+  const auto add = [&](const std::string& host) {
+    ProofAddress other = address;
+    other.host = host;
+    if (other != address && others.size() < enough) others.push_back(std::move(other));
+  };
+  // All of 127.0.0.0/8 is this machine.
+  if (!is_version_6) add("127.0.0.2");
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) return others;
+  const std::unique_ptr<ifaddrs, InterfaceRelease> owned(list);
+  for (const ifaddrs* one = list; one != nullptr; one = one->ifa_next) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != (is_version_6 ? AF_INET6 : AF_INET)) continue;
+    const socklen_t length = is_version_6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+    char host[NI_MAXHOST];
+    // One that is known on one link only has a "%" in it.
+    if (::getnameinfo(one->ifa_addr, length, host, sizeof host, nullptr, 0, NI_NUMERICHOST) == 0 &&
+        std::strchr(host, '%') == nullptr)
+      add(host);
+  }
+  return others;
+}
 
 Result<ProofOutcome> prove(const ProofAddress& address, const std::string& server_name, KeyAlgorithm algorithm,
                            BytesView leaf_sha256, std::chrono::milliseconds timeout) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "evercert/plan.h"
 #include "evercert/result.h"
@@ -23,5 +24,8 @@ struct ProofOutcome {
 // Errors: connection, when no certificate came before `timeout`; internal, when OpenSSL refused our own set-up.
 Result<ProofOutcome> prove(const ProofAddress& address, const std::string& server_name, KeyAlgorithm algorithm,
                            BytesView leaf_sha256, std::chrono::milliseconds timeout);
+
+// Where else a listener for every address is reached, when something else listens at the first one.
+std::vector<ProofAddress> other_addresses(const ProofAddress& address);
 
 }  // namespace evercert

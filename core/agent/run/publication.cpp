@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "agent/run/proof.h"
 #include "serving/base/bounds.h"
 #include "serving/config/identifier.h"
 #include "serving/key/key_provider.h"
@@ -10,10 +9,6 @@
 
 namespace evercert {
 namespace {
-
-// A listener of the same machine answers in milliseconds; one that is busy gets the benefit of the doubt until the alarm.
-constexpr std::chrono::milliseconds until_alarm{2000};
-constexpr std::chrono::milliseconds one_probe{1000};
 
 bool covers_names(std::vector<Identifier> covered, std::vector<Identifier> wanted) {
   std::sort(covered.begin(), covered.end());
@@ -32,27 +27,6 @@ std::string added_names(const std::vector<Identifier>& covered, const std::vecto
     listed += (listed.empty() ? ": " : ", ") + identifier.value;
   }
   return added == 0 ? "" : std::to_string(added) + (added == 1 ? " name" : " names") + listed;
-}
-
-struct Heard {
-  std::string listener;   // the first that was asked
-  std::string complaint;  // empty: every listener sends every leaf
-};
-
-Heard ask_listeners(const CertificateSpec& certificate, const std::vector<Publication::Current::Pair>& pairs) {
-  Heard heard;
-  const std::string& name = certificate.identifiers.front().value;
-  for (const auto& address : certificate.proof_addresses) {
-    for (const auto& pair : pairs) {
-      auto outcome = prove(address, name, pair.key.algorithm, pair.leaf_sha256, one_probe);
-      if (!outcome || !outcome->served) {
-        heard.complaint = outcome ? outcome->message : outcome.error().message;
-        return heard;
-      }
-      if (heard.listener.empty()) heard.listener = outcome->listener;
-    }
-  }
-  return heard;
 }
 
 }  // namespace
@@ -96,10 +70,15 @@ void Publication::note(const CertificateSpec& certificate, Entry& entry, const B
   const std::lock_guard lock(mutex_);
   if (entry.current.generation == fresh.generation) {
     fresh.served = entry.current.served;
+    fresh.not_taken = entry.current.not_taken;
     fresh.not_served = entry.current.not_served;
-    fresh.problem = entry.current.problem;
+    fresh.not_exported = entry.current.not_exported;
+    fresh.hook_failed = entry.current.hook_failed;
+    fresh.exported = entry.current.exported;
+    fresh.stored = entry.current.stored;
     fresh.untold = entry.current.untold;
   }
+  fresh.revoked = std::move(entry.current.revoked);
   entry.current = std::move(fresh);
 }
 
@@ -112,15 +91,13 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
   if (!newest) {
     problem = StatusProblem{to_string(newest.error().kind), newest.error().message, parts_.clock.now(), ""};
   } else {
-    for (const auto& damage : newest->damaged) {
-      tell("bundle_damaged", LogLevel::error, certificate.name, damage.message, {});
-      problem = StatusProblem{to_string(ErrorKind::storage), "a bundle was damaged: " + damage.message, parts_.clock.now(), ""};
-    }
+    for (const auto& damage : newest->damaged) tell("bundle_damaged", LogLevel::error, certificate.name, damage.message, {});
     for (const auto& key : newest->foreign) {
       if (!place.foreign_told.insert(key).second) continue;
       tell("foreign_file", LogLevel::warn, certificate.name,
            key + " is none of ours: no generation has such a number; it is ignored, remove it", {{"file", key}});
     }
+    problem = lost_generation(certificate.name, newest->bundle ? newest->bundle->generation : 0);
     if (newest->held) {
       problem = StatusProblem{to_string(newest->held->kind), newest->held->message, parts_.clock.now(), ""};
     }
@@ -132,10 +109,17 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
       if (place.slot) parts_.board.publish(*place.slot, newest->bundle->generation);
     }
   }
+  std::vector<std::string> revoked;
+  if (!std::exchange(place.revoked_read, true)) revoked = revoked_leaves(certificate.name);
   {
     const std::lock_guard lock(mutex_);
     if (problem) problem->remedy = remedy_for(problem->kind);
-    if (problem) place.current.problem = problem;
+    // It is the same one as long as it says the same.
+    if (problem && place.current.stored && place.current.stored->message == problem->message) {
+      problem->since = place.current.stored->since;
+    }
+    place.current.stored = problem;
+    place.current.revoked.insert(place.current.revoked.end(), revoked.begin(), revoked.end());
     place.current.held = newest && newest->held.has_value();
     place.current.unreadable = !newest;
   }
@@ -146,6 +130,17 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     show(certificate, *newest->bundle, fresh);
   }
   return seen;
+}
+
+// What was damaged lies in quarantine: until something newer is published, the status says that it is older than it should be.
+std::optional<StatusProblem> Publication::lost_generation(const std::string& certificate, std::uint64_t newest) const {
+  const auto lost = highest_quarantined(parts_.store, certificate, newest + widest_generation_gap);
+  if (!lost || *lost <= newest) return std::nullopt;
+  return StatusProblem{
+      to_string(ErrorKind::storage),
+      "generation " + std::to_string(*lost) + " was damaged and lies in quarantine/; " +
+          (newest == 0 ? "there is none before it" : "generation " + std::to_string(newest) + " is used in its place"),
+      parts_.clock.now(), ""};
 }
 
 Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundle bundle, Entry& place, bool verified) {
@@ -260,106 +255,6 @@ bool Publication::holds_key_of(const OrderRecord& record) const {
                                      [&](const Current::Pair& pair) { return std::ranges::equal(pair.public_key, key); });
 }
 
-// --- proof ---
-
-void Publication::show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh) {
-  const std::uint64_t generation = bundle.generation;
-  if (fresh) {
-    const std::lock_guard lock(mutex_);
-    entries_.at(certificate.name)->current.untold = true;
-  }
-  if (parts_.outlet == nullptr) return prove_later(certificate, generation, fresh);
-  // Whatever came of it: the listeners have the last word.
-  parts_.outlet->give(certificate, bundle,
-                      [this, certificate, generation, fresh, alive = std::weak_ptr<bool>(alive_)](const Result<Done>&) {
-                        if (!alive.expired()) prove_later(certificate, generation, fresh);
-                      });
-}
-
-void Publication::prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh) {
-  if (!certificate.proof || certificate.proof_addresses.empty()) return;
-  constexpr double before_orders = 0;
-  parts_.workers.add("proof of " + certificate.name, before_orders, parts_.clock.now(),
-                     [this, certificate, generation, fresh, begun = parts_.clock.now()] {
-                       return prove_once(certificate, generation, fresh, begun);
-                     });
-}
-
-Workers::Again Publication::prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun) {
-  const Current known = current(certificate.name);
-  if (known.generation != generation) return {std::nullopt, true};
-  const auto [listener, complaint] = ask_listeners(certificate, known.pairs);
-  const Time now = parts_.clock.now();
-  const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - known.published_at);
-  if (complaint.empty()) {
-    {
-      const std::lock_guard lock(mutex_);
-      Current& place = entries_.at(certificate.name)->current;
-      if (place.generation != generation) return {std::nullopt, true};
-      place.served = CertificateStatus::Served{generation, now, listener};
-      place.not_served = false;
-      place.untold = false;
-      place.problem.reset();
-    }
-    if (fresh || known.untold || known.not_served) {
-      tell("served", LogLevel::notice, certificate.name,
-           certificate.name + " is served by " + listener + ", generation " + std::to_string(generation),
-           {{"generation", std::to_string(generation)},
-            {"listener", listener},
-            {"milliseconds", std::to_string(std::max<std::int64_t>(passed.count(), 0))}});
-    } else if (parts_.changed) {
-      parts_.changed();
-    }
-    return {std::nullopt, true};
-  }
-  if (is_recent(begun, now, until_alarm)) {
-    const auto pause =
-        std::clamp<std::chrono::milliseconds>(std::chrono::duration_cast<std::chrono::milliseconds>(now - begun) / 2,
-                                              std::chrono::milliseconds(3), std::chrono::milliseconds(200));
-    return {now + pause};
-  }
-  if (!known.not_served) {
-    const StatusProblem problem{"not_served", "issued but not served: " + complaint, now,
-                                "Reload the server, or set proof_address to a listener that serves this name."};
-    {
-      const std::lock_guard lock(mutex_);
-      Current& place = entries_.at(certificate.name)->current;
-      place.not_served = true;
-      place.problem = problem;
-    }
-    tell("not_served", LogLevel::error, certificate.name, certificate.name + " is issued but not served: " + complaint,
-         {{"generation", std::to_string(generation)}, {"message", complaint}});
-  }
-  return {now + std::chrono::seconds(30)};
-}
-
-void Publication::proved_elsewhere(const std::string& certificate, std::uint64_t generation, const std::string& listener,
-                                   bool served, const std::string& message) {
-  const Time now = parts_.clock.now();
-  std::int64_t passed = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = entries_.find(certificate);
-    if (found == entries_.end()) return;
-    Current& place = found->second->current;
-    // A follower needs only the committed file, and may be faster than we are.
-    if (place.generation < generation) found->second->early = Early{generation, listener, served, message};
-    if (place.generation != generation) return;
-    passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - place.published_at).count();
-    if (served) {
-      place.served = CertificateStatus::Served{generation, now, listener};
-      place.not_served = false;
-      place.problem.reset();
-    } else {
-      place.not_served = true;
-      place.problem = StatusProblem{"not_served", "issued but not served: " + message, now, remedy_for("not_served")};
-    }
-  }
-  tell(served ? "served" : "not_served", served ? LogLevel::notice : LogLevel::error, certificate,
-       served ? certificate + " is served by " + listener : certificate + " is issued but not served: " + message,
-       {{"generation", std::to_string(generation)}, {"listener", listener}, {"milliseconds", std::to_string(passed)}});
-}
-
 void Publication::tell(const char* name, LogLevel level, const std::string& certificate, const std::string& sentence,
                        std::vector<std::pair<std::string, std::string>> fields) {
   Event event;
@@ -369,7 +264,10 @@ void Publication::tell(const char* name, LogLevel level, const std::string& cert
   event.certificate = certificate;
   event.sentence = sentence;
   event.fields = std::move(fields);
-  if (parts_.proved && (event.name == "served" || event.name == "not_served")) parts_.proved(event);
+  static constexpr std::string_view outcomes[] = {"served",        "not_served",   "exported",
+                                                  "export_failed", "told_to_hook", "hook_failed"};
+  if (parts_.proved && std::find(std::begin(outcomes), std::end(outcomes), event.name) != std::end(outcomes))
+    parts_.proved(event);
   parts_.events.tell(std::move(event));
 }
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/deliver/outlet.h"
+#include "agent/deliver/delivery.h"
 #include "agent/observe/event.h"
 #include "agent/observe/status_report.h"
 #include "agent/order/order_record.h"
@@ -36,6 +36,7 @@ class Publication {
     std::function<void(const Event& outcome)> proved;
     std::function<void()> changed;  // the status differs though no event tells why; from any thread; may be unset
     Outlet* outlet = nullptr;       // where generations must be handed over before they can be served
+    Delivery delivery{};
   };
   explicit Publication(Parts parts) : parts_(std::move(parts)) {}
 
@@ -54,12 +55,19 @@ class Publication {
     };
     std::vector<Pair> pairs;
     Time published_at;
+    bool exported = false;
+    // This generation, as a listener of the server presented it to this agent (or to one that follows it).
     std::optional<CertificateStatus::Served> served;
-    std::optional<StatusProblem> problem;  // held, damaged or not served
+    std::optional<StatusProblem> stored;      // held, damaged or unreadable
+    std::optional<StatusProblem> not_taken;   // by the server's worker
+    std::optional<StatusProblem> not_served;  // the listeners present something else
+    std::optional<StatusProblem> not_exported;
+    std::optional<StatusProblem> hook_failed;
+    std::vector<std::string> revoked;  // digests of leaves
     bool held = false;
     bool unreadable = false;  // the store failed: nobody knows what there is
-    bool not_served = false;
-    bool untold = false;  // just published: its first proof is told, whoever asks for another one meanwhile
+    bool untold = false;      // just published: its first proof is told, whoever asks for another one meanwhile
+    [[nodiscard]] bool is_revoked() const;
     [[nodiscard]] std::optional<Lifetime> lifetime() const;  // that of the pair that ends first
   };
   [[nodiscard]] Current current(const std::string& certificate) const;
@@ -73,6 +81,12 @@ class Publication {
   Result<std::uint64_t> adopt(const CertificateSpec& certificate, Bundle bundle);
   Result<std::uint64_t> roll_back(const CertificateSpec& certificate, std::optional<std::uint64_t> to);
   [[nodiscard]] bool holds_key_of(const OrderRecord& record) const;
+  // Leaves of the certificate must not be trusted any more: the status says so as long as they are current, also after
+  // restarts.
+  void revoked(const std::string& certificate, const std::vector<Bytes>& leaves);
+  // What a follower did with it: exported, export_failed, told_to_hook, hook_failed.
+  void delivered_elsewhere(const std::string& certificate, const std::string& what, std::uint64_t generation,
+                           const std::string& message);
   // A follower's server serves it (or not).
   void proved_elsewhere(const std::string& certificate, std::uint64_t generation, const std::string& listener, bool served,
                         const std::string& message);
@@ -91,20 +105,43 @@ class Publication {
     Current current;             // guarded by mutex_
     std::optional<CertificateSlot> slot;
     std::set<std::string> foreign_told;  // guarded by one_at_a_time; files that were reported as not ours
+    bool revoked_read = false;
+  };
+  struct Heard {
+    std::string listener;   // the first that was asked
+    std::string complaint;  // empty: every listener sends every leaf
+  };
+  struct Shown {
+    CertificateSpec certificate;
+    std::uint64_t generation = 0;
+    bool fresh = false;
   };
   Entry& entry(const std::string& certificate);
   Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry, bool verified);
   void note(const CertificateSpec& certificate, Entry& entry, const Bundle& bundle);
-  // Hands the generation over where that is needed, then has it proved.
+  [[nodiscard]] std::optional<StatusProblem> lost_generation(const std::string& certificate, std::uint64_t newest) const;
+  // Hands the generation over where that is needed, has it proved, exports it, tells the hook.
   void show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh);
-  void prove_later(const CertificateSpec& certificate, std::uint64_t generation, bool fresh);
-  Workers::Again prove_once(const CertificateSpec& certificate, std::uint64_t generation, bool fresh, Time begun);
+  void handed_over(const Shown& shown, const Result<Done>& result);
+  void exported(const Shown& shown, const Result<Done>& result);
+  void consider_hook(const Shown& shown);
+  void tell_hook(const Shown& shown);
+  void hooked(const Shown& shown, const Result<Done>& result);
+  bool note_delivery(const Shown& shown, std::optional<StatusProblem> Current::*place, const Result<Done>& result,
+                     StatusProblem problem, const char* done, const char* failed);
+  [[nodiscard]] bool delivers(const CertificateSpec& certificate) const;
+  void prove_later(const Shown& shown);
+  Workers::Again prove_once(const Shown& shown, Time begun, bool first);
+  Heard ask_listeners(const CertificateSpec& certificate, const std::vector<Current::Pair>& pairs, bool everywhere);
+  [[nodiscard]] std::vector<std::string> revoked_leaves(const std::string& certificate) const;
   void tell(const char* name, LogLevel level, const std::string& certificate, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields);
 
   Parts parts_;
   mutable std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
+  // Listeners that another one hides at their first address; guarded by mutex_.
+  std::map<std::string, ProofAddress> reached_at_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // outcomes come on the main thread, where this also ends
 };
 

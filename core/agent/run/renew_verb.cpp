@@ -52,7 +52,7 @@ void Verbs::renew(ControlServer::Client client, const Json& request) {
     }
     const auto wished = leader_.renew(name, force);
     if (wished.keys > 0) {
-      waiting.names.emplace(name, wished.keys);
+      waiting.names.emplace(name, Waiting::Awaited{wished.keys, "", false, false, 0});
     } else if (wished.refused && wished.refused->fresh) {
       leave(name, wished.refused->why + " (--force overrides it)");
     } else if (wished.refused) {
@@ -99,16 +99,32 @@ std::string Verbs::still_waited_for(const Waiting& waiting) {
   return "for " + listed(waiting.names, [](const auto& one) { return one.first; });
 }
 
-bool Verbs::ends(Waiting& waiting, const Event& event, bool unproved) {
-  std::size_t& left = waiting.names.at(event.certificate);
-  if (event.name == "published" && left > 0) --left;
-  const bool done = left == 0 && (event.name == "served" || (event.name == "published" && unproved));
+bool Verbs::ends(Waiting& waiting, const Event& event) const {
+  const auto* item = leader_.plans().find(event.certificate);
+  const bool own = item != nullptr && item->own;
+  // Where nobody proves, publication is the end; where nothing is exported, nothing need be.
+  const bool unproved = own && (!item->certificate.proof || item->certificate.proof_addresses.empty());
+  const bool unexported = !own || ground_.delivery.exports == nullptr;
+  Waiting::Awaited& awaited = waiting.names.at(event.certificate);
+  if (event.name == "published") {
+    if (awaited.keys > 0) --awaited.keys;
+    awaited.generation = field_of(event, "generation");
+    awaited.served = awaited.exported = false;
+  }
+  const bool newest = awaited.keys == 0 && field_of(event, "generation") == awaited.generation;
+  if (newest && event.name == "served") awaited.served = true;
+  if (newest && event.name == "exported") awaited.exported = true;
+  // The first tries come within three seconds: whatever is still in the way then may stay there.
+  constexpr unsigned enough_tries = 3;
+  if (newest && event.name == "export_failed") ++awaited.failed_exports;
+  const bool done =
+      awaited.keys == 0 && !awaited.generation.empty() && (awaited.served || unproved) && (awaited.exported || unexported);
   // It begins later, and is served then without anybody.
   const bool kept = event.name == "issued_not_valid_yet";
   const bool person = event.name == "action_required";
   // A CA that cannot be reached is tried again; whoever asked waits as long as they said.
-  const bool failed =
-      person || event.name == "not_served" || (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
+  const bool failed = person || event.name == "not_served" || awaited.failed_exports >= enough_tries ||
+                      (event.name == "renewal_failed" && field_of(event, "kind") != "connection");
   if (!done && !kept && !failed) return false;
   waiting.names.erase(event.certificate);
   if (failed) waiting.failed.emplace(event.certificate, event.sentence);
@@ -136,15 +152,12 @@ void Verbs::on_event(const Event& event) {
   for (const auto& [client, waiting] : waiting_) {
     if (waiting.names.contains(event.certificate)) concerned.push_back(client);
   }
-  const auto* item = leader_.plans().find(event.certificate);
-  // Where nobody proves, publication is the end.
-  const bool unproved = item != nullptr && item->own && (!item->certificate.proof || item->certificate.proof_addresses.empty());
   for (const auto client : concerned) {
     server_.send(client, Json{{"event", event_json(event)}});
     const auto found = waiting_.find(client);
     if (found == waiting_.end()) continue;
     Waiting& waiting = found->second;
-    if (!ends(waiting, event, unproved)) continue;
+    if (!ends(waiting, event)) continue;
     if (waiting.names.empty()) {
       conclude(client, waiting);
     } else {

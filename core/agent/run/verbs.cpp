@@ -146,6 +146,10 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
       const Secret* key = pair.private_key.empty() ? nullptr : &pair.private_key;
       if (auto revoked = seat->issuer->revoke(pair.leaf, why, key); !revoked) return revoked.error();
     }
+    std::vector<Bytes> leaves;
+    for (const auto& pair : newest->bundle->pairs) leaves.push_back(pair.leaf);
+    leader_.publication().revoked(item.certificate.name, leaves);
+    leader_.watch_revoked();
     Event event;
     event.name = "revoked";
     event.level = LogLevel::notice;
@@ -265,7 +269,13 @@ void Verbs::proved(const Json& message) {
   const std::string not_served = text_of(message, "not_served");
   auto generation =
       json_number(message, "generation", "a follower's message", 1, static_cast<std::int64_t>(highest_generation));
-  if (!generation || (served.empty() && not_served.empty())) return;
+  if (!generation) return;
+  for (const char* const what : {"exported", "export_failed", "told_to_hook", "hook_failed"}) {
+    if (const std::string name = text_of(message, what); !name.empty())
+      return leader_.publication().delivered_elsewhere(name, what, static_cast<std::uint64_t>(*generation),
+                                                       text_of(message, "message"));
+  }
+  if (served.empty() && not_served.empty()) return;
   leader_.publication().proved_elsewhere(served.empty() ? not_served : served, static_cast<std::uint64_t>(*generation),
                                          text_of(message, "listener"), !served.empty(), text_of(message, "message"));
 }

@@ -26,15 +26,22 @@ class Verbs {
   [[nodiscard]] ControlServer& server() { return server_; }
 
  private:
-  struct Waiting {                              // a renew request
-    std::map<std::string, std::size_t> names;   // and how many of its keys are still to be published
+  struct Waiting {  // a renew request
+    struct Awaited {
+      std::size_t keys = 0;    // still to be published
+      std::string generation;  // the last that was
+      bool served = false;
+      bool exported = false;
+      unsigned failed_exports = 0;
+    };
+    std::map<std::string, Awaited> names;
     std::map<std::string, std::string> failed;  // and why
     std::size_t count = 0;                      // of certificates at its beginning
     bool person = false;                        // one of them waits for somebody
     std::string last;
   };
   // Whether the event is the last that a request waits for of its certificate, which then is waited for no more.
-  static bool ends(Waiting& waiting, const Event& event, bool unproved);
+  bool ends(Waiting& waiting, const Event& event) const;
   void request(ControlServer::Client client, const nlohmann::json& request, bool may_change);
   void gone(ControlServer::Client client);
   void renew(ControlServer::Client client, const nlohmann::json& request);

@@ -171,7 +171,7 @@ void WorkerLink::failed(const std::string& certificate, std::uint64_t generation
   const auto pause = pauses[std::min<std::size_t>(entry.failures++, std::size(pauses) - 1)];
   log_.write(LogLevel::error, "the server does not take generation " + std::to_string(generation) + ": " + why +
                                   "; what it served before is served on certificate=\"" + certificate + "\"");
-  for (const Outcome& outcome : std::exchange(entry.outcomes, {})) outcome(Error{ErrorKind::internal, why});
+  for (const Outcome& outcome : entry.outcomes) outcome(Error{ErrorKind::internal, why});
   loop_.after(pause, [this, certificate, generation, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return;
     const auto again = entries_.find(certificate);

@@ -33,22 +33,6 @@ Result<std::vector<std::uint64_t>> present_generations(Store& store, const std::
   return generations;
 }
 
-// The highest number up to `limit` that a damaged bundle took with it to quarantine/; it stays used.
-Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name, std::uint64_t limit) {
-  const auto keys = store.list("quarantine/");
-  if (!keys) return keys.error();
-  const std::string begin = "quarantine/certificates_" + file_name_of(name) + "_";
-  std::uint64_t highest = 0;
-  for (const std::string& key : *keys) {
-    if (!key.starts_with(begin)) continue;
-    const std::string_view rest = std::string_view(key).substr(begin.size());
-    const std::size_t end = rest.find(".bundle.");
-    const auto number = end == std::string_view::npos ? std::nullopt : generation_in(rest.substr(0, end + 7));
-    if (number && *number <= limit) highest = std::max(highest, *number);
-  }
-  return highest;
-}
-
 struct Found {
   std::optional<Bundle> bundle;
   std::optional<Error> fault;  // neither: the file has gone
@@ -120,6 +104,21 @@ void remove_older(Store& store, const SealKey& serving, const std::string& name,
 }
 
 }  // namespace
+
+Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name, std::uint64_t limit) {
+  const auto keys = store.list("quarantine/");
+  if (!keys) return keys.error();
+  const std::string begin = "quarantine/certificates_" + file_name_of(name) + "_";
+  std::uint64_t highest = 0;
+  for (const std::string& key : *keys) {
+    if (!key.starts_with(begin)) continue;
+    const std::string_view rest = std::string_view(key).substr(begin.size());
+    const std::size_t end = rest.find(".bundle.");
+    const auto number = end == std::string_view::npos ? std::nullopt : generation_in(rest.substr(0, end + 7));
+    if (number && *number <= limit) highest = std::max(highest, *number);
+  }
+  return highest;
+}
 
 Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundle bundle,
                                      std::chrono::system_clock::time_point now, const PublishOptions& options) {

@@ -36,8 +36,11 @@ struct NewestBundle {
 // What there is of a certificate. Damaged and foreign files are quarantined, and the generation before is used.
 Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name);
 
-// A new generation with the content of an older one: `to`, or the one before the newest. Refused (storage) when that
-// one has expired or is not there; action_required when it is locked or of a newer release.
+// The highest number up to `limit` that a damaged bundle of the certificate took with it to quarantine/, or 0; it stays used.
+Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name, std::uint64_t limit);
+
+// A new generation with the content of an older one: `to`, or the one before the newest. Refused (storage) when that one has
+// expired or is not there; action_required when it is locked or of a newer release.
 Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::string& name, std::optional<std::uint64_t> to,
                                std::chrono::system_clock::time_point now, const PublishOptions& options = {});
 

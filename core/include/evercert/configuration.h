@@ -68,6 +68,10 @@ class Configuration {
   // The agent's program, and its user where the server may choose one: `user` unless the operator names another. Errors:
   // configuration.
   [[nodiscard]] Result<Supervisor::Program> agent_program(std::uint32_t user, std::uint32_t group) const;
+  // What keeps the agent's user from exporting, as a warning; nullopt: nothing does.
+  [[nodiscard]] std::optional<std::string> export_warning(std::uint32_t user, std::uint32_t group) const {
+    return checked_.plan ? export_trouble(checked_.plan->exports.path, user, group) : std::nullopt;
+  }
   // Makes the state directories, for the agent's user. Errors: storage.
   Result<Done> prepare(std::uint32_t owner, std::uint32_t group) const;
   // A real start: seal keys, board, what is handed to the agent. Forgets settings, plan and the files that were read.

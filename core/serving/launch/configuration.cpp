@@ -116,7 +116,6 @@ Result<Supervisor::Program> Configuration::agent_program(std::uint32_t user, std
 }
 
 Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {
-  if (const auto trouble = export_trouble(checked_.plan->exports.path, owner, group)) log_.write(LogLevel::warn, *trouble);
   return prepare_state_directories(state_path_, owner, group);
 }
 
