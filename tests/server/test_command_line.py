@@ -186,7 +186,7 @@ def test_nothing_to_roll_back_to_is_said(site, evercert):
 # --- the agent alone ---
 
 def settings(pebble, state, name):
-    return {"state_path": state, "http_port": ports.HTTP,
+    return {"state_path": state, "http_port": ports.HTTP, "http_listen": "127.0.0.1:%d" % (ports.FREE + 3),
             "issuers": {"test": {"uri": pebble.uri, "contact": ["ops@example.test"], "accept_terms_of_service": True,
                                  "ssl_trusted_certificate": pebble.trust}},
             "certificates": [{"name": name, "issuer": ["test"], "identifiers": [name], "key": ["ecdsa:256"], "proof": False}]}
