@@ -1,6 +1,7 @@
 """What is nested without end, or has a size without end, in files that the web server's user may write: nobody who serves, and
 no command of root's, may die or swell of it."""
 import os
+import socket
 import subprocess
 import time
 
@@ -219,3 +220,26 @@ def test_a_seal_key_with_a_hole_in_it_costs_a_start_no_memory(haproxy):
     _, state, usage = os.wait4(done.pid, 0)
     assert os.waitstatus_to_exitcode(state) == 1 and "larger than the 1 KiB" in said, said
     assert usage.ru_maxrss << 10 < MOST_OF_A_CHILD
+
+
+def test_lines_without_end_cost_the_agent_neither_memory_nor_its_work(nginx, evercert):
+    site = make_nginx(nginx).start()
+    site.audit.wait("served", NAME)
+    agent = site.wait_agent()
+    path, before = os.path.join(site.state, "state", "agent.sock"), peak(agent)
+    # The web server's user is the agent's own: it may say as much at a time as a follower with its plan.
+    talker = ("import socket\nfor count in range(20):\n    link = socket.socket(socket.AF_UNIX)\n    link.settimeout(20)\n    link.connect(%r)\n"
+              "    try:\n        for part in range(15):\n            link.sendall(b'[' * (1 << 20))\n    except OSError:\n        pass\n"
+              "    globals()['kept%%d' %% count] = link\nprint('said', flush=True)\ninput()\n" % path)
+    identity = {"user": "www-data", "group": "www-data", "extra_groups": []} if os.geteuid() == 0 else {}
+    with subprocess.Popen(["/usr/bin/python3", "-c", talker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **identity) as process:
+        assert process.stdout.readline() == "said\n"
+        evercert.renew(NAME)
+        process.stdin.close()
+    for line in (b"[" * (1 << 20) + b"\n", b'{"verb":' + b"[" * DEEP + b"]" * DEEP + b"}\n"):
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(20)
+            link.connect(path)
+            link.sendall(line)
+            assert link.recv(100) == b""
+    assert site.agent() == agent and peak(agent) - before < 2 * MOST_GROWTH

@@ -16,7 +16,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t longest_line = std::size_t{64} << 20;
 constexpr std::size_t portion = std::size_t{64} << 10;
 constexpr std::chrono::seconds send_patience{10};
 
@@ -78,7 +77,7 @@ Result<ControlConnection> ControlConnection::open(const std::string& state_path)
 
 Result<Done> ControlConnection::send(const Json& message) {
   const std::string line = dump_json(message) + "\n";
-  if (line.size() > longest_line) {
+  if (line.size() > largest_plan_line) {
     return Error{ErrorKind::internal, "a message of " + std::to_string(line.size()) + " bytes is too long for the agent"};
   }
   const auto deadline = std::chrono::steady_clock::now() + send_patience;

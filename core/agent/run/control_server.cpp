@@ -19,8 +19,7 @@ namespace {
 
 constexpr std::size_t most_clients = 128;
 constexpr std::size_t longest_request = std::size_t{64} << 10;
-// A plan of ten thousand certificates travels in one line, but only from those who may write the state directory anyway.
-constexpr std::size_t longest_trusted_line = std::size_t{64} << 20;
+constexpr std::size_t most_begun = 2 * largest_plan_line;  // of all clients together, in lines that have not ended yet
 constexpr std::size_t most_unread = std::size_t{4} << 20;
 
 }  // namespace
@@ -81,19 +80,24 @@ bool ControlServer::read_lines(Client client) {
   const ssize_t count = ::read(peer.socket.get(), received, sizeof received);
   if (count < 0) return errno == EAGAIN || errno == EINTR;
   if (count == 0) return false;
+  std::size_t searched = peer.in.size();
   peer.in.append(received, static_cast<std::size_t>(count));
   const bool trusted = peer.uid == 0 || peer.uid == geteuid();
   std::size_t end = 0;
-  while ((end = peer.in.find('\n')) != std::string::npos) {
+  while ((end = peer.in.find('\n', searched)) != std::string::npos) {
     const std::string line = peer.in.substr(0, end);
     peer.in.erase(0, end + 1);
+    searched = 0;
     auto request = parse_json(line, "the request");
     if (!request || !request->is_object()) return false;
     const bool may_change = peer.uid == 0 || (owner_may_change_ && peer.uid == geteuid());
     handlers_.request(client, *request, may_change);
     if (!peers_.contains(client)) return true;
   }
-  return peer.in.size() <= (trusted ? longest_trusted_line : longest_request);
+  if (peer.in.size() <= longest_request) return true;
+  std::size_t begun = 0;
+  for (const auto& [other, one] : peers_) begun += one.in.size();
+  return trusted && peer.in.size() <= largest_plan_line && begun <= most_begun;
 }
 
 void ControlServer::send(Client client, const nlohmann::json& message) {

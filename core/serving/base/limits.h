@@ -28,6 +28,8 @@ inline constexpr std::size_t largest_resolver_file = 64 * size::kibi;  // /etc/r
 
 // Memory files that a server hands to its agent, and lines between processes.
 inline constexpr std::size_t largest_memory_file = 64 * size::mebi;
+inline constexpr std::size_t largest_plan_line =
+    16 * size::mebi;  // to the agent, from its own user or root: ten thousand names
 inline constexpr std::size_t largest_answer_line = 4 * size::mebi;  // of the agent to the command line
 
 }  // namespace evercert
