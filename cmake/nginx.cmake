@@ -56,7 +56,7 @@ function(evercert_nginx_module name exports)
   set_target_properties(${name} PROPERTIES PREFIX "" LINK_DEPENDS "${exports}")
   target_link_libraries(${name} PRIVATE evercert_flags nginx_headers)
   target_link_options(${name} PRIVATE "-Wl,--version-script=${exports}" "-Wl,--exclude-libs,ALL")
-  if(EVERCERT_NGINX_PROGRAM AND EVERCERT_TESTS)
+  if(EVERCERT_NGINX_PROGRAM)
     add_test(NAME ${name}_fits_nginx COMMAND ${CMAKE_COMMAND} -DMODULE=$<TARGET_FILE:${name}>
       -DNGINX=${EVERCERT_NGINX_PROGRAM} -P ${PROJECT_SOURCE_DIR}/cmake/nginx_signature.cmake)
   endif()

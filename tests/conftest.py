@@ -10,7 +10,7 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(TESTS, "server"), os.path.join(TESTS, "fault"), os.path.join(TESTS, "simulators")]
 
 from fault_proxy import FaultProxy  # noqa: E402
-from harness import install as installation, ports, processes  # noqa: E402
+from harness import install as installation, ports, processes, sanitizer  # noqa: E402
 from harness.apache import Apache  # noqa: E402
 from harness.authority import Authority  # noqa: E402
 from harness.buyers import BUYERS, NAME  # noqa: E402
@@ -53,7 +53,9 @@ def common_folder():
 def install(common_folder):
     if not installation.built():
         pytest.fail("nothing is built in %s: cmake --preset release && cmake --build --preset release" % installation.BUILD)
-    return installation.Install(os.path.join(common_folder, "installed"))
+    made = installation.Install(os.path.join(common_folder, "installed"))
+    sanitizer.prepare(sanitizer.report_folder(made))
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +136,8 @@ def servers(kind, folder, install, pebble):
     yield make
     for server in made:
         server.close()
+    found = sanitizer.reports(install, os.path.join(folder, "jail"))
+    assert not found, found
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import re
 import signal
 import subprocess
 
-from . import ports, processes
+from . import ports, processes, sanitizer
 from .server import Server
 from .waiting import wait_for
 
@@ -90,11 +90,11 @@ class Apache(Server):
             file.write("\n".join(lines) + "\n")
 
     def arguments(self):
-        return [PROGRAM, "-f", self.configuration, "-DFOREGROUND"]
+        return [*sanitizer.prefix(self.install), PROGRAM, "-f", self.configuration, "-DFOREGROUND"]
 
     def test(self):
         """(exit code, what it said) of the configuration check."""
-        done = subprocess.run([PROGRAM, "-f", self.configuration, "-t"], capture_output=True, text=True, timeout=60, check=False,
+        done = subprocess.run([*sanitizer.prefix(self.install), PROGRAM, "-f", self.configuration, "-t"], capture_output=True, text=True, timeout=60, check=False,
                               **self._identity())
         return done.returncode, done.stdout + done.stderr
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 
-from . import ports, processes
+from . import ports, processes, sanitizer
 from .install import PROJECT
 from .server import Server
 from .waiting import wait_for
@@ -52,6 +52,8 @@ class Haproxy(Server):
         self.stats_socket = os.path.join(folder, label + ".sock")
         self.master_socket = os.path.join(folder, label + "-master.sock")
         os.makedirs(self.jail, exist_ok=True)
+        if sanitizer.active():
+            sanitizer.prepare(self.jail + sanitizer.report_folder(install))
         self.parts = dict(certificates=certificates, directory=directory or (pebble.uri if pebble else None), threads=threads, chroot=chroot,
                           settings=settings or {}, issuer=issuer or {}, extra_global=extra_global, web=web, binds=binds,
                           frontends=frontends, challenges=challenges, crt=crt, except_for=except_for, lua_per_thread=lua_per_thread, bridge=bridge,
@@ -86,7 +88,7 @@ class Haproxy(Server):
             lines.append("setenv EVERCERT_CONFIG %s" % self.settings_path)
             lines.append("lua-prepend-path %s/?.so cpath" % self.install.folder)
             lines.append("%s %s" % ("lua-load-per-thread" if part["lua_per_thread"] else "lua-load", self.install.lua))
-        lines += ["defaults", "mode http", "timeout client 60s", "timeout server 60s", "timeout connect 5s"]
+        lines += ["defaults", "mode http", "timeout client 30m", "timeout server 60s", "timeout connect 5s"]
         lines += ["frontend web", "bind 127.0.0.1:%d" % part["http"],
                   "bind 127.0.0.1:%d ssl crt %s%s" % (self.port, part["crt"] or self.pem_path + "/", " alpn h2,http/1.1"),
                   part["binds"], part["challenges"], part["web"],
@@ -99,14 +101,14 @@ class Haproxy(Server):
             file.write("\n".join(lines) + "\n")
 
     def arguments(self):
-        words = [self.program, *self.mode, "-f", self.configuration, "-p", self.pid_file]
+        words = [*sanitizer.prefix(self.install), self.program, *self.mode, "-f", self.configuration, "-p", self.pid_file]
         if self._has_master():
             words += ["-S", self.master_socket + ",mode,600,level,admin"]
         return words
 
     def test(self):
         """(exit code, what it said) of haproxy -c."""
-        done = subprocess.run([self.program, "-c", "-f", self.configuration], capture_output=True, text=True, timeout=60, check=False,
+        done = subprocess.run([*sanitizer.prefix(self.install), self.program, "-c", "-f", self.configuration], capture_output=True, text=True, timeout=60, check=False,
                               **self._identity())
         return done.returncode, done.stdout + done.stderr
 

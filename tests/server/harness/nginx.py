@@ -4,7 +4,7 @@ import re
 import signal
 import subprocess
 
-from . import ports, processes
+from . import ports, processes, sanitizer
 from .install import STREAM
 from .server import Server
 from .waiting import wait_for
@@ -94,7 +94,7 @@ class Nginx(Server):
         return self
 
     def arguments(self):
-        return [PROGRAM, "-c", self.configuration, "-e", self.error_log]
+        return [*sanitizer.prefix(self.install), PROGRAM, "-c", self.configuration, "-e", self.error_log]
 
     def test(self):
         """(exit code, what it said) of nginx -t."""
