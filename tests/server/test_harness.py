@@ -9,6 +9,7 @@ import fault_proxy
 import pytest
 
 from harness import ports, processes, tls
+from harness.install import PROJECT
 from harness.load import Load
 from harness.nginx import Nginx, host
 from harness.waiting import Timeout, wait_for, wait_port
@@ -132,3 +133,18 @@ def test_orphans_are_adopted_and_can_be_ended():
     wait_for(lambda: processes.parent_of(orphan) == os.getpid(), "the orphan to become ours")
     processes.end_all([orphan])
     assert not processes.alive(orphan)
+
+
+def test_what_passes_at_the_second_try_only_is_named_by_tests_run(folder):
+    flaky, ill, mark, list_of = (os.path.join(folder, name) for name in ("test_flaky.py", "test_ill.py", "mark", "tries"))
+    with open(flaky, "w") as file:
+        file.write("import os\n\n\ndef test_flaky():\n    there = os.path.exists(%r)\n    open(%r, 'w').close()\n    assert there\n\n\n"
+                   "def test_well():\n    pass\n" % (mark, mark))
+    with open(ill, "w") as file:
+        file.write("def test_ill():\n    assert False\n")
+    script = ('second_tries=$0; source <(sed -n "/^failed_in()/,/^}/p; /^one_file()/,/^}/p" tests/run)\n'
+              'one_file "$1" "$$"; echo "first: $?"; one_file "$2" "$$"; echo "second: $?"; rm -rf "build/pytest-$$"*')
+    done = subprocess.run(["bash", "-c", script, list_of, flaky, ill], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    assert "first: 0\n" in done.stdout and "second: 1\n" in done.stdout, done.stdout + done.stderr
+    with open(list_of) as file:
+        assert [line.split("::")[-1] for line in file.read().split()] == ["test_flaky"]
