@@ -223,6 +223,7 @@ class AuditTrailTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_removed_file_is_begun_anew);
   CPPUNIT_TEST(a_link_in_place_of_the_folder_is_refused);
   CPPUNIT_TEST(a_missing_state_directory_is_an_error);
+  CPPUNIT_TEST(files_of_months_to_come_do_not_hide_what_happened);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -304,6 +305,21 @@ class AuditTrailTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!trail.has_value());
     CPPUNIT_ASSERT(trail.error().kind == ErrorKind::storage);
     CPPUNIT_ASSERT(trail.error().message.find("nowhere") != std::string::npos);
+  }
+  void files_of_months_to_come_do_not_hide_what_happened() {
+    AuditTrail trail = opened();
+    Event event = served_event();
+    event.at = std::chrono::system_clock::now();
+    trail.record(event);
+    for (int month = 0; month < 100; ++month) {
+      std::ofstream(file("99" + std::to_string(month / 10) + std::to_string(month % 10) + "-01"))
+          << R"({"certificate":"www.example.com","name":"invented"})"
+          << "\n";
+    }
+    const auto state = StateReader::open(root_);
+    CPPUNIT_ASSERT(state.has_value());
+    const auto events = recent_events(*state, "www.example.com", 5);
+    CPPUNIT_ASSERT(events && events->size() == 1 && events->front()["name"] == "served");
   }
 
  private:

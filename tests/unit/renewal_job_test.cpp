@@ -125,7 +125,7 @@ class RenewalTest : public RenewalGround {
       clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
       ca().fail_next("find", error);
     }
-    CPPUNIT_ASSERT_MESSAGE(std::to_string(tries), tries < 40);
+    CPPUNIT_ASSERT_MESSAGE(std::to_string(tries), tries < 90);
   }
 
   void an_order_that_was_under_way_is_carried_on_after_a_restart() {

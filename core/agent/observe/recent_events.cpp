@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "agent/observe/audit_trail.h"
+#include "agent/observe/status_report.h"
 #include "serving/base/json.h"
 #include "serving/base/limits.h"
 
@@ -66,7 +67,11 @@ Result<std::vector<Json>> recent_events(const StateReader& state, const std::str
   if (!names) {
     return names.error();
   }
-  std::erase_if(*names, [](const std::string& name) { return name.size() != 13 || !name.ends_with(".jsonl"); });
+  // Files of months to come would take the place of the real ones.
+  const std::string present = to_rfc3339(std::chrono::system_clock::now()).substr(0, 7);
+  std::erase_if(*names, [&](const std::string& name) {
+    return name.size() != 13 || !name.ends_with(".jsonl") || std::string_view(name).substr(0, 7) > present;
+  });
   std::sort(names->rbegin(), names->rend());
   names->resize(std::min(names->size(), months_looked_at));
 

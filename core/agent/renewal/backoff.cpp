@@ -22,9 +22,10 @@ constexpr std::array<seconds, 5> refused_row{minutes(1), minutes(10), minutes(10
 constexpr std::array<seconds, 6> storage_row{seconds(5), seconds(15), seconds(30), minutes(1), minutes(2), minutes(5)};
 constexpr std::array<seconds, 1> person_row{hours(24)};
 constexpr std::array<seconds, 1> limited_row{hours(1)};
-// A CA that names a time and refuses again when it has come is asked ever more rarely.
-constexpr std::array<seconds, 8> named_limit_row{seconds(1), seconds(5),  seconds(30), minutes(2),
-                                                 minutes(5), minutes(15), minutes(30), hours(1)};
+// A CA that names a time and refuses again when it has come is asked ever more rarely, up to once a minute: what it works on
+// may take a while, and it knows better than we do.
+constexpr std::array<seconds, 8> named_limit_row{seconds(1),  seconds(1),  seconds(2),  seconds(5),
+                                                 seconds(10), seconds(20), seconds(30), seconds(60)};
 
 std::span<const seconds> row_of(ErrorKind kind) {
   switch (kind) {

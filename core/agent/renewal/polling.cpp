@@ -24,7 +24,6 @@ constexpr std::array<milliseconds, 6> people_row{std::chrono::seconds(15), std::
                                                  std::chrono::minutes(15), std::chrono::minutes(30), std::chrono::hours(1)};
 constexpr std::chrono::hours hourly_until{24};
 constexpr std::chrono::hours daily{24};
-constexpr milliseconds shortest_second{1000};
 constexpr milliseconds shortest_patience{std::chrono::minutes(1)};
 constexpr milliseconds patience{std::chrono::minutes(2)};
 constexpr milliseconds longest_poll{std::chrono::minutes(5)};
@@ -51,7 +50,7 @@ void Polling::begin(For what, std::size_t challenges, Time now) {
 
 bool Polling::begin_again(For what, std::size_t challenges, Time now, bool onward) {
   constexpr unsigned new_rows_at_most = 4;
-  const bool other = last_what_ != what && new_rows_ < new_rows_at_most;
+  const bool other = new_rows_ < new_rows_at_most;
   if (onward || other) {
     const unsigned rows = new_rows_ + (onward ? 0 : 1);
     begin(what, challenges, now);
@@ -93,8 +92,7 @@ Time Polling::next(const Experience& experience, double random) const {
   const bool long_since = last_ - begun_ > patience;
   if (retry_after_) {
     // A wish never to wait is none: it is answered within the row, and once patience has begun once a minute.
-    const milliseconds least =
-        long_since ? milliseconds(shortest_patience) : std::min(at(issuance_row, polls_), shortest_second);
+    const milliseconds least = long_since ? shortest_patience : at(issuance_row, polls_);
     return last_ + std::clamp<milliseconds>(*retry_after_, least, longest_poll);
   }
   if (what_ == For::issuance) {

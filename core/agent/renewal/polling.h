@@ -21,7 +21,7 @@ class Polling {
   // Waiting begins now. `challenges`: how many were responded to.
   void begin(For what, std::size_t challenges, Time now);
   // The same for an order that has been waited for before: a new row only when it has come further than ever (`onward`), or
-  // the first few times that something else is waited for; else the old row goes on, so that no CA can make it short again
+  // the first few times that its state changes; else the old row goes on, so that no CA can make it short again
   // and again. True: a new row.
   bool begin_again(For what, std::size_t challenges, Time now, bool onward);
   [[nodiscard]] bool waiting() const { return what_.has_value(); }

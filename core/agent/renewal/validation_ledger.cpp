@@ -1,15 +1,26 @@
 #include "agent/renewal/validation_ledger.h"
 
 #include <algorithm>
+#include <set>
 
 #include "serving/base/bounds.h"
+#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
 
 namespace evercert {
 namespace {
 
-constexpr const char* ledger_key = "orders/validations.pace";
+// Many names may fail in an hour, and a file of the store has a largest size: the names are spread over some files.
+constexpr std::string_view parts = "0123456789abcdef";
+std::string key_of_part(char part) {
+  return std::string("orders/validations_") + part + ".pace";
+}
+
+char part_of(const std::string& name) {
+  return to_hex(sha256({reinterpret_cast<const std::uint8_t*>(name.data()), name.size()})).front();
+}
+
 constexpr std::chrono::hours counted{1};
 
 // A time in the future is a clock that was turned back since: it says nothing any more.
@@ -20,20 +31,21 @@ bool counts(Time at, Time now) {
 }  // namespace
 
 ValidationLedger::ValidationLedger(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {
-  read();
+  for (const char part : parts) read(part);
 }
 
-void ValidationLedger::read() {
-  auto object = store_.get(ledger_key);
+void ValidationLedger::read(char part) {
+  const std::string key = key_of_part(part);
+  auto object = store_.get(key);
   if (!object || !*object) return;
-  const auto opened = unseal(key_, {SealedKind::order, ledger_key}, (*object)->value);
+  const auto opened = unseal(key_, {SealedKind::order, key}, (*object)->value);
   if (opened.fault) return;
-  const auto json = parse_json(opened.content.text(), ledger_key);
+  const auto json = parse_json(opened.content.text(), key);
   if (!json || !json->is_object() || !json->contains("failed") || !json->at("failed").is_array()) return;
   for (const auto& entry : json->at("failed")) {
-    const auto issuer = json_text(entry, "issuer", ledger_key);
-    const auto name = json_text(entry, "name", ledger_key);
-    const auto at = json_number(entry, "at", ledger_key);
+    const auto issuer = json_text(entry, "issuer", key);
+    const auto name = json_text(entry, "name", key);
+    const auto at = json_number(entry, "at", key);
     if (issuer && name && at) failures_[{*issuer, *name}].push_back(moment_of_milliseconds(*at));
   }
   for (auto& [of, times] : failures_) std::sort(times.begin(), times.end());
@@ -44,20 +56,22 @@ void ValidationLedger::forget_old(Time now) {
   std::erase_if(failures_, [](const auto& entry) { return entry.second.empty(); });
 }
 
-Result<Done> ValidationLedger::write() const {
+Result<Done> ValidationLedger::write(char part) const {
+  const std::string key = key_of_part(part);
   Json json{{"format", 1}, {"failed", Json::array()}};
   for (const auto& [of, times] : failures_) {
+    if (part_of(of.second) != part) continue;
     for (const Time at : times) {
       const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(at.time_since_epoch()).count();
       json["failed"].push_back({{"issuer", of.first}, {"name", of.second}, {"at", milliseconds}});
     }
   }
   const std::string text = dump_json(json);
-  auto sealed = seal(key_, {SealedKind::order, ledger_key}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  auto sealed = seal(key_, {SealedKind::order, key}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
   if (!sealed) return sealed.error();
   Store::PutOptions options;
   options.durability = Durability::process;
-  auto revision = store_.put(ledger_key, *sealed, options);
+  auto revision = store_.put(key, *sealed, options);
   if (!revision) return revision.error();
   return Done{};
 }
@@ -65,12 +79,17 @@ Result<Done> ValidationLedger::write() const {
 Result<Done> ValidationLedger::failed(const std::string& issuer_uri, const std::vector<std::string>& names, Time now) {
   const std::lock_guard lock(mutex_);
   forget_old(now);
+  std::set<char> changed;
   for (const auto& name : names) {
     auto& times = failures_[{issuer_uri, name}];
     times.push_back(now);
     if (times.size() > failed_validations_an_hour) times.pop_front();
+    changed.insert(part_of(name));
   }
-  return write();
+  for (const char part : changed) {
+    if (auto written = write(part); !written) return written;
+  }
+  return Done{};
 }
 
 std::optional<Time> ValidationLedger::blocked_until(const std::string& issuer_uri, const std::vector<std::string>& names,

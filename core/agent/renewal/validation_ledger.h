@@ -32,9 +32,9 @@ class ValidationLedger {
                                                   Time now) const;
 
  private:
-  void read();
+  void read(char part);
   void forget_old(Time now);
-  [[nodiscard]] Result<Done> write() const;
+  [[nodiscard]] Result<Done> write(char part) const;
 
   Store& store_;
   const SealKey key_;
