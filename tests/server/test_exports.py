@@ -78,9 +78,9 @@ def test_files_are_written_and_the_hook_runs_once_the_certificate_is_served(serv
     assert serial_of_pem(path) == tls.leaf_at(ports.TLS, "out.test").serial
     # A reload brings another agent, which knows what was told.
     site.reload()
-    evercert.renew("out.test")
+    wait_for(lambda: evercert.run("renew", "out.test", "--force").returncode == DONE, "the next agent to renew", 30, 0.1, seen=site.log)
     wait_for(lambda: len(lines(told)) == 3, "the hook once more", seen=lambda: lines(told))
-    assert "|3|0 1 2 3 " in lines(told)[2] and not evercert.certificate("out.test")["problem"]
+    assert lines(told)[2].endswith("|0 1 2 3 ") and not evercert.certificate("out.test")["problem"]
 
 
 def test_an_export_that_fails_is_a_problem_and_renew_does_not_end_with_success(server, folder, evercert):
@@ -93,8 +93,8 @@ def test_an_export_that_fails_is_a_problem_and_renew_does_not_end_with_success(s
     problem = evercert.wait_problem("lost.test", "export")
     assert exports in problem["message"] and "export_path" in problem["remedy"]
     # It is served all the same, and that is what the word says.
-    certificate = evercert.certificate("lost.test")
-    assert certificate["state"] == "served" and certificate["served"]["generation"] == certificate["generation"]
+    certificate = evercert.wait_state("lost.test", "served")
+    assert certificate["problem"]["kind"] == "export" and certificate["served"]["generation"] == certificate["generation"]
     failed = evercert.run("renew", "lost.test", "--force")
     assert failed.returncode == FAILED and exports in failed.stderr, failed
     folder_of(server.user, exports)
@@ -167,7 +167,8 @@ def test_a_kill_between_publication_and_hook_does_not_make_it_forgotten(server, 
 
 @pytest.mark.parametrize("option,value", [("pem_path", "/run/evercert/x"), ("http_listen", "127.0.0.1:8402")])
 def test_options_that_mean_nothing_on_a_server_are_refused_with_the_reason(server, evercert, option, value):
-    site = server("refused.test", **{option: value})
+    # HAProxy has a place for its files in any case, which its bind names.
+    site = server("refused.test") if (server.kind, option) == ("haproxy", "pem_path") else server("refused.test", **{option: value})
     code, said = site.test()
     said += site.log()
     if server.kind != "haproxy":

@@ -151,7 +151,7 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
     say(CertificateState::expired, {failed, stored, current.not_served});
   } else if (failed) {
     say(CertificateState::failing, {failed});
-  } else if (current.not_served || (current.not_exported && !current.served)) {
+  } else if (current.not_served || (current.not_exported && ground_.delivery.serves && !current.served)) {
     say(CertificateState::issued_not_served, {current.not_taken, current.not_exported, current.not_served});
   } else if (current.generation != 0) {
     say(current.served ? CertificateState::served : CertificateState::issued,
