@@ -67,7 +67,18 @@ bool ApacheCycle::check(server_rec* main, apr_pool_t* pool) {
   // As "Apache/2.4.62", without the words for people behind it.
   const std::string banner(text(ap_get_server_description()));
   const bool good = report(configuration_.check(banner.substr(0, banner.find(' ')), program, place), main);
-  return added && good && configuration_.plan() != nullptr;
+  if (!added || !good || configuration_.plan() == nullptr) return false;
+  return !only_tests() || configuration_.plan()->certificates.empty() || would_start(main);
+}
+
+// What the test of a configuration accepts must start.
+bool ApacheCycle::would_start(const server_rec* main) {
+  const auto program = configuration_.agent_program(ap_unixd_config.user_id, ap_unixd_config.group_id);
+  Result<Done> done = program ? configuration_.prepare(program->become.value_or(::geteuid()), ap_unixd_config.group_id)
+                              : Result<Done>(program.error());
+  if (done) done = configuration_.examine();
+  if (!done) log_line(APLOG_CRIT | APLOG_STARTUP, main, done.error().message);
+  return done.has_value();
 }
 
 std::vector<Complaint> ApacheCycle::add_hosts(server_rec* main, apr_pool_t* pool) {
@@ -95,7 +106,9 @@ std::vector<Complaint> ApacheCycle::add_hosts(server_rec* main, apr_pool_t* pool
     else if (!found.tls)
       complain(Complaint::Severity::warning, place,
                "this virtual host has no \"SSLEngine on\": its certificate is ordered, but served nowhere");
-    if (!found.managed_by_md.empty())
+    if (found.writes_certificate) found.facts.served_otherwise = "its own SSLCertificateFile";
+    if (!found.managed_by_md.empty()) found.facts.served_otherwise = "mod_md (" + found.managed_by_md + ")";
+    if (!found.managed_by_md.empty() && (!wish.inherited || !wish.certificates.empty()))
       complain(error, place,
                "both mod_md and evercert are to manage the certificate of this virtual host (" + found.managed_by_md +
                    " is the other's line); remove the name there, or write \"Evercert off\" here");
@@ -123,7 +136,11 @@ bool ApacheCycle::report(const std::vector<Complaint>& complaints, const server_
     const bool error = complaint.severity == Complaint::Severity::error;
     acceptable = acceptable && !error;
     if (error || !is_first_reading() || only_tests())
-      log_line((error ? APLOG_ERR : APLOG_WARNING) | APLOG_STARTUP, main, complaint.message + " in " + complaint.place.text());
+      log_line((error                                                ? APLOG_ERR
+                : complaint.severity == Complaint::Severity::warning ? APLOG_WARNING
+                                                                     : APLOG_NOTICE) |
+                   APLOG_STARTUP,
+               main, complaint.message + " in " + complaint.place.text());
   }
   const auto program = configuration_.agent_program(ap_unixd_config.user_id, ap_unixd_config.group_id);
   const auto warning =

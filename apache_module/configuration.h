@@ -53,6 +53,7 @@ class ApacheCycle {
 
  private:
   std::vector<Complaint> add_hosts(server_rec* main, apr_pool_t* pool);
+  bool would_start(const server_rec* main);
   bool report(const std::vector<Complaint>& complaints, const server_rec* main);
   Result<Done> prepare();
 
@@ -74,11 +75,12 @@ ApacheHost* host_of(const server_rec* server);
 struct FoundServer {
   server_rec* server = nullptr;
   HostFacts facts;
-  bool tls = false;              // SSLEngine on or optional, here or above
-  bool tls_written = false;      // SSLEngine stands somewhere
-  bool expects_tls = false;      // listens where TLS is spoken
-  bool has_certificate = false;  // SSLCertificateFile, here or above
-  std::string managed_by_md;     // the MDomain that has one of its names, with its place; or empty
+  bool tls = false;                 // SSLEngine on or optional, here or above
+  bool tls_written = false;         // SSLEngine stands somewhere
+  bool expects_tls = false;         // listens where TLS is spoken
+  bool has_certificate = false;     // SSLCertificateFile, here or above
+  bool writes_certificate = false;  // in this very virtual host
+  std::string managed_by_md;        // the MDomain that has one of its names, with its place; or empty
 };
 std::vector<FoundServer> find_servers(server_rec* main, unsigned tls_port);
 

@@ -96,6 +96,10 @@ std::string spelled(const apr_sockaddr_t& address, unsigned port) {
   return (is_version_6 ? "[" + std::string(host) + "]" : std::string(host)) + ":" + std::to_string(port);
 }
 
+std::pair<std::string, int> place_of(const server_rec& server) {
+  return {std::string(text(server.defn_name)), static_cast<int>(server.defn_line_number)};
+}
+
 // Where a server is reached at a listener: its own address where it names one, else the listener's.
 std::vector<std::string> addresses_of(const server_rec& server, const ap_listen_rec& listener) {
   std::vector<std::string> found;
@@ -142,7 +146,7 @@ std::vector<FoundServer> find_servers(server_rec* main, unsigned tls_port) {
   for (server_rec* server = main; server != nullptr; server = server->next) {
     Said said = tree.main;
     if (server != main) {
-      const Said& written = tree.hosts[{std::string(text(server->defn_name)), static_cast<int>(server->defn_line_number)}];
+      const Said& written = tree.hosts[place_of(*server)];
       if (!written.engine.empty()) said.engine = written.engine;
       said.certificate = said.certificate || written.certificate;
       said.proxy_protocol = said.proxy_protocol || written.proxy_protocol;
@@ -155,6 +159,7 @@ std::vector<FoundServer> find_servers(server_rec* main, unsigned tls_port) {
     found.tls = said.engine == "on" || said.engine == "optional";
     found.tls_written = !said.engine.empty();
     found.has_certificate = said.certificate;
+    found.writes_certificate = server != main && tree.hosts[place_of(*server)].certificate;
     find_listeners(found, said.proxy_protocol, tls_port, tls_ports);
     for (const std::string& name : found.facts.names)
       if (const auto md = tree.md_names.find(name); md != tree.md_names.end()) found.managed_by_md = md->second;

@@ -128,8 +128,16 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
   if (!keys) return keys.error();
   pem_path_ = plan_->pem_path;
   std::optional<SealKey> serving;
-  if (*keys) serving = std::move((**keys).serving);
-  auto written = write_pem_files(pem_path_, *plan_, serving, log_);
+  std::vector<StoredLine> stored;
+  if (*keys) {
+    serving = std::move((**keys).serving);
+    const auto state = StateReader::open(plan_->state_path);
+    auto lines = state ? stored_lines(*state, *serving) : Result<std::vector<StoredLine>>(state.error());
+    if (!lines) return lines.error();
+    stored = std::move(*lines);
+    find_lines(*plan_, settings_, stored, std::chrono::system_clock::now());
+  }
+  auto written = write_pem_files(pem_path_, *plan_, serving, stored, log_);
   if (!written) return written.error();
   written_ = std::move(*written);
   prepared_ = true;
@@ -162,7 +170,7 @@ Result<Done> Bridge::share(const SealKeys& keys) {
   if (!board) return board.error();
   auto report = ReportPage::map(instance_->report.get());
   if (!report) return report.error();
-  for (const auto& [name, generation] : written_) {
+  for (const auto& [name, generation] : written_.generations) {
     const auto slot = writable->add(name);
     if (!slot) return slot.error();
     report->loaded(*slot, generation);
@@ -203,8 +211,26 @@ std::optional<LinkMessage> Bridge::receive() {
   if (!link_) return std::nullopt;
   link_->tend();
   auto message = link_->receive();
+  if (message && message->generation != 0) add_other_files(*message);
   if (message) received_ = std::chrono::steady_clock::now();
   return message;
+}
+
+// HAProxy chooses among all files by the names in them, the one that was read or exchanged last comes last: what others have
+// for the names of this certificate goes behind it, or gives way to it.
+void Bridge::add_other_files(LinkMessage& message) {
+  const std::vector<PemFile> own = message.files;
+  if (own.empty()) return;
+  for (auto& [certificate, others] : written_.behind)
+    if (const auto found = others.find(message.certificate); found != others.end()) found->second = own;
+  const auto ending = [](const std::string& name) { return name.substr(name.rfind('.')); };
+  for (const std::string& name : written_.also[message.certificate]) {
+    const auto same =
+        std::find_if(own.begin(), own.end(), [&](const PemFile& file) { return ending(file.name) == ending(name); });
+    message.files.push_back({name, (same == own.end() ? own.front() : *same).content});
+  }
+  if (const auto found = written_.behind.find(message.certificate); found != written_.behind.end())
+    for (const auto& [other, files] : found->second) message.files.insert(message.files.end(), files.begin(), files.end());
 }
 
 double Bridge::since_received() const {

@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "evercert/launch.h"
+#include "evercert/lines.h"
 #include "evercert/link.h"
+#include "evercert/pem.h"
 #include "evercert/plan.h"
 #include "evercert/state.h"
 #include "evercert/status.h"
@@ -74,6 +76,7 @@ class Bridge {
 
  private:
   [[nodiscard]] double since_received() const;
+  void add_other_files(LinkMessage& message);
   Result<Done> check_settings(const std::string& configuration, const std::string& server);
   Result<Done> share(const SealKeys& keys);
 
@@ -84,7 +87,7 @@ class Bridge {
   Settings settings_;
   DiskFiles files_;
   std::optional<Plan> plan_;
-  std::map<std::string, std::uint64_t> written_;  // generations that HAProxy reads from the PEM files
+  WrittenPem written_;  // what HAProxy reads at its start
   std::shared_ptr<Instance> instance_;
   std::optional<Board> board_;
   std::optional<ReportPage> report_;

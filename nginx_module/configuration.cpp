@@ -76,7 +76,8 @@ bool NginxCycle::report(const std::vector<Complaint>& complaints) {
   for (const Complaint& complaint : complaints) {
     const bool error = complaint.severity == Complaint::Severity::error;
     acceptable = acceptable && !error;
-    log_line(error ? NGX_LOG_EMERG : NGX_LOG_WARN, nginx_->log, complaint.message + " in " + complaint.place.text());
+    const auto milder = complaint.severity == Complaint::Severity::warning ? NGX_LOG_WARN : NGX_LOG_NOTICE;
+    log_line(error ? NGX_LOG_EMERG : milder, nginx_->log, complaint.message + " in " + complaint.place.text());
   }
   return acceptable;
 }
@@ -95,6 +96,10 @@ Result<Done> NginxCycle::prepare() {
             user_name(user)};
   if (const auto warning = configuration_.export_warning(user, group)) log_line(NGX_LOG_WARN, nginx_->log, *warning);
   if (auto made = configuration_.prepare(user, group); !made) return made;
+  if (const auto fit = configuration_.examine(); !fit) {
+    if (ngx_test_config) return fit;
+    log_line(NGX_LOG_ERR, nginx_->log, fit.error().message);
+  }
   if (ngx_test_config) return Done{};
 
   if (::geteuid() != 0)

@@ -17,11 +17,12 @@ namespace evercert {
 // The server block's conf: created by nginx through us, merged, then bound to a host that it serves from, if any.
 struct HttpServer : HostWish {
   NginxHost* host = nullptr;
+  bool has_certificate = false;  // ssl_certificate in this very block
 };
 
 // --- while nginx reads its files (http_servers.cpp) ---
 // In the ssl module's conf of the block being merged: nothing to load when its certificates come from us.
-void take_over_certificates(ngx_conf_t* cf, const HostWish& block);
+void take_over_certificates(ngx_conf_t* cf, HttpServer& block);
 // Remembers what the ssl module has at the http level; right before the merges.
 void note_upper_level(ngx_conf_t* cf);
 // After the merges: finds all server blocks with evercert and binds their contexts.

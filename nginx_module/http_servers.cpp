@@ -92,8 +92,17 @@ bool bind_server(NginxCycle& cycle, const ngx_http_core_srv_conf_t& core, HttpSe
         NGX_LOG_WARN, ngx_cycle->log,
         "this server block has no \"listen … ssl\": its certificate is ordered, but served nowhere in " + facts.place.text());
   }
-  server.host = cycle.add_host(server, facts);
   auto* const ssl = conf_of<ngx_http_ssl_srv_conf_t>(&core, ngx_http_ssl_module);
+  if (ssl->reject_handshake == 1) facts.served_otherwise = "ssl_reject_handshake on";
+  if (ssl->reject_handshake == 1 && !server.inherited && !facts.listeners.empty()) {
+    log_line(NGX_LOG_EMERG, ngx_cycle->log,
+             "\"ssl_reject_handshake on\" refuses every handshake here, so no certificate would ever be served; remove it, or "
+             "evercert in " +
+                 facts.place.text());
+    return false;
+  }
+  if (server.has_certificate) facts.served_otherwise = "its own ssl_certificate";
+  server.host = cycle.add_host(server, facts);
   if (server.host == nullptr || ssl->ssl.ctx == nullptr) return server.host != nullptr;
   server.host->has_own = is_given(ssl->certificates);
   if (ssl->certificate_values != nullptr) {
@@ -113,13 +122,12 @@ void note_upper_level(ngx_conf_t* cf) {
   static_cast<ngx_http_conf_ctx_t*>(cf->ctx)->main_conf[ngx_http_evercert_module.ctx_index] = main;
 }
 
-void take_over_certificates(ngx_conf_t* cf, const HostWish& block) {
+void take_over_certificates(ngx_conf_t* cf, HttpServer& block) {
   if (!block.active()) return;
   const auto* const main = static_cast<HttpMain*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_evercert_module));
   auto* const ssl = static_cast<ngx_http_ssl_srv_conf_t*>(ngx_http_conf_get_module_srv_conf(cf, ngx_http_ssl_module));
-  const ngx_array_t* given = ssl->certificates;
-  // A certificate of the level above belongs to an `evercert on` of the level above.
-  if (given == NGX_CONF_UNSET_PTR && block.inherited) given = main->upper->certificates;
+  block.has_certificate = is_given(ssl->certificates) && !is_our_variable(*ssl->certificates);
+  const ngx_array_t* const given = ssl->certificates == NGX_CONF_UNSET_PTR ? main->upper->certificates : ssl->certificates;
   if (is_given(given) && !is_our_variable(*given)) return;
   ssl->certificates = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
   ssl->certificate_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));

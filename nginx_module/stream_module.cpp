@@ -53,10 +53,20 @@ void* create_server(ngx_conf_t* cf) {
 
 void take_over_certificates(ngx_conf_t* cf, const HostWish& block) {
   auto* const ssl = static_cast<ngx_stream_ssl_conf_t*>(ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_ssl_module));
-  if (!core->is_active(block) || ssl->certificates != NGX_CONF_UNSET_PTR) return;
+  const auto* const upper =
+      static_cast<ngx_stream_ssl_conf_t*>(ngx_stream_conf_get_module_main_conf(cf, ngx_stream_evercert_module));
+  const bool above = upper->certificates != NGX_CONF_UNSET_PTR && upper->certificates != nullptr;
+  if (!core->is_active(block) || ssl->certificates != NGX_CONF_UNSET_PTR || above) return;
   ssl->certificates = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
   ssl->certificate_keys = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
   if (ssl->certificates == nullptr || ssl->certificate_keys == nullptr) throw std::bad_alloc();
+}
+
+// What stream{} itself says, for when its server blocks are merged with it.
+char* before_merges(ngx_conf_t* cf, void*) {
+  static_cast<ngx_stream_conf_ctx_t*>(cf->ctx)->main_conf[ngx_stream_evercert_module.ctx_index] =
+      ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_ssl_module);
+  return static_cast<char*>(NGX_CONF_OK);
 }
 
 char* merge_server(ngx_conf_t* cf, void* parent, void* child) {
@@ -113,7 +123,7 @@ ngx_int_t bind_servers(ngx_conf_t* cf) {
 char stream_name[] = "ngx_stream_evercert_module";
 char ssl_name[] = "ngx_stream_ssl_module";
 
-ngx_stream_module_t context{nullptr, bind_servers, nullptr, nullptr, create_server, merge_server};
+ngx_stream_module_t context{nullptr, bind_servers, nullptr, before_merges, create_server, merge_server};
 
 }  // namespace
 

@@ -7,14 +7,16 @@
 #include <ostream>
 
 #include "agent/observe/status_report.h"
+#include "agent/run/import_sources.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
-#include "cli/import_sources.h"
 #include "cli/pairs.h"
 #include "cli/stand_in.h"
 #include "cli/terminal.h"
+#include "evercert/lines.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/config/identifier.h"
 
 namespace evercert {
 namespace {
@@ -34,17 +36,20 @@ class Adopter {
 
   // Everything that only root can do happens here.
   Result<Done> prepare(const std::string& user);
-  Verdict adopt(const Found& found, const std::string& name);
+  // `named`: by the operator. Else the line with the same names is gone on with, whatever it is called.
+  Verdict adopt(const Found& found, const std::string& name, bool named);
 
  private:
-  [[nodiscard]] Result<std::optional<std::string>> reason_to_skip(const std::string& name, const LeafFacts& facts) const;
-  [[nodiscard]] Verdict hand_to_agent(Verdict verdict, const BundlePair& pair);
+  Result<Done> read_lines();
+  [[nodiscard]] std::optional<std::string> reason_to_skip(const std::string& name, const LeafFacts& facts) const;
+  [[nodiscard]] Verdict hand_to_agent(Verdict verdict, const BundlePair& pair, bool named);
 
   std::string state_path_;
   Surroundings& surroundings_;
   Patience patience_;
   std::optional<SealKeys> keys_;
   std::optional<StandIn> stand_in_;
+  std::optional<LineIndex> lines_;
 };
 
 Result<Done> Adopter::prepare(const std::string& user) {
@@ -58,9 +63,10 @@ Result<Done> Adopter::prepare(const std::string& user) {
   struct stat facts {};
   if (::stat((state_path_ + "/state").c_str(), &facts) != 0) {
     if (user.empty()) {
-      return Error{ErrorKind::configuration, "there is no " + state_path_ +
-                                                 "/state yet: start the server with evercert once, "
-                                                 "or give --user with the user that it runs as"};
+      return Error{ErrorKind::configuration,
+                   "there is no " + state_path_ +
+                       "/state yet: give --user with the user that the server runs as (www-data, nginx, "
+                       "haproxy), or --state with another directory"};
     }
     const passwd* entry = ::getpwnam(user.c_str());
     if (entry == nullptr) {
@@ -83,38 +89,35 @@ Result<Done> Adopter::prepare(const std::string& user) {
   return Done{};
 }
 
-Result<std::optional<std::string>> Adopter::reason_to_skip(const std::string& name, const LeafFacts& facts) const {
-  if (facts.not_after <= std::chrono::system_clock::now()) {
-    return std::optional<std::string>("it expired at " + to_rfc3339(facts.not_after));
-  }
-  if (!keys_) {
-    return std::optional<std::string>();
+Result<Done> Adopter::read_lines() {
+  // Without the key the agent itself finds out what is newer.
+  if (!keys_ || lines_) {
+    return Done{};
   }
   Result<StateReader> state = StateReader::open(state_path_);
   if (!state) {
     return state.error();
   }
-  Result<std::optional<Bundle>> present = newest_readable_bundle(*state, keys_->serving, name);
-  if (!present) {
-    return present.error();
+  Result<std::vector<StoredLine>> stored = stored_lines(*state, keys_->serving);
+  if (!stored) {
+    return stored.error();
   }
-  if (!*present || (*present)->pairs.empty()) {
-    return std::optional<std::string>();
-  }
-  auto latest = std::chrono::system_clock::time_point::max();
-  for (const BundlePair& pair : (*present)->pairs) {
-    if (Result<LeafFacts> kept = leaf_facts(pair.leaf)) {
-      latest = std::min(latest, kept->not_after);
-    }
-  }
-  if (latest < facts.not_after) {
-    return std::optional<std::string>();
-  }
-  return std::optional<std::string>("generation " + std::to_string((*present)->generation) +
-                                    " is there already and valid until " + to_rfc3339(latest));
+  lines_.emplace(*stored, std::chrono::system_clock::now());
+  return Done{};
 }
 
-Verdict Adopter::hand_to_agent(Verdict verdict, const BundlePair& pair) {
+std::optional<std::string> Adopter::reason_to_skip(const std::string& name, const LeafFacts& facts) const {
+  if (facts.not_after <= std::chrono::system_clock::now()) {
+    return "it expired at " + to_rfc3339(facts.not_after);
+  }
+  const StoredLine* line = lines_ ? lines_->find(name) : nullptr;
+  if (line == nullptr || line->not_after < facts.not_after || !line->holds_all(facts.identifiers)) {
+    return std::nullopt;
+  }
+  return "generation " + std::to_string(line->generation) + " is there already and valid until " + to_rfc3339(line->not_after);
+}
+
+Verdict Adopter::hand_to_agent(Verdict verdict, const BundlePair& pair, bool named) {
   Result<ControlConnection> agent = ControlConnection::open(state_path_);
   if (!agent) {
     verdict.word = "refused";
@@ -127,6 +130,7 @@ Verdict Adopter::hand_to_agent(Verdict verdict, const BundlePair& pair) {
   }
   const Json message{{"verb", "adopt"},
                      {"name", verdict.name},
+                     {"named", named},
                      {"origin", "import"},
                      {"issuer", "import"},
                      {"pairs", Json::array({Json{{"leaf", to_base64(pair.leaf)},
@@ -138,33 +142,37 @@ Verdict Adopter::hand_to_agent(Verdict verdict, const BundlePair& pair) {
   return verdict;
 }
 
-Verdict Adopter::adopt(const Found& found, const std::string& name) {
+Verdict Adopter::adopt(const Found& found, const std::string& name, bool named) {
   Verdict verdict{found.label, name, "refused", ""};
   if (!found.pair) {
     verdict.why = found.pair.error().message;
     return verdict;
   }
-  if (!usable_name(name)) {
-    verdict.why = "\"" + name + "\" cannot be the name of a certificate; give another with --name";
+  Result<std::string> good = parse_certificate_name(name);
+  if (!good) {
+    verdict.why = good.error().message + "; give another with --name";
     return verdict;
   }
+  verdict.name = *good;
   Result<LeafFacts> facts = leaf_facts(found.pair->leaf);
   if (!facts) {
     verdict.why = facts.error().message;
     return verdict;
   }
-  Result<std::optional<std::string>> skip = reason_to_skip(name, *facts);
-  if (!skip) {
-    verdict.why = skip.error().message;
+  if (Result<Done> read = read_lines(); !read) {
+    verdict.why = read.error().message;
     return verdict;
   }
-  if (*skip) {
+  if (!named && lines_) {
+    verdict.name = line_for(facts->identifiers, *good, *lines_);
+  }
+  if (std::optional<std::string> skip = reason_to_skip(verdict.name, *facts)) {
     verdict.word = "skipped";
-    verdict.why = **skip;
+    verdict.why = *skip;
     return verdict;
   }
   Bundle bundle;
-  bundle.name = name;
+  bundle.name = verdict.name;
   bundle.issuer = "import";
   bundle.identifiers = facts->identifiers;
   bundle.issued_at = facts->not_before;
@@ -175,13 +183,15 @@ Verdict Adopter::adopt(const Found& found, const std::string& name) {
     return verdict;
   }
   if (!stand_in_) {
-    return hand_to_agent(std::move(verdict), *found.pair);
+    return hand_to_agent(std::move(verdict), *found.pair, named);
   }
   Result<std::uint64_t> generation = stand_in_->adopt(std::move(bundle));
   if (!generation) {
     verdict.why = generation.error().message;
     return verdict;
   }
+  std::sort(facts->identifiers.begin(), facts->identifiers.end());
+  lines_->put({verdict.name, *generation, facts->identifiers, {found.pair->key}, "import", facts->not_after});
   verdict.word = "adopted";
   verdict.why = "as generation " + std::to_string(*generation) + ", valid until " + to_rfc3339(facts->not_after);
   return verdict;
@@ -254,7 +264,7 @@ int import_certificates(const Request& request, Surroundings& surroundings) {
   std::vector<Verdict> verdicts;
   verdicts.reserve(wanted.size());
   for (const Found& found : wanted) {
-    verdicts.push_back(adopter.adopt(found, request.name.empty() ? found.name : request.name));
+    verdicts.push_back(adopter.adopt(found, request.name.empty() ? found.name : request.name, !request.name.empty()));
   }
   return print_verdicts(verdicts, request, surroundings);
 }

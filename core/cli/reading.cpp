@@ -80,13 +80,22 @@ std::vector<std::string> names_in(const Json& status) {
   return names;
 }
 
+// By the name it is called, or by one of its names where no other certificate has it.
 const Json* certificate_in(const Json& status, const std::string& name) {
+  const Json* found = nullptr;
+  unsigned count = 0;
   for (const Json& certificate : member_in(status, "certificates")) {
     if (text_in(certificate, "name") == name) {
       return &certificate;
     }
+    for (const Json& identifier : member_in(certificate, "identifiers")) {
+      if (identifier == name) {
+        found = &certificate;
+        ++count;
+      }
+    }
   }
-  return nullptr;
+  return count == 1 ? found : nullptr;
 }
 
 int no_such_certificate(const StatusOnDisk& status, const std::string& name, Surroundings& surroundings) {
@@ -117,6 +126,18 @@ std::string agent_line(const Json& status) {
 
 // What happens next, or what stands in the way: one line under the certificate.
 void print_notes(const Json& certificate, Surroundings& surroundings) {
+  for (const Json& one : member_in(certificate, "meanwhile")) {
+    surroundings.out << "    " << printable(text_in(one, "identifier")) << " meanwhile from " << printable(text_in(one, "line"))
+                     << "\n";
+  }
+  const Json& other_names = member_in(certificate, "certificate_identifiers");
+  if (other_names.is_array() && !other_names.empty()) {
+    surroundings.out << "    the certificate is for";
+    for (const Json& name : other_names) {
+      surroundings.out << " " << printable(name.is_string() ? name.get<std::string>() : "");
+    }
+    surroundings.out << "\n";
+  }
   const std::string now = text_in(certificate, "now");
   if (!now.empty()) {
     surroundings.out << "    now: " << printable(now) << "\n";
@@ -171,6 +192,22 @@ void print_table(const std::vector<const Json*>& certificates, Surroundings& sur
   }
 }
 
+// Stored certificates that no configuration names.
+void print_unnamed(const Json& status, Surroundings& surroundings) {
+  const Json& lines = member_in(status, "unnamed");
+  if (!lines.is_array() || lines.empty()) {
+    return;
+  }
+  surroundings.out << "\nstored, named by no configuration:\n";
+  for (const Json& line : lines) {
+    surroundings.out << printable(text_in(line, "name")) << "  until " << printable(text_in(line, "not_after")) << ", for";
+    for (const Json& name : member_in(line, "identifiers")) {
+      surroundings.out << " " << printable(name.is_string() ? name.get<std::string>() : "");
+    }
+    surroundings.out << "\n";
+  }
+}
+
 }  // namespace
 
 int print_status(const Request& request, Surroundings& surroundings) {
@@ -203,9 +240,12 @@ int print_status(const Request& request, Surroundings& surroundings) {
   surroundings.err << agent_line(status->json) << "\n";
   if (certificates.empty()) {
     surroundings.err << "there is no certificate yet\n";
-    return exit_done;
+  } else {
+    print_table(certificates, surroundings);
   }
-  print_table(certificates, surroundings);
+  if (request.name.empty()) {
+    print_unnamed(status->json, surroundings);
+  }
   return exit_done;
 }
 
@@ -234,12 +274,13 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
   if (certificate == nullptr) {
     return no_such_certificate(*status, request.name, surroundings);
   }
-  Result<std::vector<Json>> events = recent_events(status->state, request.name, events_shown);
+  const std::string name = text_in(*certificate, "name");
+  Result<std::vector<Json>> events = recent_events(status->state, name, events_shown);
   if (!events) {
     surroundings.err << "the audit trail cannot be read: " << events.error().message << "\n";
     events = std::vector<Json>{};
   }
-  Result<Json> pairs = pair_facts(status->state_path, status->state, request.name);
+  Result<Json> pairs = pair_facts(status->state_path, status->state, name);
   if (!pairs) {
     surroundings.err << pairs.error().message << "\n";
     pairs = Json::array();

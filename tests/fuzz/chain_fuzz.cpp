@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "agent/acme/chain.h"
+#include "agent/issuer/chain.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   static_cast<void>(evercert::read_chain({reinterpret_cast<const char*>(bytes), size}, "no such key"));

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "agent/acme/chain.h"
+#include "agent/issuer/chain.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

@@ -46,9 +46,9 @@ class StorePemTest : public CppUnit::TestFixture {
   }
   std::map<std::string, std::uint64_t> write(const std::vector<CertificateSpec>& certificates,
                                              const std::optional<SealKey>& key) {
-    auto written = write_pem_files(folder_ / "pem", plan_of(certificates), key, log_);
+    auto written = write_pem_files(folder_ / "pem", plan_of(certificates), key, {}, log_);
     CPPUNIT_ASSERT_MESSAGE(written ? "" : written.error().message, written);
-    return *written;
+    return written->generations;
   }
   std::set<std::string> names() const {
     std::set<std::string> found;
@@ -140,7 +140,7 @@ class StorePemTest : public CppUnit::TestFixture {
   void a_directory_that_others_can_write_to_is_refused() {
     std::filesystem::create_directories(folder_ / "pem");
     CPPUNIT_ASSERT_EQUAL(0, ::chmod((folder_ / "pem").c_str(), 0777));
-    const auto written = write_pem_files(folder_ / "pem", plan_of({spec_of("a.test")}), std::nullopt, log_);
+    const auto written = write_pem_files(folder_ / "pem", plan_of({spec_of("a.test")}), std::nullopt, {}, log_);
     CPPUNIT_ASSERT(!written && written.error().message.find("others can write to it") != std::string::npos);
   }
 };

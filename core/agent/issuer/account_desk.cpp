@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/acme/chain.h"
+#include "agent/issuer/chain.h"
 #include "serving/base/bounds.h"
 
 namespace evercert {

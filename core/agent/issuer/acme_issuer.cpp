@@ -5,12 +5,12 @@
 #include <set>
 
 #include "agent/acme/account.h"
-#include "agent/acme/chain.h"
 #include "agent/acme/invalid_order.h"
 #include "agent/acme/order.h"
 #include "agent/acme/placed_orders.h"
 #include "agent/acme/problem.h"
 #include "agent/issuer/caa.h"
+#include "agent/issuer/chain.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 

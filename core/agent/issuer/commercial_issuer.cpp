@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "agent/acme/chain.h"
 #include "agent/issuer/caa.h"
+#include "agent/issuer/chain.h"
 #include "agent/issuer/rest.h"
 #include "serving/publish/bundle.h"
 

@@ -150,6 +150,13 @@ void append_row(std::string& page, const CertificateStatus& certificate, Time no
   for (const std::string& identifier : certificate.identifiers) {
     page += escaped(identifier) + "<br>";
   }
+  for (const auto& one : certificate.meanwhile)
+    page += "<small>" + escaped(one.identifier) + " meanwhile from " + escaped(one.line) + "</small>";
+  if (!certificate.certificate_identifiers.empty()) {
+    page += "<small>the certificate is for";
+    for (const std::string& identifier : certificate.certificate_identifiers) page += " " + escaped(identifier);
+    page += "</small>";
+  }
   page += "</td><td>" + served_cell(certificate) + "</td><td>" + until_cell(certificate, now) + "</td><td>";
   for (const std::string& key : certificate.keys) {
     page += escaped(key) + "<br>";
@@ -257,6 +264,23 @@ void append_accounts(std::string& page, const std::vector<AccountStatus>& accoun
   page += "</table></div>\n";
 }
 
+void append_unnamed(std::string& page, const std::vector<UnnamedLine>& lines) {
+  if (lines.empty()) {
+    return;
+  }
+  page +=
+      "<h1>Stored, named by no configuration</h1>\n<div class=\"scroll\"><table>\n<tr><th>name</th><th>names covered</th>"
+      "<th>until</th><th>key</th><th>issuer</th></tr>\n";
+  for (const UnnamedLine& line : lines) {
+    page += "<tr><td>" + escaped(line.name) + "</td><td>";
+    for (const std::string& identifier : line.identifiers) page += escaped(identifier) + "<br>";
+    page += "</td><td>" + moment(line.not_after) + "</td><td>";
+    for (const std::string& key : line.keys) page += escaped(key) + "<br>";
+    page += "</td><td>" + escaped(line.issuer) + "</td></tr>\n";
+  }
+  page += "</table></div>\n";
+}
+
 }  // namespace
 
 std::string render_html(const StatusReport& report) {
@@ -275,6 +299,7 @@ std::string render_html(const StatusReport& report) {
   page += "</table></div>\n";
   append_orders(page, report.orders);
   append_accounts(page, report.accounts);
+  append_unnamed(page, report.unnamed);
   page += "</body>\n</html>\n";
   return page;
 }

@@ -184,6 +184,37 @@ void write_certificate(Writer& writer, const CertificateStatus& certificate) {
   }
   write_problem(writer, certificate.problem);
   write_set_aside(writer, certificate.set_aside);
+  if (!certificate.certificate_identifiers.empty()) {
+    writer.name("certificate_identifiers");
+    writer.texts(certificate.certificate_identifiers);
+  }
+  if (!certificate.meanwhile.empty()) {
+    writer.name("meanwhile");
+    writer.open('[');
+    for (const auto& one : certificate.meanwhile) {
+      writer.element();
+      writer.open('{');
+      write_member(writer, "identifier", one.identifier);
+      write_member(writer, "line", one.line);
+      writer.close('}');
+    }
+    writer.close(']');
+  }
+  writer.close('}');
+}
+
+void write_unnamed(Writer& writer, const UnnamedLine& line) {
+  writer.line();
+  writer.open('{');
+  write_member(writer, "name", line.name);
+  writer.name("identifiers");
+  writer.texts(line.identifiers);
+  write_member(writer, "issuer", line.issuer);
+  writer.name("generation");
+  writer.number(line.generation);
+  write_member(writer, "not_after", to_rfc3339(line.not_after));
+  writer.name("key");
+  writer.texts(line.keys);
   writer.close('}');
 }
 
@@ -253,6 +284,7 @@ std::string render_json(const StatusReport& report) {
   write_array(writer, page, "certificates", report.certificates, write_certificate);
   write_array(writer, page, "orders", report.orders, write_order);
   write_array(writer, page, "accounts", report.accounts, write_account);
+  write_array(writer, page, "unnamed", report.unnamed, write_unnamed);
   writer.close('}');
   page += '\n';
   return page;

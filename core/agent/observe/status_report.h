@@ -57,6 +57,24 @@ struct CertificateStatus {
     Time until;  // it is not asked before
   };
   std::vector<SetAside> set_aside;
+  // Names in the certificate that is served, where they are others than the identifiers.
+  std::vector<std::string> certificate_identifiers;
+  // What another line is served for until this one has it.
+  struct Meanwhile {
+    std::string identifier;
+    std::string line;
+  };
+  std::vector<Meanwhile> meanwhile;
+};
+
+// A line of certificates that no configuration names. It is kept until it has ended.
+struct UnnamedLine {
+  std::string name;
+  std::vector<std::string> identifiers;
+  std::string issuer;
+  std::uint64_t generation = 0;
+  Time not_after;
+  std::vector<std::string> keys;
 };
 
 struct OrderStatusLine {
@@ -97,6 +115,7 @@ struct StatusReport {
   std::vector<CertificateStatus> certificates;
   std::vector<OrderStatusLine> orders;
   std::vector<AccountStatus> accounts;
+  std::vector<UnnamedLine> unnamed;
   Counters counters;
   Time last_run;
 };

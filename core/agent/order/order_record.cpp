@@ -246,24 +246,31 @@ Result<OrderRecord> order_record_from(BytesView bytes, const std::string& what) 
 
 Result<std::optional<OrderRecord>> OrderRecords::load(const std::string& certificate, KeyAlgorithm algorithm) {
   const std::string key = order_key(certificate, algorithm);
+  auto record = load_from(key);
+  if (!record || !*record || (*record)->certificate == certificate) return record;
+  return put_away(key, {ErrorKind::storage, "the order record " + key + " speaks of another certificate"});
+}
+
+Result<std::optional<OrderRecord>> OrderRecords::load_from(const std::string& key) {
   auto object = store_.get(key);
   if (!object) return object.error();
   if (!*object) return std::optional<OrderRecord>();
   const std::string what = "the order record " + key;
   const auto opened = unseal(key_, {SealedKind::order, key}, (*object)->value);
-  std::optional<Error> fault;
   if (opened.fault) {
-    fault = seal_error(*opened.fault, what);
-    if (fault->kind == ErrorKind::action_required) return *fault;
-  } else {
-    auto record = order_record_from(opened.content.view(), what);
-    if (record && record->certificate == certificate) return std::optional<OrderRecord>(std::move(record).value());
-    fault = record ? Error{ErrorKind::storage, what + " speaks of another certificate"} : record.error();
+    Error fault = seal_error(*opened.fault, what);
+    return fault.kind == ErrorKind::action_required ? fault : put_away(key, std::move(fault));
   }
+  auto record = order_record_from(opened.content.view(), what);
+  if (!record) return put_away(key, record.error());
+  return std::optional<OrderRecord>(std::move(record).value());
+}
+
+Error OrderRecords::put_away(const std::string& key, Error fault) {
   auto place = store_.quarantine(key);
   if (!place) return place.error();
-  fault->message += "; it was moved to " + *place;
-  return *fault;
+  fault.message += "; it was moved to " + *place;
+  return fault;
 }
 
 Result<Done> OrderRecords::save(const OrderRecord& record, Durability durability) {

@@ -76,9 +76,12 @@ class OrderRecords {
   OrderRecords(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {}
   // nullopt: there is none. Errors: action_required (locked, newer: leave it), storage (damaged: it was quarantined).
   Result<std::optional<OrderRecord>> load(const std::string& certificate, KeyAlgorithm algorithm);
+  // The same by its key in the store, whatever certificate it speaks of.
+  Result<std::optional<OrderRecord>> load_from(const std::string& key);
   Result<Done> save(const OrderRecord& record, Durability durability);
 
  private:
+  Error put_away(const std::string& key, Error fault);
   Store& store_;
   SealKey key_;
 };

@@ -1,6 +1,7 @@
 #include "agent/renewal/renewal.h"
 
 #include <algorithm>
+#include <set>
 
 #include "agent/observe/status_report.h"
 #include "agent/renewal/backoff.h"
@@ -8,8 +9,11 @@
 namespace evercert {
 namespace {
 
+// Whatever order the names are written in.
 bool belongs_to(const OrderRecord& record, const CertificateSpec& certificate, const KeySpec& key) {
-  return record.identifiers == certificate.identifiers && record.key == key;
+  const std::set<Identifier> ordered(record.identifiers.begin(), record.identifiers.end());
+  const std::set<Identifier> wanted(certificate.identifiers.begin(), certificate.identifiers.end());
+  return ordered == wanted && record.key == key;
 }
 
 }  // namespace
@@ -99,6 +103,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     tell("bundle_damaged", LogLevel::error, record.error().message);
     return Workers::Again{now + std::chrono::seconds(5)};
   }
+  if (!*record && parts_.find_order) *record = parts_.find_order(certificate_, key_);
   loaded_ = true;
   if (is_corrected()) pace_.next_attempt = Time();
   remind_of_pause(now);
@@ -216,7 +221,7 @@ Workers::Again Renewal::consider(Time now) {
   if (requested) {
     why = "somebody asked for it";
   } else if (installed && !installed->covers) {
-    why = "names or kind of key have changed";
+    why = "names have been added";
   } else if (installed) {
     at = due_time(installed->lifetime, certificate_.name, installed->generation);
     why = due_reason(installed->lifetime);
@@ -243,6 +248,7 @@ Workers::Again Renewal::consider(Time now) {
 }
 
 Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, Asked asked, const std::string& why, Time now) {
+  if (asked == Asked::due && parts_.take_cover && parts_.take_cover(certificate_, key_)) return {now};
   const auto& issuers = certificate_.issuers;
   const std::string& name = issuers[pace_.issuer_index % issuers.size()];
   if (!seat_ || seat_->issuer->spec().name != name) seat_ = parts_.seat(name);

@@ -33,7 +33,7 @@ struct IssuerSeat {
 struct Installed {
   Lifetime lifetime;
   std::uint64_t generation = 0;
-  bool covers = true;  // names and kind of key are what the plan wants
+  bool covers = true;  // it has all names that the plan wants
 };
 
 struct RenewalParts {
@@ -54,6 +54,10 @@ struct RenewalParts {
   std::function<std::uint32_t(const std::string& job)> hits;
   std::function<void(const std::string& job)> poke;
   std::function<double()> random;  // 0 … 1
+  // Puts what another line has before the servers, where that covers all names and lasts longer. False: there is no such line.
+  std::function<bool(const CertificateSpec&, const KeySpec&)> take_cover{};
+  // An open order for the same names, key and issuer in the records of a line that no plan names: ours from now on.
+  std::function<std::optional<OrderRecord>(const CertificateSpec&, const KeySpec&)> find_order{};
 };
 
 // What the status page shows of it.

@@ -238,6 +238,11 @@ void Agent::write_pages() {
     told_late_ = written ? "" : written.error().message;
     if (!written) break;
   }
+  if (const auto index = leader_->lines().changed_index()) {
+    options.mode = 0600;
+    auto written = write_file(ground_.state_directory, line_index_file, *index, options);
+    if (!written) ground_.log.write(LogLevel::warn, "the index of what is stored is not written: " + written.error().message);
+  }
   rendered_ = std::chrono::steady_clock::now();
   // With ten thousand certificates a page takes a while: at most a tenth of the time goes into it.
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(rendered_ - begun);

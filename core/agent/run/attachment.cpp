@@ -6,7 +6,7 @@
 
 namespace evercert {
 namespace {
-constexpr SealLabel label{SealedKind::message, "attach"};
+constexpr SealLabel attach_label{SealedKind::message, "attach"};
 }
 
 Result<std::string> seal_attachment(const Ground& ground) {
@@ -15,7 +15,7 @@ Result<std::string> seal_attachment(const Ground& ground) {
   const auto started = std::chrono::duration_cast<std::chrono::milliseconds>(ground.started.time_since_epoch()).count();
   const Secret text = Secret::from_text(
       dump_json({{"instance", ground.instance}, {"started", started}, {"settings", ground.settings}, {"files", files}}));
-  auto sealed = seal(ground.keys.agent, label, text.view());
+  auto sealed = seal(ground.keys.agent, attach_label, text.view());
   if (!sealed) return sealed.error();
   return to_base64(*sealed);
 }
@@ -23,7 +23,7 @@ Result<std::string> seal_attachment(const Ground& ground) {
 Result<Attachment> open_attachment(const Ground& ground, const std::string& server, const std::string& sealed) {
   auto bytes = from_base64(sealed);
   if (!bytes) return bytes.error();
-  const auto opened = unseal(ground.keys.agent, label, *bytes);
+  const auto opened = unseal(ground.keys.agent, attach_label, *bytes);
   if (opened.fault) return seal_error(*opened.fault, "the plan of a server that wants to follow");
   auto json = parse_json(opened.content.text(), "the plan of a follower");
   if (!json) return json.error();

@@ -1,5 +1,6 @@
 #include "agent/run/leader.h"
 
+#include <algorithm>
 #include <random>
 
 #include "agent/issuer/commercial_account.h"
@@ -29,6 +30,8 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       orders_(ground.store, ground.keys.agent),
       paces_(ground.store, ground.keys.agent),
       validations_(ground.store, ground.keys.agent),
+      left_orders_(ground.store, orders_),
+      lines_(ground.state_path, ground.keys.serving, ground.clock, ground.log),
       keys_(make_file_keys()),
       stored_answers_(ground.store, ground.keys.agent),
       shared_answers_(stored_answers_, stop_.get_token()),
@@ -64,6 +67,7 @@ void Leader::start() {
   }
   sweep();
   tend_accounts();
+  import_from_issuers();
   apply(plans_.put({ground_.instance, ground_.plan->server, ground_.plan, true}));
 }
 
@@ -157,6 +161,9 @@ void Leader::apply(const PlanUnion::Change& change) {
     ground_.events.tell(std::move(event));
   }
   for (const auto& name : change.removed) remove(name);
+  std::set<std::string> named;
+  for (const auto& entry : plans_.items()) named.insert(entry.first);
+  left_orders_.named(std::move(named));
   std::map<std::shared_ptr<const Plan>, std::set<std::string>> asked;
   for (const auto& [name, item] : plans_.items()) {
     asked[item.plan].insert(item.certificate.issuers.begin(), item.certificate.issuers.end());
@@ -255,7 +262,9 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
           [this](const std::string& job, const std::vector<Challenge>& challenges) { hit_watch_.watch(job, challenges); },
           [this](const std::string& job) { return hit_watch_.hits(job); },
           [this](const std::string& job) { workers_.poke(job); },
-          random_share};
+          random_share,
+          [this](const CertificateSpec& certificate, const KeySpec& key) { return take_cover(certificate, key); },
+          [this](const CertificateSpec& certificate, const KeySpec& key) { return left_orders_.take(certificate, key); }};
 }
 
 std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {
@@ -283,15 +292,26 @@ std::vector<std::shared_ptr<Renewal>> Leader::renewals_of(const std::string& cer
 
 void Leader::refresh(const std::string& certificate) {
   const auto current = publication_.current(certificate);
+  if (current.generation != 0) {
+    StoredLine line{certificate, current.generation, current.identifiers, {}, current.issuer, {}};
+    for (const auto& pair : current.pairs) line.keys.push_back(pair.key);
+    if (const auto lifetime = current.lifetime()) line.not_after = lifetime->not_after;
+    lines_.put(std::move(line));
+  }
   for (const auto& renewal : renewals_of(certificate)) {
     if (current.held) {
       renewal->hold({ErrorKind::action_required, current.stored ? current.stored->message : "the newest bundle is locked"});
       continue;
     }
     std::optional<Installed> installed;
+    const auto& keys = renewal->certificate().keys;
     for (const auto& pair : current.pairs) {
-      if (pair.key.algorithm != renewal->key().algorithm) continue;
-      installed = Installed{pair.lifetime, current.generation, pair.covers && pair.key == renewal->key()};
+      const bool same = pair.key.algorithm == renewal->key().algorithm;
+      // Another kind of key, which no key of the certificate asks for, serves until renewal is due.
+      const bool stands_in =
+          std::none_of(keys.begin(), keys.end(), [&](const KeySpec& key) { return key.algorithm == pair.key.algorithm; });
+      if (same || (stands_in && !installed)) installed = Installed{pair.lifetime, current.generation, pair.covers};
+      if (same) break;
     }
     renewal->installed(installed);
     workers_.poke(renewal->job());

@@ -17,6 +17,9 @@
 #include "agent/challenge/http_01.h"
 #include "agent/run/ground.h"
 #include "agent/run/hit_watch.h"
+#include "agent/run/import_sources.h"
+#include "agent/run/known_lines.h"
+#include "agent/run/left_orders.h"
 #include "agent/run/plan_union.h"
 #include "agent/run/publication.h"
 #include "agent/run/sealed_accounts.h"
@@ -72,13 +75,21 @@ class Leader {
   std::optional<IssuerSeat> seat_of(const PlanUnion::Item& item, const std::string& issuer);
   // What every renewal of a certificate is to know after a change.
   void refresh(const std::string& certificate);
+  // What puts a bundle before the servers, to be done by a worker: in the line it is called after, or, where that is only a
+  // proposal, in the one that has its names. A line that no configuration names is kept for one that will. Main thread only.
+  std::function<Result<std::string>()> adopting(Bundle bundle, bool named);
+  [[nodiscard]] KnownLines& lines() { return lines_; }
 
  private:
+  void import_from_issuers();
+  std::optional<std::string> import_one(const Found& found);
   void apply(const PlanUnion::Change& change);
   void add(const std::string& certificate);
   void remove(const std::string& certificate);
   [[nodiscard]] RenewalParts parts_for(const PlanUnion::Item& item);
   [[nodiscard]] CertificateStatus status_of(const PlanUnion::Item& item, StatusReport& report);
+  void report_lines(StatusReport& report);
+  bool take_cover(const CertificateSpec& certificate, const KeySpec& key);
   std::vector<std::shared_ptr<Renewal>> renewals_of(const std::string& certificate) const;
   [[nodiscard]] std::unique_ptr<ChallengeSolver> make_solver(const IssuerSpec& spec);
   void looked_at(const std::string& certificate);
@@ -96,6 +107,8 @@ class Leader {
   PaceRecords paces_;
   ValidationLedger validations_;
   Time swept_at_;  // of the job "sweeping" only
+  LeftOrders left_orders_;
+  KnownLines lines_;
   std::unique_ptr<KeyProvider> keys_;
   StoredAnswers stored_answers_;
   SharedAnswers shared_answers_;

@@ -84,6 +84,7 @@ StatusReport Leader::report() {
     report.accounts.push_back({issuer->spec().name, seen->offers, seen->balance ? text_of_cents(*seen->balance) : "",
                                seen->currency, seen->low, seen->at});
   }
+  report_lines(report);
   const std::lock_guard lock(mutex_);
   report.counters = {flattened(requests_), flattened(order_results_), flattened(challenge_results_)};
   return report;
@@ -108,6 +109,15 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
     for (const auto& key : certificate.keys) status.keys.push_back(key.text());
   }
   status.served = current.served;
+  const std::set<Identifier> wanted(certificate.identifiers.begin(), certificate.identifiers.end());
+  const std::set<Identifier> there(current.identifiers.begin(), current.identifiers.end());
+  if (current.generation != 0 && there != wanted)
+    for (const auto& identifier : there) status.certificate_identifiers.push_back(identifier.value);
+  for (const auto& identifier : certificate.identifiers) {
+    if (there.contains(identifier)) continue;
+    if (const auto line = lines_.best_for(identifier, certificate.name))
+      status.meanwhile.push_back({identifier.value, line->name});
+  }
 
   bool ordering = false;
   bool held = current.held;

@@ -1,12 +1,17 @@
 #include "agent/run/plan_union.h"
 
 #include <algorithm>
+#include <set>
+
+#include "serving/config/identifier.h"
 
 namespace evercert {
 namespace {
 
 bool same_wish(const CertificateSpec& a, const CertificateSpec& b) {
-  return a.identifiers == b.identifiers && a.issuers == b.issuers && a.keys == b.keys;
+  const std::set<Identifier> one(a.identifiers.begin(), a.identifiers.end());
+  const std::set<Identifier> other(b.identifiers.begin(), b.identifiers.end());
+  return one == other && a.issuers == b.issuers && a.keys == b.keys;
 }
 
 bool same_account(const Plan& a, const Plan& b, const CertificateSpec& certificate) {
@@ -46,9 +51,10 @@ PlanUnion::Change PlanUnion::rebuild() {
         fresh.emplace(certificate.name, std::move(item));
       } else if (!same_wish(claimed->second.certificate, certificate) ||
                  !same_account(*claimed->second.plan, *source.plan, certificate)) {
-        change.conflicts.emplace_back(certificate.name,
-                                      "the server " + source.server + " asks for " + certificate.name +
-                                          " with other names, keys or issuers than a server before it; the first wish holds");
+        change.conflicts.emplace_back(certificate.name, "the server " + source.server + " asks for " + certificate.name +
+                                                            " with other names, keys or issuers than a server before it; the "
+                                                            "first wish holds: make both alike, or give one of them "
+                                                            "another name (name=)");
       }
     }
   }
@@ -71,6 +77,19 @@ PlanUnion::Change PlanUnion::rebuild() {
 const PlanUnion::Item* PlanUnion::find(const std::string& certificate) const {
   const auto found = items_.find(certificate);
   return found == items_.end() ? nullptr : &found->second;
+}
+
+const PlanUnion::Item* PlanUnion::find_by_any_name(const std::string& name) const {
+  if (const Item* const item = find(name)) return item;
+  const auto identifier = parse_identifier(name);
+  const Item* found = nullptr;
+  for (const auto& [line, item] : items_) {
+    const auto& names = item.certificate.identifiers;
+    if (!identifier || std::find(names.begin(), names.end(), *identifier) == names.end()) continue;
+    if (found != nullptr) return nullptr;
+    found = &item;
+  }
+  return found;
 }
 
 std::vector<std::string> PlanUnion::servers() const {

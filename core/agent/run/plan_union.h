@@ -37,6 +37,8 @@ class PlanUnion {
 
   [[nodiscard]] const std::map<std::string, Item>& items() const { return items_; }
   [[nodiscard]] const Item* find(const std::string& certificate) const;
+  // By the line's name, or by one of its names where no other line has it.
+  [[nodiscard]] const Item* find_by_any_name(const std::string& name) const;
   [[nodiscard]] std::vector<std::string> servers() const;  // of the followers
 
  private:

@@ -29,6 +29,11 @@ std::string added_names(const std::vector<Identifier>& covered, const std::vecto
   return added == 0 ? "" : std::to_string(added) + (added == 1 ? " name" : " names") + listed;
 }
 
+bool wants(const CertificateSpec& certificate, KeyAlgorithm algorithm) {
+  return std::any_of(certificate.keys.begin(), certificate.keys.end(),
+                     [&](const KeySpec& key) { return key.algorithm == algorithm; });
+}
+
 }  // namespace
 
 std::optional<Lifetime> Publication::Current::lifetime() const {
@@ -55,12 +60,14 @@ void Publication::note(const CertificateSpec& certificate, Entry& entry, const B
   Current fresh;
   fresh.generation = bundle.generation;
   fresh.issuer = bundle.issuer;
-  fresh.identifiers = bundle.identifiers;
   fresh.published_at = bundle.issued_at;
   for (const auto& pair : bundle.pairs) {
     auto facts = leaf_facts(pair.leaf);
     if (!facts) continue;
-    if (fresh.serial.empty()) fresh.serial = facts->serial;
+    if (fresh.serial.empty()) {
+      fresh.serial = facts->serial;
+      fresh.identifiers = facts->identifiers;
+    }
     fresh.pairs.push_back({pair.key,
                            {facts->not_before, facts->not_after},
                            facts->sha256,
@@ -195,10 +202,7 @@ Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair
   }
   if (newest->bundle) {
     for (auto& other : newest->bundle->pairs) {
-      const bool wanted = std::any_of(certificate.keys.begin(), certificate.keys.end(), [&](const KeySpec& key) {
-        return key.algorithm == other.key.algorithm && key.algorithm != bundle.pairs.front().key.algorithm;
-      });
-      if (!wanted) continue;
+      if (!wants(certificate, other.key.algorithm) || other.key.algorithm == bundle.pairs.front().key.algorithm) continue;
       auto facts = leaf_facts(other.leaf);
       if (!facts || facts->not_after <= now) continue;
       bundle.pairs.push_back(std::move(other));
@@ -217,12 +221,39 @@ Result<Done> Publication::publish(const CertificateSpec& certificate, BundlePair
   const auto facts = leaf_facts(leaf);
   auto generation = put(certificate, std::move(bundle), place, true);
   if (!generation) return generation.error();
-  if (const auto added = facts ? added_names(facts->identifiers, certificate.identifiers) : ""; !added.empty()) {
+  const bool ordered = std::string_view(origin) == "order";
+  if (const auto added = facts && ordered ? added_names(facts->identifiers, certificate.identifiers) : ""; !added.empty()) {
     tell("names_added", LogLevel::notice, certificate.name,
          "the CA put more into the certificate of " + certificate.name + " than was asked for, " + added,
          {{"generation", std::to_string(*generation)}});
   }
   return Done{};
+}
+
+Result<bool> Publication::cover(const CertificateSpec& certificate, KeyAlgorithm algorithm, const std::string& from) {
+  auto newest = newest_bundle(parts_.store, parts_.serving, from);
+  if (!newest) return newest.error();
+  if (!newest->bundle || newest->held) return false;
+  const Time now = parts_.clock.now();
+  const auto own = current(certificate.name).lifetime();
+  for (auto& pair : newest->bundle->pairs) {
+    // Another kind of key will do until renewal is due, as long as no other key of the certificate asks for it.
+    if (pair.key.algorithm != algorithm && wants(certificate, pair.key.algorithm)) continue;
+    auto facts = leaf_facts(pair.leaf);
+    if (!facts || !covers_names(facts->identifiers, certificate.identifiers)) continue;
+    const Lifetime lifetime{facts->not_before, facts->not_after};
+    if (due_time(lifetime, certificate.name, newest->bundle->generation) <= now) continue;
+    if (own && own->not_after >= lifetime.not_after) continue;
+    const std::string origin = "generation " + std::to_string(newest->bundle->generation) + " of " + from;
+    auto published = publish(certificate, std::move(pair), newest->bundle->issuer, origin.c_str());
+    if (!published) return published.error();
+    tell("covered", LogLevel::notice, certificate.name,
+         "nothing is ordered for " + certificate.name + ": the certificate of " + from +
+             " has all its names and is valid until " + to_rfc3339(lifetime.not_after),
+         {{"from", from}});
+    return true;
+  }
+  return false;
 }
 
 Result<std::uint64_t> Publication::adopt(const CertificateSpec& certificate, Bundle bundle) {

@@ -45,13 +45,13 @@ class Publication {
     std::uint64_t generation = 0;
     std::string issuer;
     std::string serial;
-    std::vector<Identifier> identifiers;
+    std::vector<Identifier> identifiers;  // of the first leaf
     struct Pair {
       KeySpec key;
       Lifetime lifetime;
       Bytes leaf_sha256;
       Bytes public_key;
-      bool covers = false;  // exactly the names that are wanted
+      bool covers = false;  // all names that are wanted
     };
     std::vector<Pair> pairs;
     Time published_at;
@@ -77,6 +77,9 @@ class Publication {
   // A new generation with this pair; those of other kinds of key are carried over.
   Result<Done> publish(const CertificateSpec& certificate, BundlePair pair, const std::string& issuer,
                        const char* origin = "order");
+  // The same with what another line has for all names of this one, when it lasts longer and is not due itself. False: it does
+  // not, or there is nothing for this kind of key.
+  Result<bool> cover(const CertificateSpec& certificate, KeyAlgorithm algorithm, const std::string& from);
   // The same for bundles that came otherwise (adopt, roll-back).
   Result<std::uint64_t> adopt(const CertificateSpec& certificate, Bundle bundle);
   Result<std::uint64_t> roll_back(const CertificateSpec& certificate, std::optional<std::uint64_t> to);

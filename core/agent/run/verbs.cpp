@@ -7,6 +7,7 @@
 #include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/config/identifier.h"
 
 namespace evercert {
 namespace {
@@ -82,8 +83,13 @@ bool Verbs::follows(const std::string& instance) const {
 
 const PlanUnion::Item* Verbs::item_of(ControlServer::Client client, const Json& request) {
   const std::string name = text_of(request, "name");
-  const auto* item = leader_.plans().find(name);
-  if (item == nullptr) server_.finish(client, exit_failed, "no configuration names the certificate \"" + name + "\"");
+  const auto* item = leader_.plans().find_by_any_name(name);
+  if (item == nullptr) {
+    const bool stored = leader_.lines().find(name).has_value();
+    server_.finish(client, exit_failed,
+                   stored ? "\"" + name + "\" is stored, but no configuration names it"
+                          : "no configuration names the certificate \"" + name + "\", or more than one of them has this name");
+  }
   return item;
 }
 
@@ -187,10 +193,10 @@ void Verbs::test(ControlServer::Client client, const Json& request) {
 }
 
 void Verbs::adopt(ControlServer::Client client, const Json& request) {
-  const auto* item = item_of(client, request);
-  if (item == nullptr) return;
   Bundle bundle;
-  bundle.name = item->certificate.name;
+  const auto name = parse_certificate_name(text_of(request, "name"));
+  if (!name) return server_.finish(client, exit_usage, name.error().message);
+  bundle.name = *name;
   bundle.issuer = text_of(request, "issuer").empty() ? "import" : text_of(request, "issuer");
   bundle.origin = text_of(request, "origin").empty() ? "import" : text_of(request, "origin");
   bundle.issued_at = ground_.clock.now();
@@ -220,18 +226,8 @@ void Verbs::adopt(ControlServer::Client client, const Json& request) {
   auto facts = leaf_facts(bundle.pairs.front().leaf);
   if (!facts) return server_.finish(client, exit_failed, facts.error().message);
   bundle.identifiers = facts->identifiers;
-  work(client, [this, certificate = item->certificate, bundle]() -> Result<std::string> {
-    auto generation = leader_.publication().adopt(certificate, bundle);
-    if (!generation) return generation.error();
-    Event event;
-    event.name = "imported";
-    event.level = LogLevel::notice;
-    event.certificate = certificate.name;
-    event.sentence = certificate.name + " was taken over as generation " + std::to_string(*generation);
-    event.fields = {{"generation", std::to_string(*generation)}};
-    ground_.events.tell(event);
-    return event.sentence;
-  });
+  const bool named = request.contains("named") && request["named"] == true;
+  work(client, leader_.adopting(std::move(bundle), named));
 }
 
 // --- other agents ---

@@ -23,12 +23,17 @@ namespace evercert {
 // RFC 6125 section 6.4.3), then the first one added as default. Case and a trailing dot do not matter.
 class NameIndex {
  public:
+  // Lower case, without a trailing dot.
+  static std::string normal(std::string_view server_name);
+
   void add(const Identifier& identifier, CertificateSlot slot);
   // `server_name` empty: the client sent none. nullopt only when the index is empty.
   [[nodiscard]] std::optional<CertificateSlot> find(std::string_view server_name) const;
+  [[nodiscard]] bool has(std::string_view server_name) const;  // the very name or its wildcard was added
   [[nodiscard]] bool empty() const { return !first_; }
 
  private:
+  [[nodiscard]] std::optional<CertificateSlot> find_named(std::string_view server_name) const;
   std::unordered_map<std::string, CertificateSlot> exact_;
   std::unordered_map<std::string, CertificateSlot> wildcard_;  // key without "*."
   std::optional<CertificateSlot> first_;
@@ -39,6 +44,8 @@ class ServedCertificate {
  public:
   virtual ~ServedCertificate() = default;
   [[nodiscard]] virtual std::uint64_t generation() const = 0;
+  // It names this server and has not ended. True for a client that sent no name, as long as it has not.
+  [[nodiscard]] virtual bool is_good_for(std::string_view server_name) const = 0;
   // Puts all leaf, chain, key sets into a connection, after removing what is there (certificate callback). False: OpenSSL
   // refused; its error queue is clean.
   virtual bool apply(SSL* connection) const = 0;

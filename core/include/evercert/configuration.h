@@ -15,6 +15,7 @@
 
 #include "evercert/catalog.h"
 #include "evercert/launch.h"
+#include "evercert/lines.h"
 
 namespace evercert {
 
@@ -37,6 +38,8 @@ struct HostFacts {
   std::vector<std::string> names;                   // as the server has them, nginx's regular expressions with their "~"
   std::vector<std::vector<std::string>> listeners;  // TLS ones, as words of proof_address
   std::vector<std::string> plain_ports;             // of the whole server
+  // What makes a certificate of ours pointless here, as the operator's lines say it ("its own ssl_certificate"); or empty.
+  std::string served_otherwise;
 };
 
 // A server block or virtual host that serves certificates of ours. Lives as long as its configuration.
@@ -55,7 +58,8 @@ class Configuration {
   explicit Configuration(Logger& log) : log_(log) {}
 
   Settings& settings() { return settings_; }
-  // `host` outlives this. Errors: configuration, without a place (it is that of `facts`).
+  // `host` outlives this. A wish of the level above leaves out hosts that cannot have a certificate, with a notice. Errors:
+  // configuration, without a place (it is that of `facts`).
   Result<Done> add_host(Host& host, const HostWish& wish, const HostFacts& facts);
   [[nodiscard]] bool has_hosts() const { return !hosts_.empty(); }
   [[nodiscard]] bool unused() const;  // nothing about evercert is written anywhere
@@ -72,6 +76,9 @@ class Configuration {
   [[nodiscard]] std::optional<std::string> export_warning(std::uint32_t user, std::uint32_t group) const {
     return checked_.plan ? export_trouble(checked_.plan->exports.path, user, group) : std::nullopt;
   }
+  // What would keep a real start from succeeding, for a test of the configuration: the agent's program, the seal key. Touches
+  // nothing. Errors: configuration, storage.
+  [[nodiscard]] Result<Done> examine() const;
   // Makes the state directories, for the agent's user. Errors: storage.
   Result<Done> prepare(std::uint32_t owner, std::uint32_t group) const;
   // A real start: seal keys, board, what is handed to the agent. Forgets settings, plan and the files that were read.
@@ -104,12 +111,15 @@ class Configuration {
     std::string name;
     std::vector<Identifier> identifiers;
     bool placeholder = false;
+    NameIndex others;  // lines that have some of its names meanwhile
   };
   struct StandIn {
     std::shared_ptr<const ServedCertificate> certificate;
     std::chrono::steady_clock::time_point made;
   };
-  Result<Done> share();
+  bool leave_out(const HostWish& wish, HostFacts& facts);
+  Result<Done> share(const std::vector<StoredLine>& stored);
+  std::vector<StoredLine> read_lines(const SealKey& serving);
   void forget_plan();
   [[nodiscard]] bool wants_placeholder(CertificateSlot slot) const;
   std::shared_ptr<const ServedCertificate> placeholder(CertificateSlot slot);
@@ -117,6 +127,7 @@ class Configuration {
   Logger& log_;
   Settings settings_;
   DiskFiles files_;
+  std::vector<Complaint> left_out_;
   Checked checked_;
   std::vector<Host*> hosts_;
   std::string state_path_;
@@ -124,6 +135,7 @@ class Configuration {
   std::string agent_user_;
   unsigned cache_size_ = 0;
   std::unordered_map<CertificateSlot, Offered> offered_;
+  std::unordered_map<CertificateSlot, std::string> other_lines_;
   std::optional<SealKey> serving_key_;
   std::shared_ptr<Instance> instance_;
   std::optional<Cycle> carried_;

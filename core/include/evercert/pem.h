@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "evercert/lines.h"
 #include "evercert/log.h"
 #include "evercert/plan.h"
 #include "evercert/secret.h"
@@ -20,12 +21,22 @@ struct PemFile {
   Secret content;
 };
 
+// What stands in a directory of PEM files, by certificate.
+struct WrittenPem {
+  std::map<std::string, std::uint64_t> generations;  // 0: a stand-in, another line's, or an unknown one
+  // Files of lines that are not in the plan, which have names of this certificate meanwhile: its next generation belongs into
+  // them as well, since the server chooses among files by the names in them.
+  std::map<std::string, std::vector<std::string>> also;
+  // What other certificates have for names of this one: given to the server again after the next generation of this one, they
+  // stand behind it.
+  std::map<std::string, std::map<std::string, std::vector<PemFile>>> behind;
+};
+
 // Where a server finds its certificates before it has asked anybody: writes the newest usable generation of each certificate of
-// `plan` into `directory` (made when missing, 0700; files 0600), a self-signed stand-in where there is none, and removes PEM
-// files of certificates that are not in the plan. `serving` absent: stand-ins only. A file that cannot be replaced stays as it
-// is. Returns the generation that stands there of each certificate, 0 for a stand-in or an unknown one. Errors: storage,
-// configuration (the directory belongs to somebody else).
-Result<std::map<std::string, std::uint64_t>> write_pem_files(const std::string& directory, const Plan& plan,
-                                                             const std::optional<SealKey>& serving, Logger& log);
+// `plan` into `directory` (made when missing, 0700; files 0600), what else is `stored` for its names where there is none, or a
+// self-signed stand-in, and removes PEM files of certificates that nobody needs. `serving` absent: stand-ins only. A file that
+// cannot be replaced stays as it is. Errors: storage, configuration (the directory belongs to somebody else).
+Result<WrittenPem> write_pem_files(const std::string& directory, const Plan& plan, const std::optional<SealKey>& serving,
+                                   const std::vector<StoredLine>& stored, Logger& log);
 
 }  // namespace evercert

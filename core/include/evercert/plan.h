@@ -99,7 +99,8 @@ struct ProofAddress {
 };
 
 struct CertificateSpec {
-  std::string name;
+  std::string name;                     // of its line (lines.h)
+  bool named = false;                   // written with name=: its line is found by that alone
   std::vector<Identifier> identifiers;  // sorted, unique; the first written stays the first
   std::vector<std::string> issuers;     // names, in order of preference
   std::vector<KeySpec> keys;            // at least one, no two of the same algorithm
@@ -166,7 +167,7 @@ class CarriedFiles : public FileSource {
 };
 
 struct Complaint {
-  enum class Severity { warning, error };
+  enum class Severity { notice, warning, error };
   Severity severity = Severity::error;
   Place place;
   std::string option;   // the option's name, or empty

@@ -40,6 +40,9 @@ class CertificatesReading {
     for (const Section& issuer : settings.issuers)
       if (std::find(issuer_names_.begin(), issuer_names_.end(), issuer.name) == issuer_names_.end())
         issuer_names_.push_back(issuer.name);
+    for (const Setting& setting : settings.global.settings)
+      for (std::size_t i = 0; setting.option->name == "lines" && i + 1 < setting.words.size(); i += 2)
+        lines_.emplace(setting.words[i], setting.words[i + 1]);
   }
 
   std::vector<std::vector<std::size_t>> read() {
@@ -87,7 +90,8 @@ class CertificatesReading {
   }
 
   std::vector<std::size_t> add_one(const SectionReader& reader, CertificateSpec spec, std::vector<Identifier> identifiers) {
-    const std::string name = reader.section().name.empty() ? certificate_name_of(identifiers.front()) : reader.section().name;
+    spec.named = !reader.section().name.empty();
+    const std::string name = spec.named ? reader.section().name : certificate_name_of(identifiers.front());
     std::sort(identifiers.begin() + 1, identifiers.end());
     spec.identifiers = std::move(identifiers);
     const auto index = add(reader, std::move(spec), name);
@@ -208,14 +212,37 @@ class CertificatesReading {
       return std::nullopt;
     }
     spec.name = std::move(*good);
+    if (const auto line = lines_.find(spec.name); !spec.named && line != lines_.end()) spec.name = line->second;
+    if (const auto same = same_set(spec)) {
+      merge(reader, plan_.certificates[*same], spec);
+      return same;
+    }
     const auto [found, fresh] = by_name_.try_emplace(spec.name, plan_.certificates.size());
     if (!fresh) {
       merge(reader, plan_.certificates[found->second], spec);
       return found->second;
     }
     check_claims(reader, spec);
+    if (!spec.named) by_set_.try_emplace(set_text(spec), found->second);
     plan_.certificates.push_back(std::move(spec));
     return found->second;
+  }
+
+  static std::string set_text(const CertificateSpec& spec) {
+    std::string text;
+    for (const Identifier& identifier : sorted(spec.identifiers)) text += identifier.value + "\n";
+    return text;
+  }
+
+  // The same names in another order are the same certificate. (Issuers and keys are alike, or one of them is refused.)
+  [[nodiscard]] std::optional<std::size_t> same_set(const CertificateSpec& spec) const {
+    if (spec.named) return std::nullopt;
+    const auto found = by_set_.find(set_text(spec));
+    if (found == by_set_.end()) return std::nullopt;
+    const CertificateSpec& known = plan_.certificates[found->second];
+    const bool alike = known.issuers == spec.issuers && known.keys == spec.keys && known.placeholder == spec.placeholder &&
+                       known.proof == spec.proof;
+    return alike ? std::optional(found->second) : std::nullopt;
   }
 
   static void merge(const SectionReader& reader, CertificateSpec& known, const CertificateSpec& spec) {
@@ -277,7 +304,9 @@ class CertificatesReading {
   Plan& plan_;
   std::vector<Complaint>& complaints_;
   std::vector<std::string> issuer_names_;
+  std::unordered_map<std::string, std::string> lines_;  // what a certificate would be called, to its line
   std::unordered_map<std::string, std::size_t> by_name_;
+  std::unordered_map<std::string, std::size_t> by_set_;  // those without a name of their own
   std::unordered_map<std::string, std::size_t> claims_;
   bool missing_issuer_told_ = false;
   bool default_issuer_told_ = false;

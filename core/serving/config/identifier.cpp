@@ -131,12 +131,16 @@ Result<std::vector<Identifier>> parse_server_name(std::string_view text) {
 
 std::string certificate_name_of(const Identifier& first) {
   std::string name = first.value;
+  // "::1" and "2001:db8::" may be written "0::1" and "2001:db8::0", and a name neither begins nor ends with a hyphen.
+  if (name.starts_with(':')) name.insert(0, 1, '0');
+  if (name.ends_with(':')) name += '0';
   std::replace(name.begin(), name.end(), ':', '-');
   return name;
 }
 
 Result<std::string> parse_certificate_name(std::string_view text) {
-  const std::string name = lower(text);
+  const auto address = parse_address(text);
+  const std::string name = address ? certificate_name_of(*address) : lower(text);
   const std::string_view rest = std::string_view(name).substr(name.starts_with("*.") ? 2 : 0);
   const bool spelled = std::all_of(rest.begin(), rest.end(), [](char character) {
     return is_letter_or_digit(character) || character == '.' || character == '-' || character == '_';

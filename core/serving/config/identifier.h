@@ -19,9 +19,9 @@ Result<Identifier> parse_identifier(std::string_view text);
 // A server's own name as identifiers: ".x.y" becomes x.y and *.x.y; "_" and "" become nothing.
 Result<std::vector<Identifier>> parse_server_name(std::string_view text);
 
-// What a certificate is called after its first identifier: the value, colons of IPv6 written as dashes.
+// What a certificate is called after its first identifier: the value, colons of IPv6 written as dashes ("0--1" for ::1).
 std::string certificate_name_of(const Identifier& first);
-// A name given by the operator: may be a directory's name. Errors: configuration.
+// A name given by the operator: may be a directory's name; an IP address is written as above. Errors: configuration.
 Result<std::string> parse_certificate_name(std::string_view text);
 
 }  // namespace evercert

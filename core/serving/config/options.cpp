@@ -70,6 +70,8 @@ constexpr Option table[] = {
      "The port at which the name servers of zones answer, if it is not the usual one."},
     {"server", Scope::global, ValueKind::word, 1, 1, false, "NAME/VERSION", "", "The server that this configuration is for.",
      true},
+    {"lines", Scope::global, ValueKind::words, 2, 0, true, "FIRST-NAME LINE...", "",
+     "The stored certificates that were found for those of this configuration, where they are called otherwise.", true},
 
     {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme | certinext | sectigo | ssl_store | digicert", "acme",
      "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext, Sectigo Certificate Manager, The "
@@ -102,7 +104,8 @@ constexpr Option table[] = {
     {"ssl_verify", Scope::issuer, ValueKind::switch_on_off, 1, 1, false, "on | off", "on",
      "Whether the issuer's own server is verified. Turn it off only in a laboratory."},
     {"state_path", Scope::issuer, ValueKind::path, 1, 1, false, "PATH", "",
-     "A state directory of nginx's own ACME module to take certificates over from. Nothing is written to it."},
+     "A state directory of nginx's own ACME module. At each start what is newer there than ours is taken over; nothing is "
+     "written to it."},
     {"accept_terms_of_service", Scope::issuer, ValueKind::flag, 0, 1, false, "[on | off]", "off",
      "Says that you agree to the issuer's terms of service. Most issuers refuse an account without it."},
     {"proxy", Scope::issuer, ValueKind::words, 1, 3, false, "off | URI [USER FILE]", "off",

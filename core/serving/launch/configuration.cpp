@@ -6,7 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+
+#include "serving/base/files.h"
+#include "serving/config/identifier.h"
 
 namespace evercert {
 
@@ -57,7 +61,38 @@ bool Configuration::unused() const {
   return settings_.global.settings.empty() && settings_.issuers.empty() && settings_.certificates.empty();
 }
 
-Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const HostFacts& facts) {
+// What was written for all hosts means those that can have a certificate, and of their names those that a certificate can hold.
+bool Configuration::leave_out(const HostWish& wish, HostFacts& facts) {
+  if (!wish.inherited || !wish.certificates.empty()) return false;
+  const auto tell = [&](const std::string& why) { left_out_.push_back({Complaint::Severity::notice, facts.place, "", why}); };
+  const std::string remedy = "; write evercert on or off here to say it yourself";
+  if (!facts.served_otherwise.empty()) {
+    tell("evercert of the level above leaves this host alone: it has " + facts.served_otherwise + remedy);
+    return true;
+  }
+  const bool named = std::any_of(wish.options.settings.begin(), wish.options.settings.end(),
+                                 [](const Setting& setting) { return setting.option->name == "identifiers"; });
+  if (named) return false;
+  std::string others;
+  std::erase_if(facts.names, [&](const std::string& name) {
+    const auto identifiers = parse_server_name(name);
+    const bool fits = identifiers && !identifiers->empty();
+    if (!fits && !name.empty() && name != "_") others += (others.empty() ? "" : ", ") + name;
+    return !fits;
+  });
+  if (facts.names.empty())
+    tell("evercert of the level above leaves this host alone: it has no name that a certificate could be for" +
+         (others.empty() ? "" : " (" + others + ")") + "; write evercert off here, or name what a certificate is for");
+  else if (!others.empty())
+    tell("evercert of the level above leaves out what a certificate cannot hold: " + others +
+         "; name here what the certificate is for, if that is not all");
+  return facts.names.empty();
+}
+
+Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const HostFacts& given) {
+  HostFacts facts = given;
+  hosts_.push_back(&host);
+  if (leave_out(wish, facts)) return Done{};
   std::vector<Section> sections = wish.certificates;
   if (sections.empty()) {
     Section& section = sections.emplace_back();
@@ -82,7 +117,6 @@ Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const Hos
     host.sections.push_back(settings_.certificates.size());
     settings_.certificates.push_back(std::move(section));
   }
-  hosts_.push_back(&host);
   return Done{};
 }
 
@@ -92,6 +126,7 @@ const std::vector<Complaint>& Configuration::check(const std::string& server, co
   if (find(settings_.global, "program") == nullptr)
     static_cast<void>(set(settings_.global, Scope::global, "program", std::array{program}, place).has_value());
   checked_ = evercert::check(settings_, files_);
+  checked_.complaints.insert(checked_.complaints.begin(), left_out_.begin(), left_out_.end());
   if (checked_.plan) {
     state_path_ = checked_.plan->state_path;
     program_ = checked_.plan->program;
@@ -115,6 +150,17 @@ Result<Supervisor::Program> Configuration::agent_program(std::uint32_t user, std
   return program;
 }
 
+Result<Done> Configuration::examine() const {
+  if (::access(program_.c_str(), X_OK) != 0)
+    return system_error(
+        ErrorKind::configuration,
+        "the agent's program \"" + program_ + "\" cannot be executed, install it or name another (option program)", errno);
+  const auto keys = existing_seal_keys(state_path_);
+  // Whoever tests without being root does not get to see it, though a start would.
+  const bool hidden = !keys && ::geteuid() != 0 && ::access((state_path_ + "/seal.key").c_str(), R_OK) != 0;
+  return keys || hidden ? Result<Done>(Done{}) : Result<Done>(keys.error());
+}
+
 Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {
   return prepare_state_directories(state_path_, owner, group);
 }
@@ -123,7 +169,7 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   auto keys = seal_keys(state_path_);
   if (!keys) return keys.error();
   instance_ = std::move(instance);
-  if (auto shared = share(); !shared) return shared;
+  if (auto shared = share(read_lines(keys->serving)); !shared) return shared;
   auto carried = Cycle::create(settings_, *keys, files_);
   if (!carried) return carried.error();
   carried_.emplace(std::move(*carried));
@@ -134,7 +180,7 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
 
 Result<Done> Configuration::serve_on(std::shared_ptr<Instance> instance, const SealKey& serving) {
   instance_ = std::move(instance);
-  auto shared = share();
+  auto shared = share(read_lines(serving));
   serving_key_ = serving;
   forget_plan();
   return shared;
@@ -146,10 +192,23 @@ void Configuration::forget_plan() {
   checked_ = {};
 }
 
+// What is stored, and from now on the plan's certificates have the names of their lines.
+std::vector<StoredLine> Configuration::read_lines(const SealKey& serving) {
+  const auto state = StateReader::open(state_path_);
+  auto stored = state ? stored_lines(*state, serving) : Result<std::vector<StoredLine>>(state.error());
+  if (!stored) {
+    log_.write(LogLevel::error, "evercert: what is stored cannot be read: " + stored.error().message);
+    return {};
+  }
+  find_lines(*checked_.plan, settings_, *stored, std::chrono::system_clock::now());
+  return std::move(*stored);
+}
+
 // Names and slots; generations stay as they are on the board: workers look at the disk for what the agent has not put there
 // yet.
-Result<Done> Configuration::share() {
+Result<Done> Configuration::share(const std::vector<StoredLine>& stored) {
   const Plan& plan = *checked_.plan;
+  const LineIndex lines(stored, std::chrono::system_clock::now());
   auto board = Board::map(instance_->board.get(), Board::Access::write);
   if (!board) return board.error();
   std::vector<CertificateSlot> slots;
@@ -157,7 +216,16 @@ Result<Done> Configuration::share() {
     auto slot = board->add(certificate.name);
     if (!slot) return slot.error();
     slots.push_back(*slot);
-    offered_[*slot] = {certificate.name, certificate.identifiers, certificate.placeholder};
+    Offered& offered = offered_[*slot];
+    offered = {certificate.name, certificate.identifiers, certificate.placeholder, {}};
+    for (const Identifier& identifier : certificate.identifiers) {
+      const StoredLine* const other = lines.best_for(identifier, certificate.name);
+      if (other == nullptr) continue;
+      auto other_slot = board->add(other->name);
+      if (!other_slot) return other_slot.error();
+      offered.others.add(identifier, *other_slot);
+      other_lines_[*other_slot] = other->name;
+    }
   }
   for (Host* const host : hosts_)
     for (const std::size_t section : host->sections)
@@ -186,6 +254,7 @@ Result<Done> Configuration::open() {
                                        std::make_unique<ReportPage>(std::move(*report)), cache_size_, log_);
   serving_key_.reset();
   for (const auto& [slot, certificate] : offered_) catalog_->know(slot, certificate.name);
+  for (const auto& [slot, name] : other_lines_) catalog_->know(slot, name);
   return Done{};
 }
 
@@ -196,15 +265,32 @@ void Configuration::close() {
 
 bool Configuration::servable(const Host& host, std::string_view server_name) const {
   const auto slot = host.names.find(server_name);
-  return slot && catalog_ && (catalog_->has(*slot) || wants_placeholder(*slot));
+  if (!slot || !catalog_) return false;
+  if (catalog_->has(*slot) || wants_placeholder(*slot)) return true;
+  const auto other = other_lines_.empty() ? std::nullopt : offered_.at(*slot).others.find(server_name);
+  return other && catalog_->has(*other);
 }
 
+// Its own line's. Where that has nothing that names the server, whatever else is stored and does, until it has.
 std::shared_ptr<const ServedCertificate> Configuration::certificate_for(const Host& host, std::string_view server_name,
                                                                         const std::string** name) {
   const auto slot = host.names.find(server_name);
   if (!slot || !catalog_) return nullptr;
-  if (name != nullptr) *name = &offered_.at(*slot).name;
-  if (auto certificate = catalog_->find(*slot)) return certificate;
+  const Offered& offered = offered_.at(*slot);
+  if (name != nullptr) *name = &offered.name;
+  auto certificate = catalog_->find(*slot);
+  if ((!host.has_own && offered.others.empty()) || (certificate && certificate->is_good_for(server_name))) {
+    if (certificate) return certificate;
+  } else {
+    const auto other = offered.others.find(server_name);
+    if (auto covering = other ? catalog_->find(*other) : nullptr; covering && covering->is_good_for(server_name)) {
+      if (name != nullptr) *name = &other_lines_.at(*other);
+      return covering;
+    }
+    // What the operator gave was there for this name before.
+    if (host.has_own && host.names.has(server_name)) return nullptr;
+    if (certificate) return certificate;
+  }
   return host.has_own || !wants_placeholder(*slot) ? nullptr : placeholder(*slot);
 }
 

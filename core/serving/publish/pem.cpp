@@ -116,6 +116,121 @@ bool is_ours(const std::string& name) {
   return name.ends_with(".pem") || name.ends_with(".pem.ecdsa") || name.ends_with(".pem.rsa");
 }
 
+class PemWriting {
+ public:
+  PemWriting(const Descriptor& directory, const std::string& path, const Plan& plan, const std::optional<SealKey>& serving,
+             const std::vector<StoredLine>& stored, Logger& log)
+      : directory_(directory),
+        path_(path),
+        plan_(plan),
+        serving_(serving),
+        state_(serving ? StateReader::open(plan.state_path) : Result<StateReader>(Error{})),
+        lines_(stored, std::chrono::system_clock::now()),
+        log_(log) {
+    for (const CertificateSpec& certificate : plan.certificates) {
+      names_.insert(certificate.name);
+      for (const Identifier& identifier : certificate.identifiers) wanted_by_.emplace(identifier, certificate.name);
+    }
+  }
+
+  Result<WrittenPem> run() {
+    for (const CertificateSpec& certificate : plan_.certificates)
+      if (auto done = write_certificate(certificate); !done) return done.error();
+    for (const std::string& line : others_)
+      if (auto done = write_other(line); !done) return done.error();
+    auto entries = entries_of(Descriptor(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, 3)));
+    if (!entries) return entries.error();
+    for (const DirectoryEntry& entry : *entries)
+      if (is_ours(entry.name) && files_.count(entry.name) == 0) ::unlinkat(directory_.get(), entry.name.c_str(), 0);
+    return std::move(written_);
+  }
+
+ private:
+  // The line whose certificate stands in this one's files: its own, or another that has all its names, or else the first.
+  [[nodiscard]] std::string source_for(const CertificateSpec& certificate) const {
+    if (lines_.find(certificate.name) != nullptr) return certificate.name;
+    for (const StoredLine* const line : lines_.all_with(certificate.identifiers))
+      if (line->name != certificate.name) return line->name;
+    const StoredLine* const some = lines_.best_for(certificate.identifiers.front(), certificate.name);
+    return some == nullptr ? certificate.name : some->name;
+  }
+
+  Result<Done> write_certificate(const CertificateSpec& certificate) {
+    std::string source = source_for(certificate);
+    auto bundle = newest(source);
+    if (!bundle && source != certificate.name) bundle = newest(source = certificate.name);
+    auto written = files_for(certificate, bundle);
+    if (!written) return written.error();
+    std::uint64_t& generation = written_.generations[certificate.name];
+    generation = source == certificate.name ? written->generation : 0;
+    for (const PemFile& file : written->files) {
+      const auto current = write(file, certificate.name);
+      if (!current) return current.error();
+      if (!*current) generation = 0;
+    }
+    const StoredLine* const line = bundle ? lines_.find(source) : nullptr;
+    for (const Identifier& identifier : certificate.identifiers)
+      if (line == nullptr || !line->holds_all({identifier})) ask_others(certificate, identifier);
+    for (std::size_t i = 0; line != nullptr && i < line->identifiers.size(); ++i)
+      if (const auto found = wanted_by_.find(line->identifiers[i]);
+          found != wanted_by_.end() && found->second != certificate.name)
+        written_.behind[found->second][certificate.name] = written->files;
+    return Done{};
+  }
+
+  void ask_others(const CertificateSpec& certificate, const Identifier& identifier) {
+    const StoredLine* const other = lines_.best_for(identifier, certificate.name);
+    if (other == nullptr || names_.count(other->name) != 0) return;
+    others_.insert(other->name);
+    auto& also = written_.also[certificate.name];
+    for (const KeySpec& key : other->keys)
+      if (const std::string file = pem_file_name(as_certificate(*other), key.algorithm);
+          std::find(also.begin(), also.end(), file) == also.end())
+        also.push_back(file);
+  }
+
+  static CertificateSpec as_certificate(const StoredLine& line) {
+    CertificateSpec certificate;
+    certificate.name = line.name;
+    certificate.identifiers = line.identifiers;
+    certificate.keys = line.keys;
+    return certificate;
+  }
+
+  Result<Done> write_other(const std::string& name) {
+    const StoredLine* const line = lines_.find(name);
+    const auto bundle = newest(name);
+    if (line == nullptr || !bundle) return Done{};
+    const auto files = files_for(as_certificate(*line), bundle);
+    if (!files) return files.error();
+    for (const PemFile& file : files->files)
+      if (const auto done = write(file, name); !done) return done.error();
+    return Done{};
+  }
+
+  std::optional<Bundle> newest(const std::string& line) {
+    return state_ ? newest_usable(*state_, *serving_, line, log_) : std::nullopt;
+  }
+
+  Result<bool> write(const PemFile& file, const std::string& certificate) {
+    files_.insert(file.name);
+    return write_one(directory_, path_, file, certificate, log_);
+  }
+
+  const Descriptor& directory_;
+  const std::string& path_;
+  const Plan& plan_;
+  const std::optional<SealKey>& serving_;
+  const Result<StateReader> state_;
+  const LineIndex lines_;
+  Logger& log_;
+  std::set<std::string> names_;
+  std::map<Identifier, std::string> wanted_by_;
+  std::set<std::string> others_;
+  std::set<std::string> files_;
+  WrittenPem written_;
+};
+
 }  // namespace
 
 std::string pem_file_name(const CertificateSpec& certificate, KeyAlgorithm algorithm) {
@@ -152,30 +267,11 @@ Result<std::vector<PemFile>> pem_files_of(const CertificateSpec& certificate, co
   return files;
 }
 
-Result<std::map<std::string, std::uint64_t>> write_pem_files(const std::string& path, const Plan& plan,
-                                                             const std::optional<SealKey>& serving, Logger& log) {
+Result<WrittenPem> write_pem_files(const std::string& path, const Plan& plan, const std::optional<SealKey>& serving,
+                                   const std::vector<StoredLine>& stored, Logger& log) {
   auto directory = open_directory(path);
   if (!directory) return directory.error();
-  const auto state = serving ? StateReader::open(plan.state_path) : Result<StateReader>(Error{});
-  std::map<std::string, std::uint64_t> generations;
-  std::set<std::string> names;
-  for (const CertificateSpec& certificate : plan.certificates) {
-    const auto bundle = state ? newest_usable(*state, *serving, certificate.name, log) : std::nullopt;
-    auto written = files_for(certificate, bundle);
-    if (!written) return written.error();
-    generations[certificate.name] = written->generation;
-    for (const PemFile& file : written->files) {
-      names.insert(file.name);
-      const auto current = write_one(*directory, path, file, certificate.name, log);
-      if (!current) return current.error();
-      if (!*current) generations[certificate.name] = 0;
-    }
-  }
-  auto entries = entries_of(Descriptor(::fcntl(directory->get(), F_DUPFD_CLOEXEC, 3)));
-  if (!entries) return entries.error();
-  for (const DirectoryEntry& entry : *entries)
-    if (is_ours(entry.name) && names.count(entry.name) == 0) ::unlinkat(directory->get(), entry.name.c_str(), 0);
-  return generations;
+  return PemWriting(*directory, path, plan, serving, stored, log).run();
 }
 
 }  // namespace evercert

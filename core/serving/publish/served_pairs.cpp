@@ -1,6 +1,11 @@
 #include "serving/publish/served_pairs.h"
 
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <ctime>
+#include <limits>
 
 #include "serving/base/files.h"
 
@@ -49,9 +54,21 @@ Result<KeyHandle> parse_key(const BundlePair& pair) {
 
 class Pairs : public ServedCertificate {
  public:
-  Pairs(std::uint64_t generation, std::vector<ServedPair> pairs) : generation_(generation), pairs_(std::move(pairs)) {}
+  Pairs(std::uint64_t generation, std::vector<ServedPair> pairs) : generation_(generation), pairs_(std::move(pairs)) {
+    for (const ServedPair& pair : pairs_) ends_at_ = std::min(ends_at_, end_of(pair.leaf.get()));
+    if (!pairs_.empty()) names_ = names_of(pairs_.front().leaf.get());
+  }
 
   std::uint64_t generation() const override { return generation_; }
+
+  bool is_good_for(std::string_view server_name) const override {
+    if (std::time(nullptr) >= ends_at_) return false;
+    if (server_name.empty()) return true;
+    const std::string name = NameIndex::normal(server_name);
+    const std::size_t dot = name.find('.');
+    return std::binary_search(names_.begin(), names_.end(), name) ||
+           (dot != std::string::npos && dot > 0 && std::binary_search(names_.begin(), names_.end(), "*" + name.substr(dot)));
+  }
 
   bool apply(SSL* connection) const override {
     const CleanErrorQueue clean;
@@ -74,8 +91,28 @@ class Pairs : public ServedCertificate {
   }
 
  private:
+  static std::time_t end_of(const X509* leaf) {
+    std::tm end{};
+    return ::ASN1_TIME_to_tm(::X509_get0_notAfter(leaf), &end) == 1 ? ::timegm(&end) : 0;
+  }
+
+  static std::vector<std::string> names_of(const X509* leaf) {
+    std::vector<std::string> names;
+    const NamesHandle all(static_cast<GENERAL_NAMES*>(::X509_get_ext_d2i(leaf, NID_subject_alt_name, nullptr, nullptr)));
+    for (int index = 0; all && index < sk_GENERAL_NAME_num(all.get()); ++index) {
+      const GENERAL_NAME* const name = sk_GENERAL_NAME_value(all.get(), index);
+      if (name->type != GEN_DNS) continue;
+      const auto* const bytes = reinterpret_cast<const char*>(::ASN1_STRING_get0_data(name->d.dNSName));
+      names.push_back(NameIndex::normal({bytes, static_cast<std::size_t>(::ASN1_STRING_length(name->d.dNSName))}));
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
   const std::uint64_t generation_;
   const std::vector<ServedPair> pairs_;
+  std::time_t ends_at_ = std::numeric_limits<std::time_t>::max();
+  std::vector<std::string> names_;  // sorted
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The state directory's frame: its two directories and its seal key.
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,7 +74,10 @@ Result<Done> check_key_file(int directory, int file, const std::string& path) {
   if (status.st_uid != 0 && status.st_uid != geteuid() && status.st_uid != above.st_uid) {
     return refused("it belongs to user " + std::to_string(status.st_uid) + "; make it belong to the owner of its directory");
   }
-  if ((status.st_mode & 077) != 0) return refused("others than its owner may read it; run: chmod 600 " + path);
+  // A volume with a group of its own gives that group all files at each mount. Whoever may, takes it back.
+  const bool only_group = (status.st_mode & 07) == 0;
+  if ((status.st_mode & 077) != 0 && !(only_group && fchmod(file, 0600) == 0))
+    return refused("others than its owner may read it; run: chmod 600 " + path);
   if ((above.st_mode & S_IWOTH) != 0 && (above.st_mode & S_ISVTX) == 0) {
     return refused("everybody may replace it; take the write permission for others from its directory");
   }
@@ -96,6 +100,11 @@ Result<std::optional<SealKeys>> read_key_file(int directory, const std::string& 
   return std::optional<SealKeys>(std::move(*keys));
 }
 
+std::string user_name(uid_t user) {
+  const passwd* const entry = getpwuid(user);
+  return entry == nullptr ? "user " + std::to_string(user) : entry->pw_name;
+}
+
 Result<bool> is_empty(int directory) {
   auto entries = entries_of(Descriptor(openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
   if (!entries) return entries.error();
@@ -115,9 +124,10 @@ Result<Done> settle_inner(int above, const std::string& path, std::uint32_t owne
     const auto empty = is_empty(inner.get());
     if (!empty) return empty.error();
     if (!*empty) {
-      return Error{ErrorKind::storage, what + ": it belongs to user " + std::to_string(status.st_uid) +
-                                           ", but the agent runs as user " + std::to_string(owner) + "; run: chown -R " +
-                                           std::to_string(owner) + " " + path};
+      return Error{ErrorKind::storage, what + ": it belongs to " + user_name(status.st_uid) +
+                                           ", but the agent of this server runs as " + user_name(owner) +
+                                           ", and one directory serves one user; give this server one of its own: state_path " +
+                                           path.substr(0, path.rfind('/')) + "-" + user_name(owner)};
     }
   }
   if (privileged && (status.st_uid != owner || status.st_gid != group) && fchown(inner.get(), owner, group) != 0) {

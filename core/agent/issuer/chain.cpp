@@ -1,4 +1,4 @@
-#include "agent/acme/chain.h"
+#include "agent/issuer/chain.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>

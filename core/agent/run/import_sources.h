@@ -1,5 +1,5 @@
-// Certificates as other programs keep them, read for adoption. Reads as whoever runs the command (root), so it follows
-// certbot's own links but changes nothing.
+// Certificates as other programs keep them, read for adoption: by the command line as root, by the agent where an issuer names
+// a path. Follows certbot's own links, and changes nothing.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace evercert {
 // One thing found: either a pair, or the reason why it cannot be one.
 struct Found {
   std::string label;  // certbot's lineage, or the file name without its ending
-  std::string name;   // what it would be called: the leaf's first name
+  std::string name;   // what it would be called: as there, if that is one of its names, else its first name
   Result<BundlePair> pair;
 };
 

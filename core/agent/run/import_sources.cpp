@@ -1,4 +1,4 @@
-#include "cli/import_sources.h"
+#include "agent/run/import_sources.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "agent/issuer/chain.h"
 #include "serving/base/files.h"
+#include "serving/config/identifier.h"
 #include "serving/key/key_provider.h"
 
 namespace evercert {
@@ -46,47 +48,8 @@ Result<Secret> read_whole(const std::string& path) {
   return Secret(std::move(**content));
 }
 
-Bytes der_of(X509* certificate) {
-  const int size = i2d_X509(certificate, nullptr);
-  Bytes encoded(static_cast<std::size_t>(std::max(size, 0)));
-  unsigned char* end = encoded.data();
-  if (size > 0) {
-    i2d_X509(certificate, &end);
-  }
-  return encoded;
-}
-
-// Leaf first, then the chain; a root at its end is left out.
-Result<Done> add_certificates(BundlePair& pair, const Secret& pem, const std::string& path) {
-  const BioHandle text(BIO_new_mem_buf(pem.view().data(), static_cast<int>(pem.view().size())));
-  if (!text) {
-    return openssl_error(ErrorKind::internal, "cannot read " + path);
-  }
-  const CleanErrorQueue clean;
-  while (const CertificateHandle certificate{PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)}) {
-    if (pair.leaf.empty()) {
-      pair.leaf = der_of(certificate.get());
-    } else if (X509_NAME_cmp(X509_get_subject_name(certificate.get()), X509_get_issuer_name(certificate.get())) != 0) {
-      pair.chain.push_back(der_of(certificate.get()));
-    }
-  }
-  if (pair.leaf.empty()) {
-    return Error{ErrorKind::storage, path + " holds no certificate in PEM form"};
-  }
-  return Done{};
-}
-
+// In whatever order, however often each of them is there: what belongs to the key comes first, then what signed it.
 Result<BundlePair> read_pair(const std::vector<std::string>& certificate_files, const std::string& key_file) {
-  BundlePair pair;
-  for (const std::string& path : certificate_files) {
-    Result<Secret> pem = read_whole(path);
-    if (!pem) {
-      return pem.error();
-    }
-    if (Result<Done> added = add_certificates(pair, *pem, path); !added) {
-      return added.error();
-    }
-  }
   Result<Secret> pem = read_whole(key_file);
   if (!pem) {
     return pem.error();
@@ -99,12 +62,38 @@ Result<BundlePair> read_pair(const std::vector<std::string>& certificate_files, 
   if (!spec) {
     return spec.error().with_prefix(key_file);
   }
+  std::string text;
+  for (const std::string& path : certificate_files) {
+    Result<Secret> part = read_whole(path);
+    if (!part) {
+      return part.error();
+    }
+    text += std::string(part->text()) + "\n";
+  }
+  std::uint8_t* encoded = nullptr;
+  const int size = i2d_PUBKEY(key->handle.get(), &encoded);
+  const OpensslBytesHandle owned(encoded);
+  if (size <= 0) {
+    return openssl_error(ErrorKind::key_provider, key_file + ": its public half cannot be read");
+  }
+  Result<Chain> chain = read_chain(text, to_hex(sha256({encoded, static_cast<std::size_t>(size)})));
+  if (!chain) {
+    return chain.error().with_prefix(certificate_files.front());
+  }
+  BundlePair pair;
   pair.key = *spec;
+  pair.leaf = std::move(chain->certificates.leaf);
+  pair.chain = std::move(chain->certificates.chain);
   pair.private_key = std::move(key->bytes);
   return pair;
 }
 
-Found found(const std::string& label, Result<BundlePair> pair) {
+bool covers(const std::vector<Identifier>& identifiers, const std::string& name) {
+  return std::any_of(identifiers.begin(), identifiers.end(), [&](const Identifier& one) { return one.value == name; });
+}
+
+// `called`: what the other program calls it; kept where it is one of the certificate's names.
+Found found(const std::string& label, Result<BundlePair> pair, const std::string& called) {
   std::string name;
   if (pair) {
     Result<LeafFacts> facts = leaf_facts(pair->leaf);
@@ -114,7 +103,7 @@ Found found(const std::string& label, Result<BundlePair> pair) {
     if (facts->identifiers.empty()) {
       return {label, "", Error{ErrorKind::storage, "its certificate names no host in subjectAltName"}};
     }
-    name = facts->identifiers.front().value;
+    name = covers(facts->identifiers, called) ? called : certificate_name_of(facts->identifiers.front());
   }
   return {label, name, std::move(pair)};
 }
@@ -128,7 +117,7 @@ Found read_lineage(const std::string& path, const std::vector<std::string>& file
       certificates.push_back(path + "/chain.pem");
     }
   }
-  return found(label, read_pair(certificates, path + "/privkey.pem"));
+  return found(label, read_pair(certificates, path + "/privkey.pem"), label);
 }
 
 std::string without_slashes(std::string path) {
@@ -136,12 +125,6 @@ std::string without_slashes(std::string path) {
     path.pop_back();
   }
   return path;
-}
-
-bool covers(const Bytes& leaf, const std::string& name) {
-  const Result<LeafFacts> facts = leaf_facts(leaf);
-  return facts && std::any_of(facts->identifiers.begin(), facts->identifiers.end(),
-                              [&](const Identifier& identifier) { return identifier.value == name; });
 }
 
 }  // namespace
@@ -191,7 +174,9 @@ Result<std::vector<Found>> read_nginx_acme(const std::string& path) {
       continue;
     }
     const std::string label = name.substr(0, name.size() - 4);
-    all.push_back(found(label, read_pair({folder + "/" + name}, folder + "/" + label + ".key")));
+    // <name>-<hash>
+    all.push_back(
+        found(label, read_pair({folder + "/" + name}, folder + "/" + label + ".key"), label.substr(0, label.rfind('-'))));
   }
   if (all.empty()) {
     return Error{ErrorKind::configuration, path +
@@ -231,12 +216,8 @@ Result<std::vector<Found>> read_mod_md(const std::string& path) {
       continue;
     }
     const std::string place = folder + "/" + name;
-    Found one = found(name, read_pair({place + "/pubcert" + ending}, place + "/privkey" + ending));
     // mod_md calls its certificates after their first name, whatever order the CA wrote them in.
-    if (one.pair && covers(one.pair->leaf, name)) {
-      one.name = name;
-    }
-    all.push_back(std::move(one));
+    all.push_back(found(name, read_pair({place + "/pubcert" + ending}, place + "/privkey" + ending), name));
   }
   if (all.empty()) {
     return Error{ErrorKind::configuration,

@@ -1,0 +1,131 @@
+"""Moving over as the pages say it: what another client has is taken in before the server knows of evercert, in any order of
+names, kind of key and form of chain, and nothing is ordered for it."""
+import os
+import re
+import shlex
+
+import pytest
+
+from harness import apache as httpd, nginx as ngx, ports, tls
+from harness.authority import serial_of_pem, write_private
+from harness.evercert import DONE
+from harness.haproxy import certificate
+from harness.install import PROJECT
+from harness.waiting import wait_for
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="to give files to another user needs root")
+
+
+def command_on(page, begins):
+    """The words of a command as the page has it, without the program."""
+    with open(os.path.join(PROJECT, "docs", "how-to", page)) as file:
+        return shlex.split(re.search(r"^\s*evercert (%s .*)$" % begins, file.read(), re.M).group(1))
+
+
+def lineage(place, name, chain, key):
+    live = os.path.join(place, "live", name)
+    os.makedirs(live)
+    write_private(os.path.join(live, "fullchain.pem"), chain)
+    write_private(os.path.join(live, "privkey.pem"), key)
+    return serial_of_pem(os.path.join(live, "fullchain.pem"))
+
+
+def run_page(evercert, page, begins, path, user="www-data"):
+    words = command_on(page, begins)
+    words[2] = path
+    words[words.index("--user") + 1] = user
+    return evercert.run(*words)
+
+
+@root_only
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+@pytest.mark.parametrize("server", ["nginx", "apache", "haproxy"])
+def test_what_certbot_has_is_served_from_the_first_handshake_and_not_ordered(request, server, kind, folder, authority, pebble, evercert):
+    # Let's Encrypt sorts names, the block does not.
+    chain, key = authority.issue("a.move.test", "www.a.move.test", kind=kind)
+    place = os.path.join(folder, "letsencrypt")
+    serial = lineage(place, "www.a.move.test", chain, key)
+    user = "haproxy" if server == "haproxy" else "www-data"
+    done = run_page(evercert, "move-from-certbot.md", "import certbot", place, user)
+    assert done.returncode == DONE and "adopted" in done.stdout, done.stdout + done.stderr
+    names = ["www.a.move.test", "a.move.test"]
+    what = {"nginx": ngx.host(names), "apache": httpd.host(names), "haproxy": [certificate(names)]}[server]
+    mark = pebble.mark()
+    pebble.kill()
+    try:
+        site = request.getfixturevalue(server)(what, directory=pebble.uri).start()
+        for name in names:
+            leaf = tls.leaf_at(ports.TLS, name)
+            assert leaf.serial == serial and leaf.kind == kind, site.log()
+        (line,) = wait_for(lambda: [c for c in evercert.status()["certificates"] if c["next"]], "the status", seen=site.log)
+        assert "of its life" in line["next"]["why"] and line["issuer"] == "import" and line["problem"] is None
+    finally:
+        pebble.start()
+    assert pebble.orders(mark) == 0
+
+
+@root_only
+def test_what_nginxs_own_module_has_is_taken_over_by_the_command_and_at_each_start(nginx, folder, authority, pebble, evercert):
+    place = os.path.join(folder, "acme_example")
+    os.makedirs(place)
+
+    def put(days):
+        chain, key = authority.issue("n.move.test", "www.n.move.test", days=days)
+        for ending, data in ((".crt", chain), (".key", key)):
+            write_private(os.path.join(place, "www.n.move.test-0a1b2c" + ending), data)
+            os.chown(os.path.join(place, "www.n.move.test-0a1b2c" + ending), *ids("www-data"))
+        return serial_of_pem(os.path.join(place, "www.n.move.test-0a1b2c.crt"))
+    first = put((-1, 80))
+    done = run_page(evercert, "move-from-nginx-acme.md", "import nginx-acme", place)
+    assert done.returncode == DONE and "www.n.move.test" in done.stdout, done.stdout + done.stderr
+    mark = pebble.mark()
+    block = ngx.host(["www.n.move.test", "n.move.test"])
+    site = nginx(block, issuer_extra="state_path %s;" % place).start()
+    assert tls.leaf_at(ports.TLS, "n.move.test").serial == first
+    site.stop()
+    second = put((-1, 90))
+    site.start()
+    tls.wait_leaf(ports.TLS, "n.move.test", lambda leaf: leaf.serial == second, seen=site.log)
+    assert pebble.orders(mark) == 0
+
+
+def ids(user):
+    import pwd
+    entry = pwd.getpwnam(user)
+    return entry.pw_uid, entry.pw_gid
+
+
+@root_only
+def test_imports_that_nobody_names_are_listed_and_found_by_a_later_configuration(nginx, folder, authority, pebble, evercert):
+    site = nginx(ngx.host("running.move.test")).start()
+    site.audit.wait("served", "running.move.test")
+    chain, key = authority.issue("late.move.test", "b.late.move.test")
+    serial = lineage(os.path.join(folder, "letsencrypt"), "late.move.test", chain, key)
+    done = evercert.run("import", "certbot", os.path.join(folder, "letsencrypt"))
+    assert done.returncode == DONE and "no configuration names it so far" in done.stdout, done.stdout + done.stderr
+    wait_for(lambda: [line["name"] for line in evercert.status()["unnamed"]] == ["late.move.test"], "it to be listed", seen=evercert.status)
+    assert "named by no configuration" in evercert.run("status").stdout
+    mark = pebble.mark()
+    site.write(http=ngx.host("running.move.test") + ngx.host(["b.late.move.test", "late.move.test"]))
+    site.reload()
+    assert tls.leaf_at(ports.TLS, "b.late.move.test").serial == serial
+    wait_for(lambda: evercert.status()["unnamed"] == [], "it to be named", seen=evercert.status)
+    assert pebble.orders(mark) == 0
+
+
+@root_only
+def test_chains_in_any_order_and_ip_addresses_are_taken_over(folder, authority, evercert):
+    place = os.path.join(folder, "letsencrypt")
+    chain, key = authority.issue("any.move.test")
+    blocks = re.findall(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", chain, re.S)
+    leaf, intermediate = blocks
+    serial = lineage(place, "any.move.test", leaf + intermediate, key)
+    with open(os.path.join(place, "live", "any.move.test", "fullchain.pem"), "wb") as file:
+        file.write(intermediate + leaf + leaf + intermediate)
+    for number, address in enumerate(("2001:db8::1", "::1")):
+        lineage(place, "address%d" % number, *authority.issue(address))
+    done = evercert.run("import", "certbot", place, "--user", "www-data")
+    assert done.returncode == DONE, done.stdout + done.stderr
+    assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["0--1", "2001-db8--1", "any.move.test"] and serial
+    again = evercert.run("import", "certbot", place)
+    assert again.returncode == DONE and again.stdout.count("skipped") == 3, again.stdout
