@@ -30,10 +30,15 @@ struct SealKeys {
 };
 
 // Creates state_path and state_path/state when missing (empty, modes as documented), nothing else. Allowed under
-// configuration checks. `owner`/`group`: of the agent and of the server; ignored when not privileged.
+// configuration checks. `owner`/`group`: of the agent and of the server; ignored when not privileged. Like all that reads the
+// seal key, refused (configuration) for root where anybody else could exchange what lies there.
 Result<Done> prepare_state_directories(const std::string& state_path, std::uint32_t owner, std::uint32_t group);
 
-// Reads state_path/seal.key, making it (0600, random, fsynced) at the first real start. Errors: storage.
+// That refusal alone, touching nothing. Errors: configuration.
+Result<Done> check_state_path(const std::string& state_path);
+
+// Reads state_path/seal.key, making it (0600, random, fsynced) at the first real start. Errors: storage; one of another user
+// is refused.
 Result<SealKeys> seal_keys(const std::string& state_path);
 // The same without making one: NotFound is an empty optional.
 Result<std::optional<SealKeys>> existing_seal_keys(const std::string& state_path);

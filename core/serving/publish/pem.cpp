@@ -12,6 +12,7 @@
 #include "serving/base/files.h"
 #include "serving/publish/placeholder.h"
 #include "serving/store/directory.h"
+#include "serving/store/ownership.h"
 
 namespace evercert {
 
@@ -29,6 +30,7 @@ Error at_directory(const std::string& directory, int code) {
 }
 
 Result<Descriptor> open_directory(const std::string& path) {
+  if (auto safe = check_only_root_writes(path, "the directory for PEM files (option pem_path)"); !safe) return safe.error();
   for (auto slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     const std::string parent = path.substr(0, slash);
     if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) return at_directory(path, errno);

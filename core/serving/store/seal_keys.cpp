@@ -10,6 +10,7 @@
 #include "evercert/state.h"
 #include "serving/base/files.h"
 #include "serving/store/directory.h"
+#include "serving/store/ownership.h"
 #include "serving/store/seal_key.h"
 
 namespace evercert {
@@ -71,8 +72,9 @@ Result<Done> check_key_file(int directory, int file, const std::string& path) {
     return Error{ErrorKind::storage, "\"" + path + "\" is refused: " + why};
   };
   if (!S_ISREG(status.st_mode)) return refused("it is not a regular file");
-  if (status.st_uid != 0 && status.st_uid != geteuid() && status.st_uid != above.st_uid) {
-    return refused("it belongs to user " + std::to_string(status.st_uid) + "; make it belong to the owner of its directory");
+  if (status.st_uid != geteuid()) {
+    return refused("it belongs to user " + std::to_string(status.st_uid) + ", who knows what it seals; run: chown " +
+                   std::to_string(geteuid()) + " " + path + " if you have put it there, else take it and state/ away");
   }
   // A volume with a group of its own gives that group all files at each mount. Whoever may, takes it back.
   const bool only_group = (status.st_mode & 07) == 0;
@@ -141,7 +143,12 @@ Result<Done> settle_inner(int above, const std::string& path, std::uint32_t owne
 
 }  // namespace
 
+Result<Done> check_state_path(const std::string& state_path) {
+  return check_only_root_writes(state_path, "the state directory");
+}
+
 Result<Done> prepare_state_directories(const std::string& state_path, std::uint32_t owner, std::uint32_t group) {
+  if (auto safe = check_state_path(state_path); !safe) return safe;
   if (mkdir(state_path.c_str(), 0755) == 0) {
     // Whatever the umask: the agent must reach what lies below.
     if (chmod(state_path.c_str(), 0755) != 0) {
@@ -156,6 +163,7 @@ Result<Done> prepare_state_directories(const std::string& state_path, std::uint3
 }
 
 Result<std::optional<SealKeys>> existing_seal_keys(const std::string& state_path) {
+  if (auto safe = check_state_path(state_path); !safe) return safe.error();
   const Descriptor directory(open(state_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid() && errno == ENOENT) return std::optional<SealKeys>();
   if (!directory.valid()) {
@@ -165,6 +173,7 @@ Result<std::optional<SealKeys>> existing_seal_keys(const std::string& state_path
 }
 
 Result<SealKeys> seal_keys(const std::string& state_path) {
+  if (auto safe = check_state_path(state_path); !safe) return safe.error();
   const auto directory = open_directory(state_path);
   if (!directory) return directory.error();
   const std::string path = state_path + "/" + key_file;

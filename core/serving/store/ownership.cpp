@@ -1,0 +1,146 @@
+#include "serving/store/ownership.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <deque>
+#include <filesystem>
+#include <string_view>
+
+#include "evercert/board.h"
+#include "serving/base/files.h"
+
+namespace evercert {
+namespace {
+
+constexpr unsigned most_links = 40;  // as the kernel's own limit
+
+std::string name_of(uid_t user) {
+  const passwd* const entry = getpwuid(user);
+  return (entry == nullptr ? std::string("user") : std::string(entry->pw_name)) + " (" + std::to_string(user) + ")";
+}
+
+std::string octal(mode_t mode) {
+  std::string text;
+  for (int shift = 9; shift >= 0; shift -= 3) text.push_back(static_cast<char>('0' + ((mode >> shift) & 7)));
+  return text;
+}
+
+bool open_to_others(const struct stat& facts) {
+  return (facts.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
+bool is_sticky(const struct stat& facts) {
+  return (facts.st_mode & S_ISVTX) != 0;
+}
+
+// The way from the root directory to what a path names, one component at a time, links included.
+class Walk {
+ public:
+  Walk(std::string path, std::string what) : path_(std::move(path)), what_(std::move(what)) {}
+
+  Result<Done> go() {
+    push(path_);
+    if (!path_.starts_with('/')) push(std::filesystem::current_path().string());
+    if (auto begun = begin(); !begun) return begun;
+    while (!rest_.empty()) {
+      const std::string name = std::move(rest_.front());
+      rest_.pop_front();
+      struct stat facts {};
+      if (fstatat(current_.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? Result<Done>(Done{}) : unreadable(below(name));
+      if (open_to_others(here_) && name != ".." && facts.st_uid != 0) return refused(below(name), facts);
+      if (S_ISLNK(facts.st_mode)) {
+        if (auto followed = follow(name); !followed) return followed;
+        continue;
+      }
+      // Whoever opens it says what it is instead.
+      if (!S_ISDIR(facts.st_mode)) return Done{};
+      if (auto entered = enter(name); !entered) return entered;
+    }
+    // What is to lie in it is named by us alone, but others could be first.
+    return open_to_others(here_) ? refused(where_, here_) : Result<Done>(Done{});
+  }
+
+ private:
+  void push(const std::string& path) {
+    std::deque<std::string> names;
+    for (std::size_t begin = 0; begin < path.size();) {
+      const std::size_t end = std::min(path.find('/', begin), path.size());
+      const std::string name = path.substr(begin, end - begin);
+      if (!name.empty() && name != ".") names.push_back(name);
+      begin = end + 1;
+    }
+    rest_.insert(rest_.begin(), names.begin(), names.end());
+  }
+
+  [[nodiscard]] std::string below(const std::string& name) const { return (where_ == "/" ? where_ : where_ + "/") + name; }
+
+  Result<Done> begin() {
+    where_ = "/";
+    return look(Descriptor(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)));
+  }
+
+  Result<Done> enter(const std::string& name) {
+    Descriptor next(openat(current_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (name != "..")
+      where_ = below(name);
+    else
+      where_ = where_.rfind('/') == 0 ? "/" : where_.substr(0, where_.rfind('/'));
+    return look(std::move(next));
+  }
+
+  Result<Done> follow(const std::string& name) {
+    std::array<char, PATH_MAX> target;
+    const ssize_t size = readlinkat(current_.get(), name.c_str(), target.data(), target.size());
+    if (size < 0 || ++links_ > most_links) {
+      if (size >= 0) errno = ELOOP;
+      return unreadable(below(name));
+    }
+    const std::string to(target.data(), static_cast<std::size_t>(size));
+    push(to);
+    return to.starts_with('/') ? begin() : Result<Done>(Done{});
+  }
+
+  Result<Done> look(Descriptor next) {
+    if (!next.valid() || fstat(next.get(), &here_) != 0) return unreadable(where_);
+    current_ = std::move(next);
+    const bool root_alone = here_.st_uid == 0 && (!open_to_others(here_) || is_sticky(here_));
+    return root_alone ? Result<Done>(Done{}) : refused(where_, here_);
+  }
+
+  [[nodiscard]] Error unreadable(const std::string& where) const {
+    return system_error(ErrorKind::configuration, what_ + " \"" + path_ + "\" cannot be used: \"" + where + "\"", errno);
+  }
+
+  [[nodiscard]] Error refused(const std::string& where, const struct stat& facts) const {
+    std::string command = facts.st_uid == 0 ? "" : "chown root " + where;
+    if (!S_ISLNK(facts.st_mode) && open_to_others(facts))
+      command += std::string(command.empty() ? "" : " && ") + "chmod go-w " + where;
+    return {ErrorKind::configuration, what_ + " \"" + path_ + "\" is refused: \"" + where + "\" belongs to " +
+                                          name_of(facts.st_uid) + " and has mode " + octal(facts.st_mode & 07777) +
+                                          ", so others than root could exchange what lies there; run: " + command +
+                                          ", or name another directory"};
+  }
+
+  const std::string path_;
+  const std::string what_;
+  std::deque<std::string> rest_;
+  std::string where_;
+  Descriptor current_;
+  struct stat here_ {};
+  unsigned links_ = 0;
+};
+
+}  // namespace
+
+Result<Done> check_only_root_writes(const std::string& path, const std::string& what) {
+  return geteuid() == 0 ? Walk(path, what).go() : Result<Done>(Done{});
+}
+
+}  // namespace evercert

@@ -1,0 +1,17 @@
+// Who may change what a path names. A started-by-root server trusts what lies below state_path, and writes private keys below
+// pem_path: nobody else may be able to put something else there, neither in it nor anywhere above.
+#pragma once
+
+#include <string>
+
+#include "evercert/result.h"
+
+namespace evercert {
+
+// With root's rights: every directory on the way, over links, belongs to root and is closed to others' writing; a sticky one
+// (/tmp) may be open to them as long as what the path names in it is root's. `path` itself is never open. What does not exist
+// yet is no fault. Without root's rights there is nothing to tell apart. `what`: "the state directory". Errors: configuration,
+// one sentence with path, owner, mode and what to type.
+Result<Done> check_only_root_writes(const std::string& path, const std::string& what);
+
+}  // namespace evercert

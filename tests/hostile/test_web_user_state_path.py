@@ -1,0 +1,115 @@
+"""What comes of a state directory, or a directory above it, that the web server's user may write to."""
+import os
+import pwd
+import re
+import signal
+import subprocess
+
+import pytest
+
+from harness import apache as apache_of
+from harness import haproxy as haproxy_of
+from harness import nginx as nginx_of
+from harness import processes, tls
+from harness import ports
+from harness.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="giving directories away needs root")
+
+WEB = {"nginx": "www-data", "apache": "www-data", "haproxy": "haproxy"}
+HOST = {"nginx": nginx_of.host, "apache": apache_of.host, "haproxy": lambda name: [haproxy_of.certificate(name)]}
+SERVERS = pytest.mark.parametrize("kind", sorted(WEB))
+
+
+def give(path, user):
+    entry = pwd.getpwnam(user)
+    os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def server(request, kind, name, **options):
+    return request.getfixturevalue(kind)(HOST[kind](name), **options)
+
+
+@SERVERS
+@pytest.mark.parametrize("what", ["itself", "its parent", "a place in a sticky directory"])
+def test_a_state_path_that_the_web_user_may_write_to_is_refused_by_check_and_start(request, folder, kind, what):
+    above = os.path.join(folder, "theirs")
+    state = os.path.join(above, "evercert")
+    os.makedirs(state)
+    open_one = above if what == "its parent" else state
+    if what.startswith("a place"):
+        os.chmod(above, 0o1777)
+    give(open_one, WEB[kind])
+    site = server(request, kind, "refused.test", state=state)
+    code, said = site.test()
+    assert code != 0 and open_one in said and "chown root %s" % open_one in said, said
+    site.start(wait=False)
+    assert site.process.wait(20) != 0, site.log()
+    assert not os.path.exists(os.path.join(state, "seal.key"))
+    assert os.stat(open_one).st_uid == pwd.getpwnam(WEB[kind]).pw_uid
+
+
+@SERVERS
+def test_a_seal_key_that_the_web_user_made_is_never_accepted(request, folder, kind):
+    state = os.path.join(folder, "evercert")
+    os.makedirs(state)
+    key = os.path.join(state, "seal.key")
+    with open(key, "w") as file:
+        file.write("evercert-seal-key 1 " + "A" * 43 + "\n")
+    os.chmod(key, 0o600)
+    give(key, WEB[kind])
+    site = server(request, kind, "own-key.test")
+    site.start(wait=False)
+    assert wait_for(lambda: site.process.poll() is not None or re.search(r"seal\.key.*belongs to user", site.log()), "a refusal", 20,
+                    seen=site.log)
+    assert re.search(r"seal\.key.*belongs to user", site.log()), site.log()
+
+
+SWAP = """
+import os, sys
+state, target = sys.argv[1:]
+print("at work", flush=True)
+while True:
+    try:
+        os.rename(state, state + ".away")
+        os.symlink(target, state)
+    except OSError:
+        pass
+    try:
+        if os.path.islink(state):
+            os.unlink(state)
+        os.rename(state + ".away", state)
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("owned", ["state_path", "state"])
+def test_links_put_in_place_during_reloads_give_nothing_of_root_away(nginx, folder, evercert, owned):
+    precious = os.path.join(folder, "precious")
+    os.mkdir(precious, 0o700)
+    site = nginx(nginx_of.host("links.test")).start()
+    site.audit.wait("served", "links.test")
+    inner = os.path.join(evercert.state, "state")
+    swapped = inner
+    if owned == "state_path":
+        give(evercert.state, "www-data")  # a careless operator, while it runs
+    else:
+        swapped = os.path.join(inner, "certificates")
+    hostile = subprocess.Popen(["/usr/bin/python3", "-c", SWAP, swapped, precious], user="www-data", group="www-data", extra_groups=[],
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        assert hostile.stdout.readline() == "at work\n"
+        for _ in range(12):
+            log = len(site.log())
+            os.kill(site.master, signal.SIGHUP)
+            wait_for(lambda: re.search(r"signal 1 \(SIGHUP\)|reconfiguring", site.log()[log:]), "a reload", seen=site.log)
+            wait_for(lambda: re.search(r"is refused|start worker process|exiting|emerg", site.log()[log:]), "its outcome", seen=site.log)
+    finally:
+        processes.stop(hostile)
+        hostile.stdout.close()
+    facts = os.stat(precious)
+    assert facts.st_uid == 0 and facts.st_mode & 0o777 == 0o700, facts
+    assert os.listdir(precious) == []
+    # Who was served before is served on.
+    assert tls.get(ports.TLS, "links.test")[0] == 200
