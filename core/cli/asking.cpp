@@ -14,9 +14,9 @@ int ask_agent(const Request& request, const Json& message, Surroundings& surroun
   if (!state_path) {
     return fail(state_path.error(), surroundings);
   }
-  Result<ControlConnection> agent = ControlConnection::open(*state_path);
+  Result<ControlConnection> agent = reach_agent(*state_path);
   if (!agent) {
-    return nobody_answers(*state_path, agent.error(), surroundings);
+    return nobody_answers(agent.error(), surroundings);
   }
   return conclude(converse(*agent, message, surroundings, patience_of(request)), request, surroundings);
 }

@@ -1,12 +1,17 @@
 #include "cli/conversation.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <iomanip>
 #include <ostream>
 
+#include "agent/run/election.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "evercert/leader_file.h"
 #include "serving/base/json.h"
+#include "serving/launch/carried_format.h"
 
 namespace evercert {
 namespace {
@@ -61,9 +66,7 @@ Answer out_of_patience(const Json& request, const Progress& progress, bool accep
   const std::string verb = text_or_empty(request, "verb");
   const std::string after = " after " + std::to_string(waited.count()) + " s";
   if (!accepted) {
-    return unreachable("the agent has not answered" + after +
-                           "; it may be stopped or wait for its disk: if it stays so, end it, its server starts another",
-                       std::move(so_far));
+    return unreachable("the agent has not answered" + after, std::move(so_far));
   }
   so_far.exit = exit_failed;
   so_far.message = verb + " is not done" + after + (progress.last().empty() ? "" : ", last: " + progress.last()) +
@@ -81,6 +84,50 @@ Patience patience_of(const Request& request) {
   return {};
 }
 
+std::string silent_agent(const std::string& who) {
+  return who +
+         " holds the lead and does not answer; it may be stopped or wait for its disk: if it stays so, end it, its server "
+         "starts another";
+}
+
+Result<ControlConnection> reach_agent(const std::string& state_path) {
+  Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path);
+  if (!keys) {
+    const bool ours = ::geteuid() == 0 || keys.error().kind != ErrorKind::storage;
+    return ours ? keys.error()
+                : keys.error().with_prefix("only root, or the user that started the server, may ask the agent for this");
+  }
+  const std::string hint = "; is the server (or evercert run) that uses " + state_path +
+                           " running? --state or --config name another state directory";
+  if (!*keys) {
+    return Error{ErrorKind::connection, "there is no seal.key in " + state_path + hint};
+  }
+  Result<ControlConnection> agent = ControlConnection::open(state_path, (**keys).agent);
+  if (!agent) {
+    return Error{ErrorKind::connection, agent.error().message + hint};
+  }
+  Result<bool> proved = agent->prove(agent_silence);
+  if (!proved) {
+    return Error{ErrorKind::connection, control_socket_path(state_path) + ": " + proved.error().message +
+                                            "; look at who may write to " + state_path +
+                                            "/state, or restart the server if seal.key was exchanged"};
+  }
+  if (!*proved) {
+    return Error{ErrorKind::connection, silent_agent(leader_of(state_path).value_or("somebody"))};
+  }
+  return agent;
+}
+
+std::optional<std::string> leader_of(const std::string& state_path) {
+  const Result<std::optional<Descriptor>> file = existing_leader_file(state_path);
+  const std::optional<Election::Holder> holder =
+      file && *file ? Election((*file)->get(), Election::As::command_line).holder() : std::nullopt;
+  if (!holder) {
+    return std::nullopt;
+  }
+  return holder->pid > 0 ? "process " + std::to_string(holder->pid) : "a process that is not to be seen from here";
+}
+
 Answer converse(ControlConnection& agent, const Json& request, Surroundings& surroundings, const Patience& patience) {
   Answer answer;
   if (Result<Done> sent = agent.send(request); !sent) {
@@ -89,23 +136,31 @@ Answer converse(ControlConnection& agent, const Json& request, Surroundings& sur
   Progress progress(surroundings);
   using Clock = std::chrono::steady_clock;
   const auto begun = Clock::now();
+  auto lived = begun;  // when it last said anything, if only that it is not stuck
   auto heard = begun;
+  auto told = begun;
   bool accepted = false;
   while (true) {
     auto end = Clock::time_point::max();
     if (patience.whole) end = begun + *patience.whole;
     if (patience.silence) end = std::min(end, heard + *patience.silence);
-    const auto pause = std::min<Clock::duration>(10s, end - Clock::now());
-    if (!agent.ready(std::chrono::ceil<std::chrono::milliseconds>(std::max(pause, Clock::duration::zero())))) {
-      if (Clock::now() >= end) {
-        const auto waited = std::chrono::round<std::chrono::seconds>(Clock::now() - begun);
-        return out_of_patience(request, progress, accepted, waited, std::move(answer));
-      }
+    const auto now = Clock::now();
+    if (now >= end) {
+      return out_of_patience(request, progress, accepted, std::chrono::round<std::chrono::seconds>(now - begun),
+                             std::move(answer));
+    }
+    if (now - lived >= agent_silence) {
+      return unreachable(silent_agent("process " + std::to_string(agent.agent_pid())), std::move(answer));
+    }
+    if (now - told >= 10s) {
       progress.still_waiting();
+      told = now;
+    }
+    const auto next = std::min({end, lived + agent_silence, told + 10s});
+    if (!agent.ready(std::chrono::ceil<std::chrono::milliseconds>(next - now))) {
       continue;
     }
-    heard = Clock::now();
-    accepted = true;
+    lived = Clock::now();
     Result<std::optional<Json>> message = agent.receive(10s);
     if (!message) {
       return unreachable(message.error().message, std::move(answer));
@@ -115,9 +170,11 @@ Answer converse(ControlConnection& agent, const Json& request, Surroundings& sur
                          std::move(answer));
     }
     const Json& object = **message;
-    if (!object.is_object()) {
+    if (!object.is_object() || object.contains("alive")) {
       continue;
     }
+    accepted = true;
+    heard = told = lived;
     if (const auto event = object.find("event"); event != object.end()) {
       progress.tell(*event);
       answer.events.push_back(*event);
@@ -143,9 +200,11 @@ int conclude(const Answer& answer, const Request& request, Surroundings& surroun
   return answer.exit;
 }
 
-int nobody_answers(const std::string& state_path, const Error& error, Surroundings& surroundings) {
-  surroundings.err << printable(error.message) << "\nis the server (or evercert run) that uses " << printable(state_path)
-                   << " running? --state or --config name another state directory\n";
+int nobody_answers(const Error& error, Surroundings& surroundings) {
+  if (error.kind != ErrorKind::connection) {
+    return fail(error, surroundings);
+  }
+  surroundings.err << printable(error.message) << "\n";
   return exit_unreachable;
 }
 

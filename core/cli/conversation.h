@@ -26,6 +26,15 @@ struct Patience {
 // What --timeout says, else what suits the verb: an import tells each step and may take hours.
 Patience patience_of(const Request& request);
 
+// The agent that leads this state directory, proved to hold its key. Errors: connection: nobody leads, or who does is silent or
+// is somebody else; storage: we may not read seal.key; configuration: others than root could exchange what lies there.
+Result<ControlConnection> reach_agent(const std::string& state_path);
+
+// Who leads a state directory, for a person: "process 7"; nullopt: nobody, or we may not know.
+std::optional<std::string> leader_of(const std::string& state_path);
+// What is said of one that does not answer.
+std::string silent_agent(const std::string& who);
+
 // Sends the request and prints a progress line on `err` for each event, and one every ten seconds while nothing happens. An
 // agent that goes away in between, or never takes the request, is exit_unreachable; one that is not done in time exit_failed.
 Answer converse(ControlConnection& agent, const nlohmann::json& request, Surroundings& surroundings,
@@ -34,7 +43,7 @@ Answer converse(ControlConnection& agent, const nlohmann::json& request, Surroun
 // Prints the end of it (JSON when asked for) and returns its exit code.
 int conclude(const Answer& answer, const Request& request, Surroundings& surroundings);
 
-// exit_unreachable, with the sentence.
-int nobody_answers(const std::string& state_path, const Error& error, Surroundings& surroundings);
+// The end of a verb that reached no agent: exit_unreachable, or what the kind of error asks for.
+int nobody_answers(const Error& error, Surroundings& surroundings);
 
 }  // namespace evercert

@@ -53,7 +53,11 @@ class Adopter {
 };
 
 Result<Done> Adopter::prepare(const std::string& user) {
-  if (ControlConnection::open(state_path_)) {
+  Result<ControlConnection> agent = reach_agent(state_path_);
+  if (!agent && agent.error().kind != ErrorKind::connection) {
+    return agent.error();
+  }
+  if (agent) {
     // A wish only: without the key the agent itself finds out what is newer.
     if (Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path_)) {
       keys_ = std::move(*keys);
@@ -85,7 +89,7 @@ Result<Done> Adopter::prepare(const std::string& user) {
   if (!stand_in) {
     return stand_in.error();
   }
-  stand_in_ = std::move(*stand_in);
+  stand_in_.emplace(std::move(*stand_in));
   return Done{};
 }
 
@@ -118,7 +122,7 @@ std::optional<std::string> Adopter::reason_to_skip(const std::string& name, cons
 }
 
 Verdict Adopter::hand_to_agent(Verdict verdict, const BundlePair& pair, bool named) {
-  Result<ControlConnection> agent = ControlConnection::open(state_path_);
+  Result<ControlConnection> agent = reach_agent(state_path_);
   if (!agent) {
     verdict.word = "refused";
     verdict.why = agent.error().message;

@@ -7,6 +7,7 @@
 
 #include "agent/observe/audit_trail.h"
 #include "cli/commands.h"
+#include "cli/conversation.h"
 #include "cli/pairs.h"
 #include "cli/terminal.h"
 #include "evercert/status.h"
@@ -112,13 +113,15 @@ Colour colour_of(const std::string& state) {
   return state == "waiting" || state == "ordering" || state == "issued" ? Colour::busy : Colour::bad;
 }
 
-std::string agent_line(const Json& status) {
+std::string agent_line(const Json& status, const std::string& state_path) {
   const Json& agent = member_in(status, "agent");
   const std::string state = text_in(agent, "state");
   std::string line = "evercert " + text_in(status, "version") + ", server " + text_in(status, "server") + ", as of " +
                      text_in(status, "generated_at") + "; the agent ";
   if (state == "silent" || state.empty()) {
-    return line + "is not running: nothing is renewed until it is";
+    // The page is as old as its writer's last word; who holds the lead now, the kernel knows.
+    const std::optional<std::string> leader = leader_of(state_path);
+    return leader ? line + "is silent: " + silent_agent(*leader) : line + "is not running: nothing is renewed until it is";
   }
   return line + "(" + state + ", process " + std::to_string(number_in(agent, "pid")) + ") runs since " +
          text_in(agent, "since");
@@ -237,7 +240,7 @@ int print_status(const Request& request, Surroundings& surroundings) {
     surroundings.out << dump_json(one) << "\n";
     return exit_done;
   }
-  surroundings.err << agent_line(status->json) << "\n";
+  surroundings.err << agent_line(status->json, status->state_path) << "\n";
   if (certificates.empty()) {
     surroundings.err << "there is no certificate yet\n";
   } else {
@@ -290,7 +293,7 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
                      << "\n";
     return exit_done;
   }
-  surroundings.err << agent_line(status->json) << "\n";
+  surroundings.err << agent_line(status->json, status->state_path) << "\n";
   print_table({certificate}, surroundings);
   for (const Json& pair : *pairs) {
     surroundings.out << "\n"

@@ -11,7 +11,10 @@ namespace {
 
 Answer roll_back_alone(const std::string& state_path, const Request& request) {
   const auto failed = [](const Error& error) {
-    return Answer{error.kind == ErrorKind::action_required ? exit_people : exit_failed, error.message, {}};
+    const int exit = error.kind == ErrorKind::action_required ? exit_people
+                     : error.kind == ErrorKind::connection    ? exit_unreachable
+                                                              : exit_failed;
+    return Answer{exit, error.message, {}};
   };
   Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path);
   if (!keys) {
@@ -45,7 +48,10 @@ int roll_back(const Request& request, Surroundings& surroundings) {
     surroundings.err << "\"" << printable(request.name) << "\" cannot be the name of a certificate\n";
     return exit_failed;
   }
-  Result<ControlConnection> agent = ControlConnection::open(*state_path);
+  Result<ControlConnection> agent = reach_agent(*state_path);
+  if (!agent && agent.error().kind != ErrorKind::connection) {
+    return fail(agent.error(), surroundings);
+  }
   if (!agent) {
     return conclude(roll_back_alone(*state_path, request), request, surroundings);
   }

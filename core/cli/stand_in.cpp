@@ -40,22 +40,6 @@ Result<Done> become_owner(int state, const std::string& path) {
   return Done{};
 }
 
-Result<Descriptor> lock_agent(int state, const std::string& path) {
-  Descriptor file(::openat(state, "agent.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
-  if (!file.valid()) {
-    return system_error(ErrorKind::storage, "cannot open " + path + "/agent.lock", errno);
-  }
-  struct flock whole {};
-  whole.l_type = F_WRLCK;
-  whole.l_whence = SEEK_SET;
-  if (::fcntl(file.get(), F_OFD_SETLK, &whole) != 0) {
-    return Error{ErrorKind::connection, "an agent holds " + path +
-                                            "/agent.lock but does not answer: it is just starting or "
-                                            "stopping; try again"};
-  }
-  return file;
-}
-
 }  // namespace
 
 bool usable_name(std::string_view name) {
@@ -73,32 +57,55 @@ Result<StandIn> StandIn::take_place(const std::string& state_path, SealKeys keys
   if (!state.valid()) {
     return system_error(ErrorKind::storage, "cannot open " + path, errno);
   }
+  // Before the privileges go: it is root's.
+  Result<Descriptor> leader_file = open_leader_file(state_path);
+  if (!leader_file) {
+    return leader_file.error();
+  }
   if (Result<Done> became = become_owner(state.get(), path); !became) {
     return became.error();
   }
-  Result<Descriptor> lock = lock_agent(state.get(), path);
-  if (!lock) {
-    return lock.error();
+  Election election(leader_file->get(), Election::As::command_line);
+  Result<bool> leads = election.stand();
+  if (!leads) {
+    return leads.error();
   }
-  return StandIn(state_path, std::move(keys), std::move(*lock), make_file_store(std::move(state), {}));
+  if (!*leads) {
+    const std::optional<Election::Holder> holder = election.holder();
+    const std::string who = holder && holder->pid > 0 ? "process " + std::to_string(holder->pid) : "another process";
+    return Error{ErrorKind::connection, who + " holds the lead of " + state_path +
+                                            " and does not answer: it is just starting or stopping; try again, and if it "
+                                            "stays so, end it, its server starts another"};
+  }
+  return StandIn(state_path, std::move(keys), std::move(*leader_file), std::move(election),
+                 make_file_store(std::move(state), {}));
+}
+
+Result<std::uint64_t> StandIn::written(const std::string& name, Result<std::uint64_t> generation, const char* event,
+                                       const std::string& what) {
+  if (!generation) {
+    return generation;
+  }
+  if (Result<Done> kept = reached_->raise(name, *generation); !kept) {
+    return kept.error();
+  }
+  tell(event, name, *generation, "certificate " + what + ", it is generation " + std::to_string(*generation));
+  return generation;
 }
 
 Result<std::uint64_t> StandIn::adopt(Bundle bundle) {
   const std::string name = bundle.name;
-  Result<std::uint64_t> generation =
-      publish_bundle(*store_, keys_.serving, std::move(bundle), std::chrono::system_clock::now());
-  if (generation) {
-    tell("imported", name, *generation, "certificate imported, it is generation " + std::to_string(*generation));
-  }
-  return generation;
+  PublishOptions options;
+  options.above = reached_->of(name);
+  return written(name, publish_bundle(*store_, keys_.serving, std::move(bundle), std::chrono::system_clock::now(), options),
+                 "imported", "imported");
 }
 
 Result<std::uint64_t> StandIn::roll_back(const std::string& name, std::optional<std::uint64_t> to) {
-  Result<std::uint64_t> generation = rollback(*store_, keys_.serving, name, to, std::chrono::system_clock::now());
-  if (generation) {
-    tell("rolled_back", name, *generation, "certificate rolled back, it is generation " + std::to_string(*generation));
-  }
-  return generation;
+  PublishOptions options;
+  options.above = reached_->of(name);
+  return written(name, rollback(*store_, keys_.serving, name, to, std::chrono::system_clock::now(), options), "rolled_back",
+                 "rolled back");
 }
 
 // Agents of other servers read the trail to learn of new generations. The certificate is safe without it.

@@ -1,4 +1,4 @@
-// Stands in for the agent while none leads: becomes the owner of the state directory, holds agent.lock, and writes one
+// Stands in for the agent while none leads: takes the lead, becomes the owner of the state directory, and writes one
 // generation at a time through the agent's own store. Rule: root never creates anything below state/, so the process gives up
 // its privileges for good; whatever only root can read has to be read before.
 #pragma once
@@ -7,8 +7,10 @@
 #include <optional>
 #include <string>
 
+#include "agent/run/election.h"
 #include "agent/store/store.h"
 #include "evercert/board.h"
+#include "evercert/leader_file.h"
 #include "evercert/state.h"
 #include "serving/publish/bundle.h"
 
@@ -16,7 +18,7 @@ namespace evercert {
 
 class StandIn {
  public:
-  // Errors: storage, when the directory cannot be opened or written by us; connection, when an agent holds the lock though
+  // Errors: storage, when the directory cannot be opened or written by us; connection, when an agent leads though
   // it did not answer.
   static Result<StandIn> take_place(const std::string& state_path, SealKeys keys);
 
@@ -26,14 +28,24 @@ class StandIn {
   Result<std::uint64_t> roll_back(const std::string& name, std::optional<std::uint64_t> to);
 
  private:
-  StandIn(std::string state_path, SealKeys keys, Descriptor lock, std::unique_ptr<Store> store)
-      : state_path_(std::move(state_path)), keys_(std::move(keys)), lock_(std::move(lock)), store_(std::move(store)) {}
+  StandIn(std::string state_path, SealKeys keys, Descriptor leader_file, Election election, std::unique_ptr<Store> store)
+      : state_path_(std::move(state_path)),
+        keys_(std::move(keys)),
+        leader_file_(std::move(leader_file)),
+        election_(std::move(election)),
+        reached_(std::make_unique<ReachedGenerations>(leader_file_.get())),
+        store_(std::move(store)) {}
+  // Keeps what was published.
+  Result<std::uint64_t> written(const std::string& name, Result<std::uint64_t> generation, const char* event,
+                                const std::string& what);
 
   void tell(const std::string& event, const std::string& name, std::uint64_t generation, const std::string& sentence) const;
 
   std::string state_path_;
   SealKeys keys_;
-  Descriptor lock_;
+  Descriptor leader_file_;
+  Election election_;
+  std::unique_ptr<ReachedGenerations> reached_;
   std::unique_ptr<Store> store_;
 };
 

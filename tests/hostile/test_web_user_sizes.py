@@ -240,6 +240,9 @@ def test_lines_without_end_cost_the_agent_neither_memory_nor_its_work(nginx, eve
         with socket.socket(socket.AF_UNIX) as link:
             link.settimeout(20)
             link.connect(path)
-            link.sendall(line)
-            assert link.recv(100) == b""
+            try:
+                link.sendall(line)
+                assert link.recv(100) == b""
+            except OSError:
+                pass  # it hung up on what it had not read
     assert site.agent() == agent and peak(agent) - before < 2 * MOST_GROWTH

@@ -18,6 +18,7 @@
 #include "agent/run/control.h"
 #include "cli/command_line.h"
 #include "evercert/state.h"
+#include "fake/sealed_peer.h"
 #include "serving/base/json.h"
 #include "serving/base/openssl_handles.h"
 
@@ -97,10 +98,11 @@ inline MadeCertificate make_certificate(const std::string& names, long lifetime)
   return {text_of(certificate_text.get()), text_of(key_text.get())};
 }
 
-// Takes one connection, reads one request, answers with the given lines, closes.
+// Proves itself to whoever connects, reads one request, answers with the given lines, closes.
 class FakeAgent {
  public:
-  FakeAgent(const std::string& state_path, std::string answer) : answer_(std::move(answer)) {
+  FakeAgent(const std::string& state_path, std::string answer) : keys_(seal_keys(state_path)), answer_(std::move(answer)) {
+    CPPUNIT_ASSERT_MESSAGE(keys_ ? "" : keys_.error().message, keys_.has_value());
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
     control_socket_path(state_path).copy(name.sun_path, sizeof name.sun_path - 1);
@@ -124,23 +126,25 @@ class FakeAgent {
  private:
   void serve() {
     while (true) {
-      const Descriptor connection(::accept(listener_.get(), nullptr, nullptr));
+      Descriptor connection(::accept(listener_.get(), nullptr, nullptr));
       if (!connection.valid()) {
         return;
       }
-      std::string line;
-      char letter = 0;
-      while (::read(connection.get(), &letter, 1) == 1 && letter != '\n') {
-        line += letter;
+      SealedPeer peer(std::move(connection), keys_->agent);
+      // A connection that only looks whether somebody is there says nothing more.
+      const std::optional<std::string> request = peer.greet() ? peer.next() : std::nullopt;
+      if (!request) {
+        continue;
       }
-      // A connection that only looks whether somebody is there says nothing.
-      if (!line.empty()) {
-        request_ = line;
-        ::send(connection.get(), answer_.data(), answer_.size(), MSG_NOSIGNAL);
+      request_ = *request;
+      std::istringstream lines(answer_);
+      for (std::string line; std::getline(lines, line);) {
+        peer.say(line);
       }
     }
   }
 
+  Result<SealKeys> keys_;
   std::string answer_;
   std::string request_;
   Descriptor listener_;

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "agent/run/election.h"
+#include "evercert/leader_file.h"
 #include "unit/cli_ground.h"
 
 namespace {
@@ -153,10 +155,11 @@ class ImportTest : public CppUnit::TestFixture {
   }
   void an_agent_that_holds_its_lock_but_is_silent_is_exit_five() {
     add_lineage("one", make_certificate("DNS:one.example.com", 86400));
-    const Descriptor held(::open((folder_->path() + "/state/agent.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    struct flock whole {};
-    whole.l_type = F_WRLCK;
-    CPPUNIT_ASSERT_EQUAL(0, ::fcntl(held.get(), F_OFD_SETLK, &whole));
+    const Result<Descriptor> held = open_leader_file(folder_->path());
+    CPPUNIT_ASSERT_MESSAGE(held ? "" : held.error().message, held.has_value());
+    Election leader(held->get());
+    const Result<bool> leads = leader.stand();
+    CPPUNIT_ASSERT(leads && *leads);
     const Outcome outcome = import({"certbot", other()});
     CPPUNIT_ASSERT_EQUAL_MESSAGE(outcome.err, int{exit_unreachable}, outcome.exit);
     CPPUNIT_ASSERT(!stored("one.example.com", 1));

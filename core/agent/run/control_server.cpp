@@ -7,20 +7,34 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "agent/run/control.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 
 namespace evercert {
 namespace {
 
-constexpr std::size_t most_clients = 128;
-constexpr std::size_t longest_request = std::size_t{64} << 10;
-constexpr std::size_t most_begun = 2 * largest_plan_line;  // of all clients together, in lines that have not ended yet
-constexpr std::size_t most_unread = std::size_t{4} << 20;
+constexpr std::size_t longest_clear_request = std::size_t{4} << 10;
+// Before a peer has proved itself.
+constexpr std::size_t longest_proof = 256;
+constexpr std::size_t longest_request = largest_plan_line;
+constexpr std::size_t most_unread = largest_answer_line;
+
+// Connections that have not proved themselves: in all, and of one user that is not root. Proved ones are followers, and command
+// lines of people.
+constexpr std::size_t most_strangers = 96;
+constexpr std::size_t most_strangers_of_a_user = 64;
+constexpr std::size_t most_proved = 256;
+constexpr std::chrono::seconds time_to_prove{10};
+constexpr std::chrono::milliseconds between_sweeps{1000};
+constexpr std::chrono::milliseconds without_descriptors{200};
 
 }  // namespace
 
@@ -30,11 +44,7 @@ ControlServer::~ControlServer() {
 }
 
 Result<Done> ControlServer::open(const std::string& state_path) {
-  struct stat root {};
-  if (::stat(state_path.c_str(), &root) != 0) return system_error(ErrorKind::storage, "cannot look at " + state_path, errno);
-  owner_may_change_ = root.st_uid != 0;
-
-  const Descriptor directory(::open((state_path + "/state").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor directory(::open((state_path + "/state").c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory.valid()) return system_error(ErrorKind::storage, "cannot open " + state_path + "/state", errno);
   // A path longer than an address has room for is reached through its folder.
   const std::string path = "/proc/self/fd/" + std::to_string(directory.get()) + "/agent.sock";
@@ -52,63 +62,168 @@ Result<Done> ControlServer::open(const std::string& state_path) {
   if (!bound) return system_error(ErrorKind::storage, "cannot make the control socket in " + state_path + "/state", reason);
   if (listen(listener.get(), 64) != 0) return system_error(ErrorKind::storage, "cannot listen on the control socket", errno);
   listener_ = std::move(listener);
-  loop_.watch(listener_.get(), POLLIN, [this](short) { accept_one(); });
+  listen_again();
   return Done{};
 }
 
+void ControlServer::listen_again() {
+  loop_.watch(listener_.get(), POLLIN, [this](short) { accept_one(); });
+}
+
 void ControlServer::accept_one() {
-  Descriptor socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.valid() || peers_.size() >= most_clients) return;
+  auto accepted = acceptor_.accept(listener_.get());
+  if (accepted.outcome == Acceptor::Outcome::nothing) return;
+  if (accepted.outcome == Acceptor::Outcome::exhausted) {
+    static_cast<void>(make_room(std::nullopt));
+    loop_.unwatch(listener_.get());
+    loop_.after(without_descriptors, [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) listen_again();
+    });
+    return;
+  }
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  if (getsockopt(accepted.socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  std::size_t strangers = 0;
+  std::size_t of_this_user = 0;
+  for (const auto& [client, other] : peers_) {
+    strangers += other.proved || other.uid == 0 ? 0 : 1;
+    of_this_user += !other.proved && other.uid == peer.uid ? 1 : 0;
+  }
+  const bool full = of_this_user >= most_strangers_of_a_user || (peer.uid != 0 && strangers >= most_strangers);
+  if (full && !make_room(peer.uid)) return;
+  if (accepted.outcome == Acceptor::Outcome::on_reserve && !make_room(std::nullopt) && peer.uid != 0) return;
   const Client client = next_++;
-  const int descriptor = socket.get();
-  peers_[client] = Peer{std::move(socket), peer.uid, {}, {}, false};
+  const int descriptor = accepted.socket.get();
+  Peer& fresh = peers_[client];
+  fresh.socket = std::move(accepted.socket);
+  fresh.uid = peer.uid;
+  fresh.since = std::chrono::steady_clock::now();
   loop_.watch(descriptor, POLLIN, [this, client](short events) { ready(client, events); });
+  if (!std::exchange(sweeping_, true)) sweep();
+}
+
+// Ends the oldest connection without a proof: of this user, or of anybody but root. Clients are numbered as they come.
+bool ControlServer::make_room(std::optional<uid_t> user) {
+  const auto oldest = std::find_if(peers_.begin(), peers_.end(), [&](const auto& entry) {
+    const Peer& peer = entry.second;
+    return !peer.proved && (user ? peer.uid == *user : peer.uid != 0);
+  });
+  if (oldest == peers_.end()) return !user ? false : *user != 0 && make_room(std::nullopt);
+  drop(oldest->first);
+  return true;
+}
+
+void ControlServer::sweep() {
+  const auto latest = std::chrono::steady_clock::now() - time_to_prove;
+  std::vector<Client> late;
+  for (const auto& [client, peer] : peers_) {
+    if (!peer.proved && peer.since < latest) late.push_back(client);
+  }
+  for (const Client client : late) drop(client);
+  sweeping_ = !peers_.empty();
+  if (!sweeping_) return;
+  loop_.after(between_sweeps, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) sweep();
+  });
 }
 
 void ControlServer::ready(Client client, short events) {
   if ((events & POLLOUT) != 0) flush(client);
   if (!peers_.contains(client)) return;
-  if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && !read_lines(client)) drop(client);
+  if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && !read(client)) drop(client);
 }
 
-bool ControlServer::read_lines(Client client) {
+// False: this peer must go.
+bool ControlServer::read(Client client) {
   Peer& peer = peers_.at(client);
   char received[16384];
   const ssize_t count = ::read(peer.socket.get(), received, sizeof received);
   if (count < 0) return errno == EAGAIN || errno == EINTR;
   if (count == 0) return false;
-  std::size_t searched = peer.in.size();
   peer.in.append(received, static_cast<std::size_t>(count));
-  const bool trusted = peer.uid == 0 || peer.uid == geteuid();
+  return read_clear(client) && (!peers_.contains(client) || read_sealed(client));
+}
+
+// Until the client says its number.
+bool ControlServer::read_clear(Client client) {
+  Peer& peer = peers_.at(client);
   std::size_t end = 0;
-  while ((end = peer.in.find('\n', searched)) != std::string::npos) {
+  while (!peer.stream && (end = peer.in.find('\n')) != std::string::npos) {
     const std::string line = peer.in.substr(0, end);
     peer.in.erase(0, end + 1);
-    searched = 0;
-    auto request = parse_json(line, "the request");
+    const auto request = parse_json(line, "the request");
     if (!request || !request->is_object()) return false;
-    const bool may_change = peer.uid == 0 || (owner_may_change_ && peer.uid == geteuid());
-    handlers_.request(client, *request, may_change);
+    if (request->contains("seal")) {
+      const auto number = json_text(*request, "seal", "the request");
+      if (!number || !greet(peer, *number)) return false;
+      flush(client);
+    } else {
+      handlers_.request(client, *request, false);
+    }
     if (!peers_.contains(client)) return true;
   }
-  if (peer.in.size() <= longest_request) return true;
-  std::size_t begun = 0;
-  for (const auto& [other, one] : peers_) begun += one.in.size();
-  return trusted && peer.in.size() <= largest_plan_line && begun <= most_begun;
+  return peer.stream || peer.in.size() <= longest_clear_request;
+}
+
+bool ControlServer::greet(Peer& peer, const std::string& number) {
+  const auto theirs = from_base64url(number);
+  if (!theirs || theirs->size() != SealedStream::number_size) return false;
+  const Bytes ours = random_bytes(SealedStream::number_size);
+  auto stream = SealedStream::begin(agent_, *theirs, ours, SealedStream::Side::server);
+  if (!stream) return false;
+  const auto proof = stream->seal(dump_json(Json{{"agent", getpid()}}));
+  if (!proof) return false;
+  peer.stream = std::move(*stream);
+  peer.out += dump_json(Json{{"seal", to_base64url(ours)}}) + "\n" + *proof;
+  return true;
+}
+
+bool ControlServer::read_sealed(Client client) {
+  Peer& peer = peers_.at(client);
+  while (peer.stream) {
+    auto message = peer.stream->open(peer.in, peer.proved ? longest_request : longest_proof);
+    if (!message) return false;
+    if (!*message) return true;
+    if (!peer.proved) {
+      const auto proved = std::count_if(peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second.proved; });
+      if (static_cast<std::size_t>(proved) >= most_proved) return false;
+      peer.proved = true;
+      continue;
+    }
+    const auto request = parse_json(**message, "the request");
+    if (!request || !request->is_object()) return false;
+    handlers_.request(client, *request, true);
+    if (!peers_.contains(client)) return true;
+  }
+  return true;
 }
 
 void ControlServer::send(Client client, const nlohmann::json& message) {
   const auto found = peers_.find(client);
   if (found == peers_.end() || found->second.ending) return;
-  found->second.out += dump_json(message) + "\n";
-  if (found->second.out.size() > most_unread) {
+  Peer& peer = found->second;
+  const std::string text = dump_json(message);
+  if (peer.stream) {
+    const auto frame = peer.stream->seal(text);
+    if (!frame) return drop(client);
+    peer.out += *frame;
+  } else {
+    peer.out += text + "\n";
+  }
+  if (peer.out.size() > most_unread) {
     drop(client);
     return;
   }
   flush(client);
+}
+
+void ControlServer::say_alive() {
+  std::vector<Client> all;
+  for (const auto& [client, peer] : peers_) {
+    if (peer.proved) all.push_back(client);
+  }
+  for (const Client client : all) send(client, Json{{"alive", 1}});
 }
 
 void ControlServer::finish(Client client, int exit, const std::string& message) {

@@ -38,7 +38,8 @@ Follower::Follower(Ground& ground, int wake, std::function<void()> alone)
                     },
                     {},
                     ground.outlet,
-                    ground.delivery}) {}
+                    ground.delivery,
+                    &ground.reached}) {}
 
 Follower::~Follower() {
   watches_.clear();
@@ -48,34 +49,65 @@ Follower::~Follower() {
 }
 
 Result<Done> Follower::attach() {
-  auto plan = seal_attachment(ground_);
-  if (!plan) return plan.error();
-  auto connection = ControlConnection::open(ground_.state_path);
+  auto connection = ControlConnection::open(ground_.state_path, ground_.keys.agent, ControlConnection::Wait::no);
   if (!connection) return connection.error();
   leader_.emplace(std::move(connection).value());
-  auto sent = leader_->send({{"verb", "attach"}, {"server", ground_.plan->server}, {"plan", *plan}});
-  if (!sent) return sent;
+  if (const auto begun = ask(); !begun) return begun.error();
   ground_.loop.watch(leader_->descriptor(), POLLIN, [this](short) { heard(); });
   return Done{};
 }
 
+// Our plan holds secrets: it is sent once the leader has proved to be one. False: not yet.
+Result<bool> Follower::ask() {
+  if (asked_) return true;
+  const auto proved = leader_->prove(std::chrono::milliseconds(0));
+  if (!proved || !*proved) return proved;
+  auto plan = seal_attachment(ground_);
+  if (!plan) return plan.error();
+  auto sent = leader_->send({{"verb", "attach"}, {"server", ground_.plan->server}, {"plan", *plan}});
+  if (!sent) return sent.error();
+  return asked_ = true;
+}
+
 void Follower::heard() {
-  auto message = leader_->receive(std::chrono::milliseconds(0));
-  if (!message && message.error().kind == ErrorKind::connection && following_) {
-    // A part of a line: the rest is on its way. A broken connection shows as end of file next.
+  const auto asked = ask();
+  if (!asked) {
+    leave();
     return;
   }
-  if (!message || !*message || !(**message).is_object()) return alone_();
+  if (!*asked) return;
+  heard_ = std::chrono::steady_clock::now();
+  while (leader_->ready(std::chrono::milliseconds(0)) && take_message()) {
+  }
+}
+
+// There is no leader behind this connection, or none any more.
+bool Follower::leave() {
+  ground_.loop.unwatch(leader_->descriptor());
+  alone_();
+  return false;
+}
+
+bool Follower::take_message() {
+  auto message = leader_->receive(std::chrono::milliseconds(0));
+  // A part of a message: the rest is on its way. A broken connection shows as end of file next.
+  if (!message && message.error().kind == ErrorKind::connection && !leader_->ended()) return false;
+  if (!message || !*message || !(**message).is_object()) return leave();
+  if ((**message).contains("alive")) return true;
   const auto you = json_optional_text(**message, "you", "the leader's answer");
-  if (you && *you && **you == "follow") return follow();
+  if (you && *you && **you == "follow") {
+    follow();
+    return true;
+  }
   if ((**message).contains("done")) {
     const auto why = json_optional_text(**message, "message", "the leader's answer");
     ground_.log.write(LogLevel::error,
                       "the leader refuses our plan: " + (why && *why ? **why : std::string("no reason given")));
     // Our server is served from the store all the same; another try comes with the end of this connection.
-    return follow();
+    follow();
+    return true;
   }
-  alone_();
+  return leave();
 }
 
 void Follower::follow() {

@@ -2,6 +2,7 @@
 // asks its own listeners what they serve. Main thread only, but for what Workers run.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -22,11 +23,18 @@ class Follower {
   Follower(const Follower&) = delete;
   Follower& operator=(const Follower&) = delete;
 
-  // Asks the leader for a place. connection: there is none.
+  // Begins to ask the leader for a place. connection: there is none.
   Result<Done> attach();
+  // When the leader was last heard of; not before it has proved to be one.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> heard_at() const { return heard_; }
+  [[nodiscard]] bool following() const { return following_; }
 
  private:
   void heard();
+  // False: nothing more is to be read.
+  bool take_message();
+  bool leave();
+  Result<bool> ask();
   void follow();
   void changed(const std::string& key);
   void answer_changed(const std::string& key);
@@ -41,6 +49,8 @@ class Follower {
   HitWatch hit_watch_;                         // by key of the store
   std::map<std::string, std::string> tokens_;  // of what it watches
   std::optional<ControlConnection> leader_;
+  std::optional<std::chrono::steady_clock::time_point> heard_;
+  bool asked_ = false;
   bool following_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Workers workers_;

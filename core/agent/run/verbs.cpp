@@ -32,26 +32,28 @@ Verbs::Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::C
       leader_(leader),
       hand_over_(std::move(hand_over)),
       render_(std::move(render)),
-      server_(ground.loop, {[this](ControlServer::Client client, const Json& message, bool may_change) {
-                              request(client, message, may_change);
-                            },
-                            [this](ControlServer::Client client) { gone(client); }}),
+      server_(ground.loop, ground.keys.agent,
+              {[this](ControlServer::Client client, const Json& message, bool proved) { request(client, message, proved); },
+               [this](ControlServer::Client client) { gone(client); }}),
       account_(ground, leader, server_, [this](ControlServer::Client client, std::function<Result<std::string>()> action) {
         work(client, std::move(action));
       }) {}
 
-void Verbs::request(ControlServer::Client client, const Json& request, bool may_change) {
+void Verbs::request(ControlServer::Client client, const Json& request, bool proved) {
   const std::string verb = text_of(request, "verb");
   if (const auto follower = followers_.find(client); follower != followers_.end()) {
     return told_by_follower(follower->second, request);
   }
   if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
-  if (verb == "attach") return attach(client, request);
-  static const std::set<std::string> changing{"renew", "rollback", "revoke", "adopt", "cancel", "test", "import", "sync"};
+  static const std::set<std::string> changing{"renew", "rollback", "revoke", "adopt", "cancel",
+                                              "test",  "import",   "sync",   "attach"};
   if (!changing.contains(verb)) return server_.finish(client, exit_usage, "the agent does not know the verb \"" + verb + "\"");
-  if (!may_change) {
-    return server_.finish(client, exit_failed, "only root may " + verb + " certificates of this state directory");
+  if (!proved) {
+    return server_.finish(
+        client, exit_failed,
+        "only who may read seal.key of this state directory, root, may ask for " + verb + ", and says so sealed");
   }
+  if (verb == "attach") return attach(client, request);
   // Whoever waits for a CA is to know that it is not the agent that does not answer.
   server_.send(client, Json{{"accepted", true}});
   if (verb == "renew") return renew(client, request);

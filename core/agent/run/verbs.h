@@ -21,6 +21,7 @@ class Verbs {
   Verbs(Ground& ground, Leader& leader, std::function<void(ControlServer::Client)> hand_over, std::function<void()> render);
 
   Result<Done> open() { return server_.open(ground_.state_path); }
+  void say_alive() { server_.say_alive(); }
   // Streams it to whoever waits for it.
   void on_event(const Event& event);
   [[nodiscard]] ControlServer& server() { return server_; }
@@ -42,7 +43,7 @@ class Verbs {
   };
   // Whether the event is the last that a request waits for of its certificate, which then is waited for no more.
   bool ends(Waiting& waiting, const Event& event) const;
-  void request(ControlServer::Client client, const nlohmann::json& request, bool may_change);
+  void request(ControlServer::Client client, const nlohmann::json& request, bool proved);
   void gone(ControlServer::Client client);
   void renew(ControlServer::Client client, const nlohmann::json& request);
   void conclude(ControlServer::Client client, const Waiting& waiting);

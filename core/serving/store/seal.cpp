@@ -1,13 +1,11 @@
 #include "serving/store/seal.h"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
 #include <array>
 #include <string>
 
 #include "serving/base/files.h"
-#include "serving/base/openssl_handles.h"
+#include "serving/store/gcm.h"
 
 namespace evercert {
 namespace {
@@ -19,20 +17,7 @@ constexpr std::size_t key_id_at = format_at + 2;
 constexpr std::size_t key_id_size = 8;
 constexpr std::size_t generation_at = key_id_at + key_id_size;
 constexpr std::size_t nonce_at = generation_at + 8;
-constexpr std::size_t nonce_size = 12;
-constexpr std::size_t content_at = nonce_at + nonce_size;
-constexpr std::size_t tag_size = 16;
-constexpr std::size_t key_size = 32;
-
-void append_big_endian(Bytes& bytes, std::uint64_t number, unsigned count) {
-  for (unsigned left = count; left > 0; --left) bytes.push_back(static_cast<std::uint8_t>(number >> (8 * (left - 1))));
-}
-
-std::uint64_t big_endian(BytesView bytes) {
-  std::uint64_t number = 0;
-  for (const std::uint8_t byte : bytes) number = (number << 8) | byte;
-  return number;
-}
+constexpr std::size_t content_at = nonce_at + gcm_nonce_size;
 
 Bytes header_of(const std::string& key_id, const SealLabel& label) {
   Bytes header(magic.begin(), magic.end());
@@ -44,12 +29,8 @@ Bytes header_of(const std::string& key_id, const SealLabel& label) {
 }
 
 bool usable(const SealKey& key) {
-  return key.key.view().size() == key_size && key.id.size() == 2 * key_id_size &&
+  return key.key.view().size() == gcm_key_size && key.id.size() == 2 * key_id_size &&
          std::all_of(key.id.begin(), key.id.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
-
-int size_of(std::size_t size) {
-  return static_cast<int>(size);
 }
 
 // What can be said before any cryptography; the order decides which fault a file with several is reported as.
@@ -60,7 +41,7 @@ std::optional<SealFault> fault_of_header(const SealKey& key, const SealLabel& la
   if (file.size() < key_id_at) return SealFault::damaged;
   const std::uint64_t format = big_endian(file.subspan(format_at, 2));
   if (format > sealed_format) return SealFault::newer;
-  if (format == 0 || file.size() < content_at + tag_size) return SealFault::damaged;
+  if (format == 0 || file.size() < content_at + gcm_tag_size) return SealFault::damaged;
   if (file[kind_at] != static_cast<std::uint8_t>(label.kind)) return SealFault::damaged;
   if (to_hex(file.subspan(key_id_at, key_id_size)) != key.id) return SealFault::locked;
   if (big_endian(file.subspan(generation_at, 8)) != label.generation) return SealFault::damaged;
@@ -71,51 +52,23 @@ std::optional<SealFault> fault_of_header(const SealKey& key, const SealLabel& la
 
 Result<Bytes> seal(const SealKey& key, const SealLabel& label, BytesView content) {
   if (!usable(key)) return Error{ErrorKind::internal, "a file cannot be sealed: the seal key is not a key"};
-  if (content.size() > (std::size_t{1} << 30)) return Error{ErrorKind::internal, "a file cannot be sealed: it is too large"};
   Bytes file = header_of(key.id, label);
   const Bytes header = file;
-  const Bytes nonce = random_bytes(nonce_size);
+  const Bytes nonce = random_bytes(gcm_nonce_size);
+  file.reserve(content_at + content.size() + gcm_tag_size);
   file.insert(file.end(), nonce.begin(), nonce.end());
-  file.resize(content_at + content.size() + tag_size);
-
-  const CipherContextHandle context(EVP_CIPHER_CTX_new());
-  std::uint8_t* const sealed = file.data() + content_at;
-  int written = 0;
-  int rest = 0;
-  const bool done =
-      context && EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.key.view().data(), nonce.data()) == 1 &&
-      EVP_EncryptUpdate(context.get(), nullptr, &written, header.data(), size_of(header.size())) == 1 &&
-      EVP_EncryptUpdate(context.get(), nullptr, &written, reinterpret_cast<const std::uint8_t*>(label.name.data()),
-                        size_of(label.name.size())) == 1 &&
-      EVP_EncryptUpdate(context.get(), sealed, &written, content.data(), size_of(content.size())) == 1 &&
-      EVP_EncryptFinal_ex(context.get(), sealed + written, &rest) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, size_of(tag_size), sealed + content.size()) == 1;
-  if (!done) return openssl_error(ErrorKind::internal, "a file cannot be sealed");
+  if (auto sealed = gcm_seal(file, key.key.view(), nonce, {header, bytes_of(label.name)}, content); !sealed)
+    return sealed.error().with_prefix("a file");
   return file;
 }
 
 Unsealed unseal(const SealKey& key, const SealLabel& label, BytesView file) {
   if (const auto fault = fault_of_header(key, label, file)) return {fault, {}};
-  const CleanErrorQueue clean;
-  const BytesView sealed = file.subspan(content_at, file.size() - content_at - tag_size);
-  Bytes tag(file.end() - static_cast<std::ptrdiff_t>(tag_size), file.end());
-  Bytes content(sealed.size());
-
-  const CipherContextHandle context(EVP_CIPHER_CTX_new());
-  int written = 0;
-  int rest = 0;
-  const bool opened =
-      usable(key) && context &&
-      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.key.view().data(), file.data() + nonce_at) == 1 &&
-      EVP_DecryptUpdate(context.get(), nullptr, &written, file.data(), size_of(nonce_at)) == 1 &&
-      EVP_DecryptUpdate(context.get(), nullptr, &written, reinterpret_cast<const std::uint8_t*>(label.name.data()),
-                        size_of(label.name.size())) == 1 &&
-      EVP_DecryptUpdate(context.get(), content.data(), &written, sealed.data(), size_of(sealed.size())) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_SET_TAG, size_of(tag_size), tag.data()) == 1 &&
-      EVP_DecryptFinal_ex(context.get(), content.data() + written, &rest) == 1;
-  Secret owned(std::move(content));
-  if (!opened) return {SealFault::damaged, {}};
-  return {std::nullopt, std::move(owned)};
+  if (!usable(key)) return {SealFault::damaged, {}};
+  auto content = gcm_open(key.key.view(), file.subspan(nonce_at, gcm_nonce_size), {file.first(nonce_at), bytes_of(label.name)},
+                          file.subspan(content_at));
+  if (!content) return {SealFault::damaged, {}};
+  return {std::nullopt, std::move(*content)};
 }
 
 Error seal_error(SealFault fault, const std::string& what) {
