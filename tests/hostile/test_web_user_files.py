@@ -13,3 +13,17 @@ def test_a_pipe_in_place_of_the_status_does_not_hold_a_worker(nginx):
     os.mkfifo(status)
     code, _, said = tls.curl("--max-time", "5", "http://127.0.0.1:%d/evercert/json" % ports.STATUS)
     assert code == 0, said
+
+
+def test_a_pipe_in_place_of_the_audit_trail_does_not_hold_the_agent(nginx, evercert):
+    site = nginx(host("trail.test")).start()
+    site.audit.wait("served", "trail.test")
+    agent = site.agent()
+    events = os.path.join(site.state, "state", "events")
+    for name in os.listdir(events):
+        os.unlink(os.path.join(events, name))
+        os.mkfifo(os.path.join(events, name))
+    for _ in range(3):
+        assert evercert.run("renew", "trail.test", "--force").returncode == 0
+    assert site.agent() == agent
+    site.wait_log("events/.* is not a regular file")

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <strings.h>
 #include <sys/eventfd.h>
@@ -12,6 +13,8 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <map>
+#include <thread>
 
 #include "serving/base/files.h"
 
@@ -19,6 +22,9 @@ namespace evercert {
 namespace {
 
 constexpr std::size_t connection_limit = 128;
+// A CA's validators may share one.
+constexpr std::size_t limit_of_an_address = 48;
+constexpr std::chrono::milliseconds without_descriptors{100};
 constexpr std::size_t head_limit = 8192;
 constexpr std::chrono::seconds connection_time{10};
 constexpr std::string_view prefix = "/.well-known/";
@@ -50,6 +56,19 @@ std::string_view host_field(std::string_view head) {
   return {};
 }
 
+// Without the port; IPv6 by the half that a subscriber is given.
+std::string address_of(int socket) {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return {};
+  if (peer.ss_family == AF_INET) {
+    const auto& address = reinterpret_cast<const sockaddr_in&>(peer).sin_addr;
+    return {reinterpret_cast<const char*>(&address), sizeof address};
+  }
+  const auto& address = reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr;
+  return {reinterpret_cast<const char*>(&address), sizeof address / 2};
+}
+
 struct AddressListRelease {
   void operator()(addrinfo* list) const noexcept { freeaddrinfo(list); }
 };
@@ -58,6 +77,7 @@ struct AddressListRelease {
 
 struct HttpResponder::Connection {
   Descriptor socket;
+  std::string address;  // of the peer
   Steady::time_point deadline;
   std::string head;
   std::string answer;
@@ -134,9 +154,7 @@ std::vector<pollfd> HttpResponder::wait_for() const {
   std::vector<pollfd> waiting;
   waiting.reserve(1 + listeners_.size() + connections_.size());
   waiting.push_back({wake_.get(), POLLIN, 0});
-  // At the limit new connections wait in the kernel's queue.
-  const bool room = connections_.size() < connection_limit;
-  for (const auto& listener : listeners_) waiting.push_back({room ? listener.get() : -1, POLLIN, 0});
+  for (const auto& listener : listeners_) waiting.push_back({listener.get(), POLLIN, 0});
   int timeout = -1;
   const auto now = Steady::now();
   for (const auto& connection : connections_) {
@@ -165,11 +183,37 @@ void HttpResponder::run(const std::stop_token& stop) {
 }
 
 void HttpResponder::accept_from(int listener) {
-  while (connections_.size() < connection_limit) {
-    Descriptor socket(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket.valid()) return;
-    connections_.push_back({std::move(socket), Steady::now() + connection_time, {}, {}, 0, false});
+  // Bounded, so that those who are here are served in between.
+  for (std::size_t count = 0; count < connection_limit; ++count) {
+    auto accepted = acceptor_.accept(listener);
+    if (accepted.outcome == Acceptor::Outcome::exhausted) std::this_thread::sleep_for(without_descriptors);
+    if (!accepted.socket.valid()) return;
+    std::string address = address_of(accepted.socket.get());
+    const auto of_it = std::count_if(connections_.begin(), connections_.end(),
+                                     [&](const Connection& other) { return other.address == address; });
+    const bool full = connections_.size() >= connection_limit || static_cast<std::size_t>(of_it) >= limit_of_an_address ||
+                      accepted.outcome == Acceptor::Outcome::on_reserve;
+    if (full && !make_room(static_cast<std::size_t>(of_it) >= limit_of_an_address ? address : busiest_address())) continue;
+    connections_.push_back({std::move(accepted.socket), std::move(address), Steady::now() + connection_time, {}, {}, 0, false});
   }
+}
+
+std::string HttpResponder::busiest_address() const {
+  std::map<std::string, std::size_t> counts;
+  for (const Connection& connection : connections_) ++counts[connection.address];
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == counts.end() ? std::string() : most->first;
+}
+
+// Idle is who has not asked yet, or has been answered.
+bool HttpResponder::make_room(const std::string& address) {
+  const auto oldest = std::find_if(connections_.begin(), connections_.end(), [&](const Connection& connection) {
+    return connection.address == address && (connection.answer.empty() || connection.lingering);
+  });
+  if (oldest == connections_.end()) return false;
+  connections_.erase(oldest);
+  return true;
 }
 
 void HttpResponder::serve(Connection& connection, short events) {

@@ -1,5 +1,6 @@
 // Answers validation requests where no web server of ours does: a thread of its own that knows nothing but what is below
-// /.well-known/. It faces the network: every length, count and time has a limit.
+// /.well-known/. It faces the network: every length, count and time has a limit, and where a place is wanted the oldest idle
+// connection of the address that has most goes first.
 #pragma once
 
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "agent/net/acceptor.h"
 #include "evercert/board.h"
 #include "evercert/result.h"
 
@@ -41,11 +43,14 @@ class HttpResponder {
   // What poll(2) says; empty when it cannot wait any more.
   [[nodiscard]] std::vector<pollfd> wait_for() const;
   void accept_from(int listener);
+  bool make_room(const std::string& address);
+  [[nodiscard]] std::string busiest_address() const;
   void serve(Connection& connection, short events);
   [[nodiscard]] std::string answer_to(std::string_view head) const;
 
   std::vector<Descriptor> listeners_;
-  std::vector<Connection> connections_;
+  std::vector<Connection> connections_;  // in the order they came
+  Acceptor acceptor_;
   Descriptor wake_;
   Lookup lookup_;
   std::jthread thread_;

@@ -37,12 +37,17 @@ Result<Done> AuditTrail::open_month(const std::string& month) {
   }
   const std::string name = month + ".jsonl";
   // Readable too: whether the last line is whole has to be seen.
-  Descriptor file(::openat(directory_.get(), name.c_str(), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640));
+  Descriptor file(
+      ::openat(directory_.get(), name.c_str(), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0640));
   if (!file.valid()) {
     return system_error(ErrorKind::storage, "cannot open events/" + name, errno);
   }
+  // A pipe that somebody left here would take some lines and then hold up whoever writes them.
+  if (::fstat(file.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) {
+    return Error{ErrorKind::storage, "cannot open events/" + name + ": it is not a regular file"};
+  }
   torn_ = false;
-  if (::fstat(file.get(), &facts) == 0 && facts.st_size > 0) {
+  if (facts.st_size > 0) {
     char last = '\n';
     torn_ = ::pread(file.get(), &last, 1, facts.st_size - 1) == 1 && last != '\n';
   }

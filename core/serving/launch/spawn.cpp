@@ -99,8 +99,8 @@ enum class Parentage { child, nobodys };
 [[noreturn]] void run_child(const Supervisor::Program& program, Parentage parentage, int pause, int channel, int null_device,
                             char* const* arguments, char* const* environment) {
   // Out of the way first: either may already have a number that is about to be replaced.
-  const int high_channel = ::fcntl(channel, F_DUPFD, 100);
-  const int high_null = ::fcntl(null_device, F_DUPFD, 100);
+  const int high_channel = ::fcntl(channel, F_DUPFD, channel_number + 1);
+  const int high_null = ::fcntl(null_device, F_DUPFD, channel_number + 1);
   if (high_channel < 0 || high_null < 0) fail(channel, "arrange the descriptors of");
   if (::dup2(high_channel, channel_number) < 0 || ::dup2(high_null, 0) < 0) fail(high_channel, "arrange the descriptors of");
   // Whoever reads what `haproxy -D` prints, as an init script does, waits until nobody holds that end any more.
