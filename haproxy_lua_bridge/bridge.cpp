@@ -9,6 +9,8 @@
 #include <array>
 #include <cstdlib>
 
+#include "evercert/leader_file.h"
+
 namespace evercert {
 
 namespace {
@@ -180,7 +182,9 @@ Result<Done> Bridge::share(const SealKeys& keys) {
   auto ends = LinkEnds::create();
   if (!ends) return ends.error();
   instance_->link = std::move(ends->agent);
-  auto cycle = Cycle::create(settings_, keys, files_);
+  auto leader = open_leader_file(plan_->state_path);
+  if (!leader) return leader.error();
+  auto cycle = Cycle::create(settings_, keys, files_, std::move(*leader));
   if (!cycle) return cycle.error();
   const auto user = agent_user(*plan_);
   if (!user) return user.error();

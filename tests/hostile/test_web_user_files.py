@@ -20,9 +20,11 @@ def test_a_pipe_in_place_of_the_audit_trail_does_not_hold_the_agent(nginx, everc
     site.audit.wait("served", "trail.test")
     agent = site.agent()
     events = os.path.join(site.state, "state", "events")
+    owner = (os.stat(events).st_uid, os.stat(events).st_gid)
     for name in os.listdir(events):
         os.unlink(os.path.join(events, name))
         os.mkfifo(os.path.join(events, name))
+        os.chown(os.path.join(events, name), *owner)
     for _ in range(3):
         assert evercert.run("renew", "trail.test", "--force").returncode == 0
     assert site.agent() == agent

@@ -232,7 +232,8 @@ def test_the_state_directory_has_the_documented_owners_and_modes(nginx, evercert
     assert facts("state") == (www.pw_uid, www.pw_gid, 0o750)
     assert facts("state", "certificates", "owner.test", "1.bundle")[2] == 0o640
     assert facts("state", "status.json")[2] == 0o640
-    assert sorted(os.listdir(evercert.state)) == ["seal.key", "state"]
+    assert facts("leader") == (0, 0, 0o600)
+    assert sorted(os.listdir(evercert.state)) == ["leader", "seal.key", "state"]
     for where, folders, files in os.walk(os.path.join(evercert.state, "state")):
         for name in folders + files:
             info = os.lstat(os.path.join(where, name))

@@ -32,7 +32,7 @@ class LaunchCarriedTest : public CppUnit::TestFixture {
   void what_a_cycle_carries_comes_back() {
     const SealKeys keys{{"0011223344556677", Secret(Bytes(32, 1))}, {"0011223344556677", Secret(Bytes(32, 2))}};
     DiskFiles files;
-    const auto cycle = Cycle::create({}, keys, files);
+    const auto cycle = Cycle::create({}, keys, files, Descriptor(open("/dev/null", O_RDWR | O_CLOEXEC)));
     CPPUNIT_ASSERT(cycle.has_value());
     const auto carried = read_secrets(cycle->secrets.get());
     CPPUNIT_ASSERT_MESSAGE(carried ? "" : carried.error().message, carried.has_value());

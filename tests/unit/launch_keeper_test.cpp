@@ -77,7 +77,7 @@ class LaunchKeeperTest : public CppUnit::TestFixture {
     keys.serving = {"0123456789abcdef", Secret::from_text("serving key, 32 bytes of secrecy")};
     keys.agent = {"0123456789abcdef", Secret::from_text("agent key, 32 bytes of secrecy!!")};
     DiskFiles files;
-    auto cycle = Cycle::create({}, keys, files);
+    auto cycle = Cycle::create({}, keys, files, launch_steps::some_file());
     CPPUNIT_ASSERT(cycle);
     cycle_ = std::move(*cycle);
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cppunit/TestAssert.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -47,6 +48,11 @@ class ProgramDirectory {
  private:
   std::filesystem::path path_;
 };
+
+// In the place of one that an agent would keep something in.
+inline Descriptor some_file() {
+  return Descriptor(::open("/dev/null", O_RDWR | O_CLOEXEC));
+}
 
 // Serves the supervisor until `enough`, at most 20 s. False: it took longer.
 inline bool serve(Supervisor& supervisor, const std::function<bool()>& enough) {

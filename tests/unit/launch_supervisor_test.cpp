@@ -52,7 +52,7 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     CPPUNIT_ASSERT_EQUAL(ssize_t{17}, ::write(file.get(), "a very secret key", 17));
     CPPUNIT_ASSERT(files.read(path, FileSource::Care::secret));
-    auto cycle = Cycle::create({}, keys, files);
+    auto cycle = Cycle::create({}, keys, files, launch_steps::some_file());
     CPPUNIT_ASSERT_MESSAGE(cycle ? "" : cycle.error().message, cycle);
     cycle_ = std::move(*cycle);
     log_ = std::make_unique<KeptLog>();

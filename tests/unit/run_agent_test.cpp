@@ -30,6 +30,8 @@ class Server {
          Time started = std::chrono::system_clock::now())
       : store_(state.another_store()),
         directory_(open((state.path() + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+        leader_file_(open_leader_file(state.path()).value()),
+        reached_(leader_file_.get()),
         wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     CPPUNIT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel_) == 0);
     auto board = Board::map(Board::create().value().get(), Board::Access::write);
@@ -59,6 +61,8 @@ class Server {
         instance,
         state.path(),
         directory_.get(),
+        leader_file_.get(),
+        reached_,
         std::make_shared<const Plan>(std::move(*checked.plan)),
         settings_,
         {},
@@ -155,6 +159,8 @@ class Server {
   QuietLogger log_;
   std::unique_ptr<Store> store_;
   Descriptor directory_;
+  Descriptor leader_file_;
+  ReachedGenerations reached_;
   Descriptor wake_;
   int channel_[2] = {-1, -1};
   std::unique_ptr<Board> board_;
@@ -298,8 +304,9 @@ class AgentTest : public CppUnit::TestFixture {
   void a_client_that_never_reads_blocks_nobody() {
     Server one(state_, "one", {"a.test"}, ca_.get());
     CPPUNIT_ASSERT(one.wait_for("published", "a.test"));
-    auto silent = ControlConnection::open(state_.path());
+    auto silent = ControlConnection::open(state_.path(), state_.keys().agent);
     CPPUNIT_ASSERT(silent.has_value());
+    CPPUNIT_ASSERT(silent->prove(30s).value());
     CPPUNIT_ASSERT(silent->send({{"verb", "renew"}, {"name", "a.test"}, {"force", true}}).has_value());
     for (int i = 0; i < 20; ++i) CPPUNIT_ASSERT_EQUAL(0, ask({{"verb", "ping"}}).at("exit").get<int>());
   }
@@ -350,8 +357,9 @@ class AgentTest : public CppUnit::TestFixture {
 
  private:
   Json ask(const Json& request) {
-    auto connection = ControlConnection::open(state_.path());
+    auto connection = ControlConnection::open(state_.path(), state_.keys().agent);
     CPPUNIT_ASSERT(connection.has_value());
+    CPPUNIT_ASSERT(connection->prove(30s).value());
     CPPUNIT_ASSERT(connection->send(request).has_value());
     events_heard_ = 0;
     for (int i = 0; i < 100; ++i) {

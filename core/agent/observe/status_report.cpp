@@ -49,6 +49,8 @@ std::string remedy_for(const std::string& kind) {
       Remedy{"export", "See to what the message names (export_path, runtime_api, master_cli); it is tried again by itself."},
       Remedy{"hook",
              "Run the command as the agent's user to see why it fails; it is run again by itself until it ends with 0."},
+      Remedy{"older_generation",
+             "Find out who changed the state directory; then renew, or accept what is there with rollback."},
       Remedy{"internal", "This is a fault in evercert: please report it with the log's lines around this time."},
   };
   for (const Remedy& remedy : remedies) {

@@ -1,6 +1,7 @@
 #include "agent/run/agent.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "agent/run/inheritance.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/launch/carried_format.h"
 
 namespace evercert {
 namespace {
@@ -22,9 +24,8 @@ constexpr std::chrono::seconds longest_first_look{10};
 }  // namespace
 
 Result<bool> Agent::run() {
-  auto election = Election::open(ground_.state_directory);
-  if (!election) return election.error();
-  election_.emplace(std::move(election).value());
+  election_.emplace(ground_.leader_file);
+  answered_ = std::chrono::steady_clock::now();
   auto trail = AuditTrail::open(ground_.state_path, ground_.log);
   if (trail) {
     trail_.emplace(std::move(trail).value());
@@ -107,16 +108,56 @@ void Agent::campaign() {
   }
   follower_ = std::make_unique<Follower>(ground_, descriptors_.wake, [this] {
     // Not from within the follower's own call.
-    ground_.loop.post([this] { campaign(); });
+    if (follower_ && follower_->following()) return ground_.loop.post([this] { campaign(); });
+    campaign_later();
   });
   if (auto attached = follower_->attach(); attached) {
     role_ = Role::follower;
     return;
   }
   follower_.reset();
-  // The holder of the lock does not listen: it begins, or it ends. Soon one or the other is over.
+  campaign_later();
+}
+
+// The holder of the lock does not listen, or something else listens in its place: it begins, or it ends. Soon one or the other
+// is over.
+void Agent::campaign_later() {
   const std::chrono::milliseconds pause(std::min(5U << std::min(campaigns_++, 6U), 250U));
   ground_.loop.after(pause, [this] { campaign(); });
+}
+
+// Whoever leads and does not answer keeps everybody from renewing.
+void Agent::watch_leader() {
+  const auto now = std::chrono::steady_clock::now();
+  if (leader_ || ending_ || role_.load() == Role::retired) {
+    answered_ = now;
+    return;
+  }
+  if (follower_ && follower_->heard_at()) answered_ = std::max(answered_, *follower_->heard_at());
+  if (now - answered_ < agent_silence) return;
+  if (const auto holder = election_->holder()) return end_silent_leader(*holder);
+  campaign();
+}
+
+void Agent::end_silent_leader(const Election::Holder& holder) {
+  constexpr std::chrono::minutes between_lines{10};
+  const Ending ending = end_silent(*election_, holder);
+  const auto now = std::chrono::steady_clock::now();
+  if (ending != Ending::ended && now - told_silent_ < between_lines) return;
+  told_silent_ = now;
+  const std::string process = "process " + (holder.pid > 0 ? std::to_string(holder.pid) : std::string("of another container"));
+  std::string line = process + " holds the lead of " + ground_.state_path + " and does not answer";
+  if (ending == Ending::ended) {
+    line += "; it was ended, and another agent leads";
+    // The next look is for who comes then.
+    answered_ = now;
+    campaign_later();
+  } else if (ending == Ending::waits_for_disk) {
+    line += ": it waits for a disk, and nothing is renewed until that answers; look at the file system of state_path";
+  } else {
+    line += ": nothing is renewed until it does; end it, its server starts another";
+  }
+  ground_.log.write(LogLevel::error, line);
 }
 
 void Agent::lead() {
@@ -194,7 +235,17 @@ void Agent::tick() {
   if (role_.load() != Role::retired) ground_.board.beat(ground_.clock.now(), role_.load() == Role::leader);
   // Where the starter was killed, another of its children may hold the channel open.
   if (descriptors_.channel >= 0 && getppid() != parent_) return finish(std::chrono::steady_clock::now());
-  if (std::chrono::steady_clock::now() - rendered_ > status_interval) status_wanted();
+  const auto now = std::chrono::steady_clock::now();
+  if (now - beaten_ >= agent_beat) {
+    beaten_ = now;
+    // What does not fit is for a starter that does not read anyway.
+    if (descriptors_.channel >= 0)
+      static_cast<void>(::send(descriptors_.channel, beat_message.data(), beat_message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) <
+                        0);
+    if (verbs_) verbs_->say_alive();
+  }
+  watch_leader();
+  if (now - rendered_ > status_interval) status_wanted();
   ground_.loop.after(heartbeat, [this] { tick(); });
 }
 

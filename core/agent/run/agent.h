@@ -39,6 +39,9 @@ class Agent {
   void listen();
   void hear();
   void campaign();
+  void campaign_later();
+  void watch_leader();
+  void end_silent_leader(const Election::Holder& holder);
   void lead();
   void retire_when_idle(ControlServer::Client successor, std::chrono::steady_clock::time_point since);
   void finish(std::chrono::steady_clock::time_point since);
@@ -58,6 +61,9 @@ class Agent {
   std::unique_ptr<Follower> follower_;
   std::atomic<Role> role_{Role::candidate};
   unsigned campaigns_ = 0;
+  std::chrono::steady_clock::time_point answered_;  // when a leader, which may be us, was last heard of
+  std::chrono::steady_clock::time_point told_silent_;
+  std::chrono::steady_clock::time_point beaten_;
   int parent_ = -1;
   bool ending_ = false;
   std::string successor_;

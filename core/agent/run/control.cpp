@@ -17,7 +17,7 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t longest_request = largest_plan_line;
+constexpr std::size_t longest_message = largest_plan_line;
 constexpr std::size_t longest_greeting = 256;
 constexpr std::size_t portion = std::size_t{64} << 10;
 constexpr std::chrono::seconds send_patience{10};
@@ -158,7 +158,7 @@ Result<Done> ControlConnection::send(const Json& message) {
     return Error{ErrorKind::internal, "nothing is sent to an agent that has not proved itself"};
   }
   const std::string text = dump_json(message);
-  if (text.size() > longest_request) {
+  if (text.size() > longest_message) {
     return Error{ErrorKind::internal, "a message of " + std::to_string(text.size()) + " bytes is too long for the agent"};
   }
   Result<std::string> frame = stream_->seal(text);

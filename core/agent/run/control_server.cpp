@@ -21,10 +21,10 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t longest_clear_request = std::size_t{4} << 10;
+constexpr std::size_t longest_clear_line = std::size_t{4} << 10;
 // Before a peer has proved itself.
 constexpr std::size_t longest_proof = 256;
-constexpr std::size_t longest_request = largest_plan_line;
+constexpr std::size_t longest_sealed_request = largest_plan_line;
 constexpr std::size_t most_unread = largest_answer_line;
 
 // Connections that have not proved themselves: in all, and of one user that is not root. Proved ones are followers, and command
@@ -163,7 +163,7 @@ bool ControlServer::read_clear(Client client) {
     }
     if (!peers_.contains(client)) return true;
   }
-  return peer.stream || peer.in.size() <= longest_clear_request;
+  return peer.stream || peer.in.size() <= longest_clear_line;
 }
 
 bool ControlServer::greet(Peer& peer, const std::string& number) {
@@ -182,7 +182,7 @@ bool ControlServer::greet(Peer& peer, const std::string& number) {
 bool ControlServer::read_sealed(Client client) {
   Peer& peer = peers_.at(client);
   while (peer.stream) {
-    auto message = peer.stream->open(peer.in, peer.proved ? longest_request : longest_proof);
+    auto message = peer.stream->open(peer.in, peer.proved ? longest_sealed_request : longest_proof);
     if (!message) return false;
     if (!*message) return true;
     if (!peer.proved) {

@@ -9,6 +9,7 @@
 #include "agent/run/loop.h"
 #include "agent/run/seats.h"
 #include "agent/store/store.h"
+#include "evercert/leader_file.h"
 #include "evercert/state.h"
 #include "serving/base/clock.h"
 
@@ -18,6 +19,8 @@ struct Ground {
   std::string instance;  // agents with the same one belong to the same server
   std::string state_path;
   int state_directory;
+  int leader_file;  // leader_file.h
+  ReachedGenerations& reached;
   std::shared_ptr<const Plan> plan;
   std::string settings;                 // the same as evercert.json
   std::map<std::string, Secret> files;  // what it names

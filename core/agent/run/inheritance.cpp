@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -23,7 +25,7 @@ namespace evercert {
 
 namespace {
 
-constexpr std::size_t descriptor_count = 5;
+constexpr std::size_t descriptor_count = 6;
 constexpr std::size_t longest_log_line = 2000;
 
 Result<Done> protect_this_process() {
@@ -32,6 +34,8 @@ Result<Done> protect_this_process() {
   if (::setrlimit(RLIMIT_CORE, &none) != 0) return system_error(ErrorKind::internal, "cannot forbid core files", errno);
   // A tracer that came before is not sent away by the kernel.
   if (auto safe = check_protected(::getpid()); !safe) return safe.error().with_prefix("this process cannot be given secrets");
+  // Whoever stopped it could else keep it, and what it holds, beyond the end of the server.
+  static_cast<void>(::prctl(PR_SET_PDEATHSIG, SIGCONT));
   return Done{};
 }
 
@@ -134,7 +138,8 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
   inheritance.wake = std::move(message->descriptors[2]);
   inheritance.plan = std::move(message->descriptors[3]);
   inheritance.secrets = std::move(message->descriptors[4]);
-  if (message->descriptors.size() > descriptor_count) inheritance.link = std::move(message->descriptors[5]);
+  inheritance.leader = std::move(message->descriptors[5]);
+  if (message->descriptors.size() > descriptor_count) inheritance.link = std::move(message->descriptors[6]);
   return inheritance;
 }
 

@@ -22,6 +22,7 @@ struct Inheritance {
   Descriptor wake;
   Descriptor plan;
   Descriptor secrets;
+  Descriptor leader;
   Descriptor link;  // to a server's worker that cannot read bundles; may be missing
   Descriptor channel;
 };

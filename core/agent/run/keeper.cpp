@@ -47,6 +47,7 @@ int keep(int descriptor, const std::string& program) {
   Cycle cycle;
   cycle.plan = std::move(inherited->plan);
   cycle.secrets = std::move(inherited->secrets);
+  cycle.leader = std::move(inherited->leader);
   Supervisor supervisor({.path = program, .joins_session = true}, instance, cycle, log);
 
   bool going = false;

@@ -54,7 +54,8 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
                     {},
                     [this] { ground_.loop.post(changed_); },
                     ground.outlet,
-                    ground.delivery}) {}
+                    ground.delivery,
+                    &ground.reached}) {}
 
 Leader::~Leader() {
   abort_requests();

@@ -4,10 +4,12 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -62,6 +64,22 @@ Result<Configured> configure(const Settings& settings, FileSource& files, Warnin
   return Configured{std::make_shared<const Plan>(std::move(*checked.plan)), to_json(settings)};
 }
 
+// What an agent holds at its busiest, with connections to CAs and a hundred to its control socket, is some three hundred; it
+// works, with fewer at a time, as long as it has a few dozen.
+void take_all_descriptors(Logger& log) {
+  constexpr rlim_t enough = 4096;
+  constexpr rlim_t needed = 64;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, enough));
+  static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  if (limit.rlim_max >= needed) return;
+  log.write(LogLevel::error, "the agent may open only " + std::to_string(limit.rlim_max) + " files and connections and needs " +
+                                 std::to_string(needed) +
+                                 ": raise the limit of the server (ulimit -n, LimitNOFILE in a systemd "
+                                 "unit)");
+}
+
 // The loop and everything under it, from what has been gathered.
 struct Gathered {
   Configured configured;
@@ -69,6 +87,7 @@ struct Gathered {
   SealKeys keys;
   std::string instance;
   std::string state_path;
+  int leader_file = -1;
   int link = -1;  // to a worker that cannot read bundles
 };
 
@@ -84,18 +103,22 @@ int become_successor(const std::string& program, int channel, Logger& log) {
 }
 
 int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descriptors& descriptors, Logger& log) {
+  take_all_descriptors(log);
   const SystemClock clock;
   const std::string path = gathered.state_path + "/state";
-  const Descriptor state(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor state(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!state.valid()) return fail(log, system_error(ErrorKind::storage, "cannot open the state directory " + path, errno));
   FileStoreOptions options;
   if (struct stat seen{}; fstat(state.get(), &seen) == 0) options.group = seen.st_gid;
   auto store = make_file_store(Descriptor(fcntl(state.get(), F_DUPFD_CLOEXEC, 3)), options);
   Events events;
   Loop loop;
+  ReachedGenerations reached(gathered.leader_file);
   Ground ground{gathered.instance,
                 gathered.state_path,
                 state.get(),
+                gathered.leader_file,
+                reached,
                 gathered.configured.plan,
                 gathered.configured.settings,
                 std::move(gathered.files),
@@ -157,7 +180,7 @@ int run_under_server(int channel) {
   const std::string state_path = configured->plan->state_path;
   Gathered gathered{
       std::move(configured).value(), std::move(secrets->files), std::move(secrets->keys), inherited->instance, state_path,
-      inherited->link.get()};
+      inherited->leader.get(),       inherited->link.get()};
   return work(std::move(gathered), *board, *report, {inherited->channel.get(), inherited->wake.get(), -1}, log);
 }
 
@@ -211,6 +234,8 @@ int run_alone(const RunOptions& options) {
     return fail(log, prepared.error());
   auto keys = seal_keys(state_path);
   if (!keys) return fail(log, keys.error());
+  auto leader = open_leader_file(state_path);
+  if (!leader) return fail(log, leader.error());
   if (const auto trouble = export_trouble(plan.exports.path, user->uid, user->gid)) log.write(LogLevel::warn, *trouble);
 
   auto board_file = Board::create();
@@ -239,8 +264,8 @@ int run_alone(const RunOptions& options) {
   if (user->name.empty()) {
     log.write(LogLevel::notice, "without root, keys are as safe as this user: " + state_path + " belongs to it");
   }
-  Gathered gathered{std::move(configured).value(), files.carried(), std::move(keys).value(), to_hex(random_bytes(16)),
-                    state_path};
+  Gathered gathered{std::move(configured).value(), files.carried(), std::move(keys).value(),
+                    to_hex(random_bytes(16)),      state_path,      leader->get()};
   return work(std::move(gathered), *board, *report, {-1, wake.get(), signals.get()}, log);
 }
 

@@ -89,6 +89,32 @@ void Publication::note(const CertificateSpec& certificate, Entry& entry, const B
   entry.current = std::move(fresh);
 }
 
+std::uint64_t Publication::reached(const std::string& certificate) const {
+  return parts_.reached == nullptr ? 0 : parts_.reached->of(certificate);
+}
+
+void Publication::keep_reached(const std::string& certificate, std::uint64_t generation, bool durable) {
+  const bool leads = !parts_.proved;
+  if (parts_.reached == nullptr || !leads) return;
+  if (const auto kept = parts_.reached->raise(certificate, generation, durable); !kept)
+    tell("storage_failed", LogLevel::error, certificate, kept.error().message, {});
+}
+
+std::optional<StatusProblem> Publication::compare_with_reached(const std::string& certificate, Entry& entry,
+                                                               std::uint64_t generation) {
+  const std::uint64_t highest = reached(certificate);
+  if (highest <= generation) {
+    entry.older_told = 0;
+    if (highest < generation) keep_reached(certificate, generation, false);
+    return std::nullopt;
+  }
+  const std::string sentence = older_generation_sentence(certificate, generation, highest);
+  if (std::exchange(entry.older_told, highest) != highest)
+    tell("older_generation", LogLevel::error, certificate, sentence,
+         {{"generation", std::to_string(generation)}, {"reached", std::to_string(highest)}});
+  return StatusProblem{"older_generation", sentence, parts_.clock.now(), ""};
+}
+
 Publication::Current Publication::look(const CertificateSpec& certificate, bool prove) {
   Entry& place = entry(certificate.name);
   const std::lock_guard turn(place.one_at_a_time);
@@ -110,6 +136,8 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     }
     if (newest->bundle) {
       note(certificate, place, *newest->bundle);
+      const auto older = compare_with_reached(certificate.name, place, newest->bundle->generation);
+      if (!problem) problem = older;
       if (!place.slot) {
         if (auto slot = parts_.board.add(certificate.name)) place.slot = *slot;
       }
@@ -158,7 +186,7 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
     place.slot = *slot;
   }
   PublishOptions options;
-  options.above = parts_.board.generation(*place.slot);
+  options.above = std::max(parts_.board.generation(*place.slot), reached(certificate.name));
   options.verified = verified;
   options.committed = [&](std::uint64_t number) { parts_.board.publish(*place.slot, number); };
   auto generation = publish_bundle(parts_.store, parts_.serving, bundle, now, options);
@@ -170,6 +198,8 @@ Result<std::uint64_t> Publication::put(const CertificateSpec& certificate, Bundl
        {{"generation", std::to_string(*generation)}});
   parts_.installed(certificate.name);
   show(certificate, bundle, true);
+  // After it is served: waiting for the disk is nobody's business who waits for the certificate.
+  keep_reached(certificate.name, *generation, true);
   std::optional<Early> early;
   {
     const std::lock_guard lock(mutex_);
@@ -267,7 +297,9 @@ Result<std::uint64_t> Publication::roll_back(const CertificateSpec& certificate,
   {
     Entry& place = entry(certificate.name);
     const std::lock_guard turn(place.one_at_a_time);
-    auto rolled = rollback(parts_.store, parts_.serving, certificate.name, to, parts_.clock.now());
+    PublishOptions options;
+    options.above = reached(certificate.name);
+    auto rolled = rollback(parts_.store, parts_.serving, certificate.name, to, parts_.clock.now(), options);
     if (!rolled) return rolled;
     generation = *rolled;
   }

@@ -19,6 +19,7 @@
 #include "agent/renewal/renewal.h"
 #include "agent/renewal/workers.h"
 #include "agent/store/bundles.h"
+#include "evercert/leader_file.h"
 
 namespace evercert {
 
@@ -37,6 +38,7 @@ class Publication {
     std::function<void()> changed;  // the status differs though no event tells why; from any thread; may be unset
     Outlet* outlet = nullptr;       // where generations must be handed over before they can be served
     Delivery delivery{};
+    ReachedGenerations* reached = nullptr;  // only the leader raises them
   };
   explicit Publication(Parts parts) : parts_(std::move(parts)) {}
 
@@ -109,6 +111,7 @@ class Publication {
     std::optional<CertificateSlot> slot;
     std::set<std::string> foreign_told;  // guarded by one_at_a_time; files that were reported as not ours
     bool revoked_read = false;
+    std::uint64_t older_told = 0;  // guarded by one_at_a_time; the generation that was reached before
   };
   struct Heard {
     std::string listener;   // the first that was asked
@@ -123,6 +126,10 @@ class Publication {
   Result<std::uint64_t> put(const CertificateSpec& certificate, Bundle bundle, Entry& entry, bool verified);
   void note(const CertificateSpec& certificate, Entry& entry, const Bundle& bundle);
   [[nodiscard]] std::optional<StatusProblem> lost_generation(const std::string& certificate, std::uint64_t newest) const;
+  [[nodiscard]] std::uint64_t reached(const std::string& certificate) const;
+  void keep_reached(const std::string& certificate, std::uint64_t generation, bool durable);
+  // What there is has been superseded before: told once, and a problem for as long as it is so.
+  std::optional<StatusProblem> compare_with_reached(const std::string& certificate, Entry& entry, std::uint64_t generation);
   // Hands the generation over where that is needed, has it proved, exports it, tells the hook.
   void show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh);
   void handed_over(const Shown& shown, const Result<Done>& result);

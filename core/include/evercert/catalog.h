@@ -59,8 +59,9 @@ class Catalog {
           Logger& log);
   ~Catalog();
 
-  // Tells the catalog which certificate lives in a slot (names are not on the board).
-  void know(CertificateSlot slot, const std::string& certificate);
+  // Tells the catalog which certificate lives in a slot (names are not on the board), and the highest generation of it that was
+  // ever published: an older one is served rather than none, and told.
+  void know(CertificateSlot slot, const std::string& certificate, std::uint64_t reached = 0);
   // True when some generation can be served. One atomic load once the agent has put it on the board.
   [[nodiscard]] bool has(CertificateSlot slot);
   // The current generation; on any load error the one in memory, else the previous one on disk, else null. Thread-safe.

@@ -136,6 +136,7 @@ class Configuration {
   unsigned cache_size_ = 0;
   std::unordered_map<CertificateSlot, Offered> offered_;
   std::unordered_map<CertificateSlot, std::string> other_lines_;
+  std::unordered_map<CertificateSlot, std::uint64_t> reached_;  // the highest generation that was ever published
   std::optional<SealKey> serving_key_;
   std::shared_ptr<Instance> instance_;
   std::optional<Cycle> carried_;

@@ -36,7 +36,8 @@ struct Instance {
 struct Cycle {
   Descriptor plan;     // JSON as in evercert.json
   Descriptor secrets;  // JSON: seal keys and the files that only the starter could read
-  static Result<Cycle> create(const Settings& settings, const SealKeys& keys, const DiskFiles& files);
+  Descriptor leader;   // open_leader_file()
+  static Result<Cycle> create(const Settings& settings, const SealKeys& keys, const DiskFiles& files, Descriptor leader);
 };
 
 // The agent's side of the same: what it finds in its two memory files.
@@ -48,9 +49,10 @@ Result<CarriedSecrets> read_secrets(int descriptor);
 Result<Secret> read_memory_file(int descriptor);
 
 // Messages on the socketpair (SOCK_SEQPACKET), one JSON object each. Agent to starter: {"ready":1} once it is not dumpable,
-// {"log":LEVEL,"line":TEXT}, LEVEL being error warn notice info debug. Starter to agent: {"instance":ID} with the descriptors
-// board, report, wake, plan, secrets and, if there is one, link (SCM_RIGHTS) on the same message; {"again":PROGRAM}: finish the
-// running step, execute this program in the same process, and say ready; end of file or ECONNRESET: the server is gone.
+// {"log":LEVEL,"line":TEXT}, LEVEL being error warn notice info debug; {"beat":1} every few seconds from its loop. Starter to
+// agent: {"instance":ID} with the descriptors board, report, wake, plan, secrets, leader and, if there is one, link
+// (SCM_RIGHTS) on the same message; {"again":PROGRAM}: finish the running step, execute this program in the same process, and
+// say ready; end of file or ECONNRESET: the server is gone.
 //
 // A server whose parent may not wait for anything (Apache's) starts the agent there and lets a forked child, with its copy of
 // the supervisor, watch the descriptor.
@@ -84,7 +86,8 @@ class Supervisor {
   // descriptor() is closed; call start() again after restart_delay(). An exec that failed is told apart from a crash.
   // Takes all there is, so edge-triggered watching is fine.
   State on_readable();
-  // To be called now and then (every few seconds) as well: ends an agent that does not become ready in time.
+  // To be called now and then (every few seconds) as well: ends an agent that does not become ready in time, or whose beats
+  // are missing (it was stopped, or is stuck) unless it waits for a disk.
   State tend();
   // Back-off: 50 ms after the first loss, doubling to 60 s, back to 50 ms once an agent has lived for a minute.
   [[nodiscard]] std::chrono::milliseconds restart_delay() const;

@@ -22,9 +22,10 @@ inline constexpr std::size_t largest_trail_end = 16 * size::mebi;  // the last l
 
 // Above it, or where the operator says.
 inline constexpr std::size_t largest_seal_key = 1 * size::kibi;
-inline constexpr std::size_t largest_settings = 16 * size::mebi;   // evercert.json with what it includes, each
-inline constexpr std::size_t largest_named_file = 1 * size::mebi;  // secrets, keys and CA certificates that the settings name
-inline constexpr std::size_t largest_pem = 1 * size::mebi;         // exports, PEM files for HAProxy, files to import
+inline constexpr std::size_t largest_leader_file = 64 * size::mebi;  // a million certificates, written by the leader
+inline constexpr std::size_t largest_settings = 16 * size::mebi;     // evercert.json with what it includes, each
+inline constexpr std::size_t largest_named_file = 1 * size::mebi;    // secrets, keys and CA certificates that the settings name
+inline constexpr std::size_t largest_pem = 1 * size::mebi;           // exports, PEM files for HAProxy, files to import
 inline constexpr std::size_t largest_resolver_file = 64 * size::kibi;  // /etc/resolv.conf
 
 // Memory files that a server hands to its agent, and lines between processes.

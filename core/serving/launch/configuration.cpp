@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "evercert/leader_file.h"
 #include "serving/base/files.h"
 #include "serving/config/identifier.h"
 
@@ -168,9 +169,14 @@ Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) co
 Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   auto keys = seal_keys(state_path_);
   if (!keys) return keys.error();
+  auto leader = open_leader_file(state_path_);
+  if (!leader) return leader.error();
   instance_ = std::move(instance);
   if (auto shared = share(read_lines(keys->serving)); !shared) return shared;
-  auto carried = Cycle::create(settings_, *keys, files_);
+  ReachedGenerations reached(leader->get());
+  for (const auto& [slot, certificate] : offered_) reached_[slot] = reached.of(certificate.name);
+  for (const auto& [slot, name] : other_lines_) reached_[slot] = reached.of(name);
+  auto carried = Cycle::create(settings_, *keys, files_, std::move(*leader));
   if (!carried) return carried.error();
   carried_.emplace(std::move(*carried));
   serving_key_ = std::move(keys->serving);
@@ -253,8 +259,8 @@ Result<Done> Configuration::open() {
   catalog_ = std::make_unique<Catalog>(std::move(*board), std::move(*state), std::move(*serving_key_),
                                        std::make_unique<ReportPage>(std::move(*report)), cache_size_, log_);
   serving_key_.reset();
-  for (const auto& [slot, certificate] : offered_) catalog_->know(slot, certificate.name);
-  for (const auto& [slot, name] : other_lines_) catalog_->know(slot, name);
+  for (const auto& [slot, certificate] : offered_) catalog_->know(slot, certificate.name, reached_[slot]);
+  for (const auto& [slot, name] : other_lines_) catalog_->know(slot, name, reached_[slot]);
   return Done{};
 }
 

@@ -12,8 +12,8 @@
 namespace evercert {
 
 Result<Done> hand_over(int channel, const Instance& instance, const Cycle& cycle) {
-  const std::array<int, 6> descriptors{instance.board.get(), instance.report.get(), instance.wake.get(),
-                                       cycle.plan.get(),     cycle.secrets.get(),   instance.link.get()};
+  const std::array<int, 7> descriptors{instance.board.get(), instance.report.get(), instance.wake.get(), cycle.plan.get(),
+                                       cycle.secrets.get(),  cycle.leader.get(),    instance.link.get()};
   const std::size_t size = sizeof(int) * (instance.link.valid() ? descriptors.size() : descriptors.size() - 1);
   std::string text = dump_json(Json{{"instance", instance.id}});
   iovec part{text.data(), text.size()};

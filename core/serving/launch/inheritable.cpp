@@ -77,8 +77,9 @@ Result<std::shared_ptr<Instance>> Instance::create() {
   return instance;
 }
 
-Result<Cycle> Cycle::create(const Settings& settings, const SealKeys& keys, const DiskFiles& files) {
+Result<Cycle> Cycle::create(const Settings& settings, const SealKeys& keys, const DiskFiles& files, Descriptor leader) {
   Cycle cycle;
+  cycle.leader = std::move(leader);
   auto plan = sealed_memory_file("evercert-plan", to_json(settings));
   if (!plan) return plan.error();
   cycle.plan = std::move(*plan);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <string>
@@ -60,6 +61,18 @@ Result<Done> check_protected(pid_t pid) {
   if (*user != 0 && static_cast<uid_t>(*user) == facts.st_uid)
     return Error{ErrorKind::internal, "it lets other processes of its user look into its memory"};
   return Done{};
+}
+
+bool waits_for_a_disk(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 512> text{};
+  const ssize_t size = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
+  if (size <= 0) return false;
+  // The name before it may hold anything, also parentheses.
+  const std::string_view line(text.data(), static_cast<std::size_t>(size));
+  const auto end_of_name = line.rfind(") ");
+  return end_of_name != std::string_view::npos && line.substr(end_of_name + 2, 1) == "D";
 }
 
 }  // namespace evercert

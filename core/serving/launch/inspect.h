@@ -15,4 +15,8 @@ namespace evercert {
 // invisible to us, while a dumpable one is not: being invisible is the proof there.
 Result<Done> check_protected(pid_t pid);
 
+// Whether its main thread is in an uninterruptible sleep, as proc(5) has it: nearly always for a disk. False also where that
+// cannot be seen.
+bool waits_for_a_disk(pid_t pid);
+
 }  // namespace evercert

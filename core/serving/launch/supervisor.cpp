@@ -9,11 +9,13 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "evercert/launch.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/launch/carried_format.h"
 #include "serving/launch/hand_over.h"
 #include "serving/launch/inspect.h"
 #include "serving/launch/restart_pause.h"
@@ -89,10 +91,15 @@ class Supervisor::Content {
 
   State tend() {
     if (!channel_.valid()) return State::gone;
-    if (delivered_ || std::chrono::steady_clock::now() - started_ < program_.ready_within) return State::running;
+    const auto late = [this] {
+      const auto now = std::chrono::steady_clock::now();
+      return delivered_ ? now - heard_ >= agent_silence : now - started_ >= program_.ready_within;
+    };
+    if (!late()) return State::running;
     // It may have said so without anybody having looked.
     if (on_readable() == State::gone) return State::gone;
-    if (delivered_) return State::running;
+    if (!late()) return State::running;
+    if (delivered_) return judge_silence();
     log_.write(LogLevel::error, "evercert: the agent did not become ready within " +
                                     std::to_string(program_.ready_within.count()) + " ms; it is ended and started again" +
                                     process_field());
@@ -106,6 +113,9 @@ class Supervisor::Content {
  private:
   // False: this agent must go.
   bool receive(std::string_view text) {
+    heard_ = std::chrono::steady_clock::now();
+    waits_for_disk_ = false;
+    if (text == beat_message) return true;
     const auto message = parse_json(text, "a message of the agent");
     if (!message || !message->is_object()) return true;
     if (message->contains("ready")) return delivered_ || deliver();
@@ -130,7 +140,25 @@ class Supervisor::Content {
       return false;
     }
     delivered_ = true;
+    heard_ = std::chrono::steady_clock::now();
     return true;
+  }
+
+  // No beat for so long. What it said before is read by now.
+  State judge_silence() {
+    const auto silent = std::to_string(agent_silence.count()) + " s";
+    if (!waits_for_a_disk(pid_)) {
+      log_.write(LogLevel::error,
+                 "evercert: the agent has said nothing for " + silent + "; it is ended and started again" + process_field());
+      return dismiss();
+    }
+    // A signal would wait as it does, and then end an agent that is sound.
+    if (!std::exchange(waits_for_disk_, true))
+      log_.write(LogLevel::error, "evercert: the agent has said nothing for " + silent +
+                                      ": it waits for a disk, and goes on when that answers; look at the file system of "
+                                      "state_path" +
+                                      process_field());
+    return State::running;
   }
 
   State dismiss() {
@@ -194,6 +222,8 @@ class Supervisor::Content {
   bool delivered_ = false;
   std::string failed_;
   SteadyTime started_;
+  SteadyTime heard_;
+  bool waits_for_disk_ = false;
   RestartPause pause_;
 };
 

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <utility>
 
+#include "evercert/leader_file.h"
 #include "serving/base/limits.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/publish/bundle.h"
@@ -36,15 +37,16 @@ class Catalog::Content {
         capacity_(capacity == 0 ? 1 : capacity),
         log_(log) {}
 
-  void know(CertificateSlot slot, const std::string& certificate) {
+  void know(CertificateSlot slot, const std::string& certificate, std::uint64_t reached) {
     const std::lock_guard guard(mutex_);
-    names_[slot] = certificate;
+    names_[slot] = {certificate, reached};
   }
 
   Served find(CertificateSlot slot) {
     const std::uint64_t wanted = board_.generation(slot);
     Served present;
     std::string name;
+    std::uint64_t reached = 0;
     std::uint64_t reported = 0;
     {
       const std::lock_guard guard(mutex_);
@@ -57,12 +59,16 @@ class Catalog::Content {
       // While another thread loads, what is there is good enough; only who has nothing loads beside it.
       if (waits || (entry.loading && present)) return present;
       entry.loading = true;
-      name = known->second;
+      name = known->second.name;
+      reached = known->second.reached;
       reported = entry.reported_generation;
     }
     Loaded loaded;
     try {
       loaded = load(name, wanted, present == nullptr, reported != wanted);
+      // The agent, once it runs, tells what it puts on the board.
+      if (wanted == 0 && loaded.served && loaded.served->generation() < reached)
+        log_.write(LogLevel::error, "evercert: " + older_generation_sentence(name, loaded.served->generation(), reached));
     } catch (...) {
       keep(slot, wanted, {});  // out of memory: whoever comes after the pause may try again
       throw;
@@ -182,7 +188,11 @@ class Catalog::Content {
   ChainPool chains_;
 
   std::mutex mutex_;  // never held while something is read or parsed
-  std::unordered_map<CertificateSlot, std::string> names_;
+  struct Known {
+    std::string name;
+    std::uint64_t reached = 0;
+  };
+  std::unordered_map<CertificateSlot, Known> names_;
   std::unordered_map<CertificateSlot, Entry> entries_;
   std::list<CertificateSlot> recent_;
 };
@@ -194,8 +204,8 @@ Catalog::Catalog(Board board, StateReader state, SealKey serving, std::unique_pt
 
 Catalog::~Catalog() = default;
 
-void Catalog::know(CertificateSlot slot, const std::string& certificate) {
-  content_->know(slot, certificate);
+void Catalog::know(CertificateSlot slot, const std::string& certificate, std::uint64_t reached) {
+  content_->know(slot, certificate, reached);
 }
 
 bool Catalog::has(CertificateSlot slot) {

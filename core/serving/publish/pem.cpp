@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <set>
 
+#include "evercert/leader_file.h"
 #include "serving/base/files.h"
 #include "serving/publish/placeholder.h"
 #include "serving/store/directory.h"
@@ -50,14 +51,17 @@ Result<Descriptor> open_directory(const std::string& path) {
 
 // The newest generation that opens; nullopt where none does.
 std::optional<Bundle> newest_usable(const StateReader& state, const SealKey& serving, const std::string& certificate,
-                                    Logger& log) {
+                                    std::uint64_t reached, Logger& log) {
   const auto generations = generations_of(state, certificate);
   if (!generations) return std::nullopt;
   for (const std::uint64_t generation : *generations) {
     const auto file = state.read(bundle_path(certificate, generation), largest_bundle);
     if (file && !*file) continue;
     auto bundle = file ? open_bundle(serving, certificate, generation, **file) : Result<Bundle>(file.error());
-    if (bundle) return std::move(*bundle);
+    if (bundle) {
+      if (generation < reached) log.write(LogLevel::error, older_generation_sentence(certificate, generation, reached));
+      return std::move(*bundle);
+    }
     log.write(LogLevel::warn, bundle.error().message + " certificate=\"" + certificate + "\"");
   }
   return std::nullopt;
@@ -129,6 +133,12 @@ class PemWriting {
         state_(serving ? StateReader::open(plan.state_path) : Result<StateReader>(Error{})),
         lines_(stored, std::chrono::system_clock::now()),
         log_(log) {
+    auto leader = existing_leader_file(plan.state_path);
+    if (!leader) log_.write(LogLevel::error, leader.error().message);
+    if (leader && *leader) {
+      leader_ = std::move(**leader);
+      reached_.emplace(leader_.get());
+    }
     for (const CertificateSpec& certificate : plan.certificates) {
       names_.insert(certificate.name);
       for (const Identifier& identifier : certificate.identifiers) wanted_by_.emplace(identifier, certificate.name);
@@ -211,7 +221,7 @@ class PemWriting {
   }
 
   std::optional<Bundle> newest(const std::string& line) {
-    return state_ ? newest_usable(*state_, *serving_, line, log_) : std::nullopt;
+    return state_ ? newest_usable(*state_, *serving_, line, reached_ ? reached_->of(line) : 0, log_) : std::nullopt;
   }
 
   Result<bool> write(const PemFile& file, const std::string& certificate) {
@@ -225,6 +235,8 @@ class PemWriting {
   const std::optional<SealKey>& serving_;
   const Result<StateReader> state_;
   const LineIndex lines_;
+  Descriptor leader_;
+  std::optional<ReachedGenerations> reached_;
   Logger& log_;
   std::set<std::string> names_;
   std::map<Identifier, std::string> wanted_by_;

@@ -31,6 +31,12 @@ def alive(pid):
     return bool(fields) and fields[0] not in "ZX"
 
 
+def state_of(pid):
+    """The letter that proc(5) gives it; None once it has gone."""
+    fields = _stat(pid)
+    return fields[0] if fields else None
+
+
 def children_of(pid):
     found = []
     try:

@@ -20,6 +20,8 @@ print("at work", flush=True)
 
 
 def answer(link):
+    if manner != "relays":
+        log.write(link.recv(65536))
     if manner == "says done in clear":
         link.sendall(b'{"done":true,"exit":0,"message":"certificate renewed"}\n')
     elif manner == "greets with a number of its own":

@@ -1,0 +1,53 @@
+// state_path/leader: a file of whoever starts the server (root, 0600), which agents are only handed as an open descriptor, so
+// that the user they run as cannot reach it otherwise. Its lock says which agent leads (agent/run/election.h); its content says
+// which generation each certificate has reached, so that older ones that were put back are noticed.
+//
+// Bytes: 64 that say what it is, then 64 for each certificate, two slots of 32: SHA-256 of the name, first half; generation
+// (u64, big-endian); first 8 bytes of the SHA-256 of the 24 before. The higher one that is whole counts, the other one is
+// written: a write that a power cut tears leaves the number before.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "evercert/board.h"
+#include "evercert/result.h"
+
+namespace evercert {
+
+// Made where it is missing, at a real start only. Errors: storage; one of another user, or open to others, is refused.
+Result<Descriptor> open_leader_file(const std::string& state_path);
+// The same without making one.
+Result<std::optional<Descriptor>> existing_leader_file(const std::string& state_path);
+
+// Thread-safe. One process at a time writes, the leader; others see what it wrote.
+class ReachedGenerations {
+ public:
+  // `file` stays with its owner, and is not to be opened a second time: closing either would give the lock up.
+  explicit ReachedGenerations(int file) : file_(file) {}
+
+  // 0: none is known of.
+  [[nodiscard]] std::uint64_t of(const std::string& certificate);
+  // A lower number than the present one is ignored. `durable`: not lost in a power cut; what is also to be seen on the disk can
+  // do without. Errors: storage.
+  Result<Done> raise(const std::string& certificate, std::uint64_t generation, bool durable = true);
+
+ private:
+  void read_new();
+  Result<bool> write(const std::string& certificate, std::uint64_t generation);
+  [[nodiscard]] std::uint64_t read(std::size_t entry, const std::string& name) const;
+
+  const int file_;
+  std::mutex mutex_;
+  bool readable_ = false;  // what lies there is ours
+  std::size_t known_ = 0;  // entries that have been read
+  std::map<std::string, std::size_t> entries_;
+};
+
+// What is said of a certificate whose newest generation is older than one that was reached.
+std::string older_generation_sentence(const std::string& certificate, std::uint64_t present, std::uint64_t reached);
+
+}  // namespace evercert

@@ -1,0 +1,210 @@
+#include "evercert/leader_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <string_view>
+
+#include "evercert/state.h"
+#include "serving/base/files.h"
+#include "serving/base/limits.h"
+#include "serving/store/gcm.h"
+
+namespace evercert {
+namespace {
+
+constexpr const char* leader_file_name = "leader";
+constexpr std::size_t leader_entry_size = 64;
+constexpr std::size_t leader_slot_size = 32;
+constexpr std::size_t leader_name_size = 16;
+constexpr std::size_t leader_checked_size = leader_name_size + sizeof(std::uint64_t);
+constexpr std::size_t most_leader_entries = largest_leader_file / leader_entry_size - 1;
+constexpr std::size_t entries_at_once = 1024;
+constexpr std::string_view leader_words = "evercert leader 1\n";
+
+std::string leader_short_name(const std::string& certificate) {
+  const Bytes digest = sha256(bytes_of(certificate));
+  return {digest.begin(), digest.begin() + leader_name_size};
+}
+
+Bytes leader_check_of(BytesView checked) {
+  Bytes digest = sha256(checked);
+  digest.resize(leader_slot_size - leader_checked_size);
+  return digest;
+}
+
+Bytes leader_slot_of(const std::string& name, std::uint64_t generation) {
+  Bytes slot(name.begin(), name.end());
+  append_big_endian(slot, generation, sizeof generation);
+  const Bytes check = leader_check_of(slot);
+  slot.insert(slot.end(), check.begin(), check.end());
+  return slot;
+}
+
+struct LeaderEntry {
+  std::string name;  // empty: neither slot is whole
+  std::uint64_t generation = 0;
+  std::size_t other = 0;  // the slot to be written next
+};
+
+LeaderEntry leader_entry_in(BytesView bytes) {
+  LeaderEntry entry;
+  for (std::size_t slot = 0; slot < 2; ++slot) {
+    const BytesView part = bytes.subspan(slot * leader_slot_size, leader_slot_size);
+    if (!std::ranges::equal(leader_check_of(part.first(leader_checked_size)), part.subspan(leader_checked_size))) continue;
+    const std::uint64_t generation = big_endian(part.subspan(leader_name_size, sizeof(std::uint64_t)));
+    if (generation < entry.generation) continue;
+    entry.name.assign(part.begin(), part.begin() + leader_name_size);
+    entry.generation = generation;
+    entry.other = 1 - slot;
+  }
+  return entry;
+}
+
+off_t leader_offset_of(std::size_t entry) {
+  return static_cast<off_t>((entry + 1) * leader_entry_size);
+}
+
+bool write_leader_at(int file, BytesView bytes, off_t offset) {
+  ssize_t written = 0;
+  do {
+    written = pwrite(file, bytes.data(), bytes.size(), offset);
+  } while (written < 0 && errno == EINTR);
+  if (written >= 0 && static_cast<std::size_t>(written) != bytes.size()) errno = ENOSPC;
+  return written == static_cast<ssize_t>(bytes.size());
+}
+
+Error reached_not_kept(const std::string& certificate, int code) {
+  return system_error(ErrorKind::storage, "which generation \"" + certificate + "\" has reached cannot be kept", code);
+}
+
+Result<std::optional<Descriptor>> open_leader(const std::string& state_path, int flags) {
+  if (auto safe = check_state_path(state_path); !safe) return safe.error();
+  const std::string path = state_path + "/" + leader_file_name;
+  const Descriptor directory(open(state_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid() && errno == ENOENT) return std::optional<Descriptor>();
+  Descriptor file(directory.valid()
+                      ? openat(directory.get(), leader_file_name, flags | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)
+                      : -1);
+  if (!file.valid() && errno == ENOENT) return std::optional<Descriptor>();
+  struct stat facts {};
+  if (!file.valid() || fstat(file.get(), &facts) != 0)
+    return system_error(ErrorKind::storage, "\"" + path + "\" cannot be opened", errno);
+  if (!S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || (facts.st_mode & 077) != 0 || facts.st_nlink != 1)
+    return Error{ErrorKind::storage,
+                 "\"" + path +
+                     "\" is refused: it must be a regular file of the user that starts the server, closed to "
+                     "others (0600); remove it, and it is made anew"};
+  return std::optional<Descriptor>(std::move(file));
+}
+
+}  // namespace
+
+Result<Descriptor> open_leader_file(const std::string& state_path) {
+  auto opened = open_leader(state_path, O_CREAT);
+  if (!opened) return opened.error();
+  if (!*opened)
+    return Error{ErrorKind::storage, "\"" + state_path + "/" + leader_file_name + "\" cannot be made: the directory is gone"};
+  return std::move(**opened);
+}
+
+Result<std::optional<Descriptor>> existing_leader_file(const std::string& state_path) {
+  return open_leader(state_path, 0);
+}
+
+void ReachedGenerations::read_new() {
+  struct stat facts {};
+  if (fstat(file_, &facts) != 0) return;
+  if (!readable_) {
+    std::array<char, leader_words.size()> begin{};
+    readable_ = pread(file_, begin.data(), begin.size(), 0) == static_cast<ssize_t>(begin.size()) &&
+                std::string_view(begin.data(), begin.size()) == leader_words;
+    if (!readable_) return;
+  }
+  const std::size_t whole = static_cast<std::size_t>(facts.st_size) / leader_entry_size;
+  const std::size_t count = std::min(whole == 0 ? 0 : whole - 1, most_leader_entries);
+  Bytes portion;
+  while (known_ < count) {
+    portion.resize(std::min(count - known_, entries_at_once) * leader_entry_size);
+    const ssize_t size = pread(file_, portion.data(), portion.size(), leader_offset_of(known_));
+    if (size < static_cast<ssize_t>(leader_entry_size)) return;
+    for (std::size_t at = 0; at + leader_entry_size <= static_cast<std::size_t>(size); at += leader_entry_size, ++known_) {
+      const LeaderEntry entry = leader_entry_in(BytesView(portion).subspan(at, leader_entry_size));
+      if (!entry.name.empty()) entries_.emplace(entry.name, known_);
+    }
+  }
+}
+
+std::uint64_t ReachedGenerations::read(std::size_t entry, const std::string& name) const {
+  std::array<std::uint8_t, leader_entry_size> bytes{};
+  if (pread(file_, bytes.data(), bytes.size(), leader_offset_of(entry)) != static_cast<ssize_t>(bytes.size())) return 0;
+  const LeaderEntry found = leader_entry_in(bytes);
+  return found.name == name ? found.generation : 0;
+}
+
+std::uint64_t ReachedGenerations::of(const std::string& certificate) {
+  const std::string name = leader_short_name(certificate);
+  const std::lock_guard guard(mutex_);
+  read_new();
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? 0 : read(found->second, name);
+}
+
+// False: it is there already.
+Result<bool> ReachedGenerations::write(const std::string& certificate, std::uint64_t generation) {
+  const auto failed = [&certificate](int code) { return reached_not_kept(certificate, code); };
+  const std::string name = leader_short_name(certificate);
+  const std::lock_guard guard(mutex_);
+  read_new();
+  if (!readable_) {
+    struct stat facts {};
+    if (fstat(file_, &facts) != 0) return failed(errno);
+    // A start that was cut off may have left a part of the leader_words.
+    if (facts.st_size > static_cast<off_t>(leader_entry_size))
+      return Error{ErrorKind::storage,
+                   "the file \"leader\" in the state_path was not written by this release; move it away and "
+                   "start the server anew, and it is made again"};
+    Bytes head(leader_words.begin(), leader_words.end());
+    head.resize(leader_entry_size);
+    if (!write_leader_at(file_, head, 0)) return failed(errno);
+    readable_ = true;
+  }
+  const Bytes slot = leader_slot_of(name, generation);
+  const auto found = entries_.find(name);
+  std::array<std::uint8_t, leader_entry_size> bytes{};
+  if (found == entries_.end()) {
+    if (known_ >= most_leader_entries) return failed(EFBIG);
+    std::ranges::copy(slot, bytes.begin());
+    if (!write_leader_at(file_, bytes, leader_offset_of(known_))) return failed(errno);
+    entries_.emplace(name, known_++);
+  } else {
+    if (pread(file_, bytes.data(), bytes.size(), leader_offset_of(found->second)) != static_cast<ssize_t>(bytes.size()))
+      return failed(errno);
+    const LeaderEntry present = leader_entry_in(bytes);
+    if (present.name == name && present.generation >= generation) return false;
+    if (!write_leader_at(file_, slot, leader_offset_of(found->second) + static_cast<off_t>(present.other * leader_slot_size)))
+      return failed(errno);
+  }
+  return true;
+}
+
+Result<Done> ReachedGenerations::raise(const std::string& certificate, std::uint64_t generation, bool durable) {
+  const auto written = write(certificate, generation);
+  if (!written) return written.error();
+  if (*written && durable && fdatasync(file_) != 0) return reached_not_kept(certificate, errno);
+  return Done{};
+}
+
+std::string older_generation_sentence(const std::string& certificate, std::uint64_t present, std::uint64_t reached) {
+  return "generation " + std::to_string(present) + " of " + certificate + " is served, although generation " +
+         std::to_string(reached) +
+         " was published: newer files were lost, or older ones put back; find out by whom, then `evercert renew " +
+         certificate + " --force` orders anew, or `evercert rollback " + certificate + " --to " + std::to_string(present) +
+         "` accepts what is there";
+}
+
+}  // namespace evercert
