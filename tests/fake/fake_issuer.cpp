@@ -66,6 +66,11 @@ Result<std::optional<IssuerOrder>> FakeIssuer::find(const Wanted& wanted, const 
   return std::optional<IssuerOrder>();
 }
 
+Bytes FakeIssuer::placed_last() const {
+  const std::lock_guard lock(mutex_);
+  return held_.at("order/" + std::to_string(held_.size())).wanted.request;
+}
+
 Result<std::vector<Challenge>> FakeIssuer::challenges(IssuerOrder& order) {
   const std::lock_guard lock(mutex_);
   if (auto begun = begin("challenges"); !begun) return begun.error();
@@ -96,6 +101,7 @@ Result<IssuerOrder> FakeIssuer::refresh(const IssuerOrder& order) {
   if (found == held_.end()) return Error{ErrorKind::issuer_refused, "no such order"};
   IssuerOrder order_now = found->second.order;
   if (validating && order_now.status == IssuerOrderStatus::ready) order_now.status = IssuerOrderStatus::pending;
+  if (working && order_now.status == IssuerOrderStatus::ready) order_now.status = IssuerOrderStatus::processing;
   if (people_wanted && order_now.status == IssuerOrderStatus::ready) {
     order_now.status = IssuerOrderStatus::waiting_for_people;
     order_now.problem = Error{ErrorKind::action_required, "somebody must approve the order"};

@@ -43,9 +43,11 @@ class FakeIssuer : public Issuer {
   std::chrono::seconds begins{-60};  // what is issued, from now on
   Error* always = nullptr;           // every action fails with it
   bool validation_fails = false;
-  std::atomic<bool> validating = false;  // while it is set, no validation comes to its end
-  std::string subscription;              // what every certificate brings
-  bool people_wanted = false;            // a validated order waits for somebody
+  std::atomic<bool> validating = false;     // while it is set, no validation comes to its end
+  std::string subscription;                 // what every certificate brings
+  bool people_wanted = false;               // a validated order waits for somebody
+  bool working = false;                     // the CA works on one
+  [[nodiscard]] Bytes placed_last() const;  // the request of the last order
 
  private:
   struct Held {

@@ -28,7 +28,7 @@ class RestTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(RestTest);
   CPPUNIT_TEST(a_json_body_is_sent_below_the_base_and_json_comes_back);
   CPPUNIT_TEST(a_form_and_a_whole_address_go_out_as_they_are);
-  CPPUNIT_TEST(what_may_cost_money_is_marked_so);
+  CPPUNIT_TEST(what_may_cost_money_goes_out_alone_and_is_waited_for_long);
   CPPUNIT_TEST(an_answer_without_a_body_is_an_answer);
   CPPUNIT_TEST(text_is_taken_as_it_is_when_it_was_asked_for);
   CPPUNIT_TEST(a_limit_carries_the_pause_that_the_ca_asks_for);
@@ -84,12 +84,13 @@ class RestTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("application/x-www-form-urlencoded"), http_->asked.front().content_type);
   }
 
-  void what_may_cost_money_is_marked_so() {
+  void what_may_cost_money_goes_out_alone_and_is_waited_for_long() {
     RestRequest order{"POST", "orders", "order", Json::object()};
-    order.once = true;
+    order.effect = RestRequest::Effect::places;
     for (int i = 0; i < 2; ++i) http_->answers.emplace_back(answer(200, "{}"));
     CPPUNIT_ASSERT(rest_->send(order) && rest_->send({"GET", "orders", "list"}));
-    CPPUNIT_ASSERT(http_->asked[0].once && !http_->asked[1].once);
+    CPPUNIT_ASSERT(http_->asked[0].own_connection && http_->asked[0].timeout >= 300s);
+    CPPUNIT_ASSERT(!http_->asked[1].own_connection && http_->asked[1].timeout == 0s);
   }
 
   void an_answer_without_a_body_is_an_answer() {

@@ -91,7 +91,7 @@ class SslStoreTest : public CppUnit::TestFixture {
   void an_order_is_sent_once_and_carries_our_mark() {
     spec_.purchase.custom_fields = {{"OrganizationName", "Example Ltd"}, {"City", "Exampleton"}, {"DUNS", "1"}};
     place();
-    CPPUNIT_ASSERT(exchange_.sent[0].once);
+    CPPUNIT_ASSERT(exchange_.sent[0].own_connection);
     CPPUNIT_ASSERT(sent(0).at("CustomOrderID") == "evercert-" + wanted_.reference);
     CPPUNIT_ASSERT(sent(0).at("AdminContact").at("FirstName") == "Web Ops" &&
                    sent(0).at("AdminContact").at("LastName") == "Team");
@@ -116,7 +116,7 @@ class SslStoreTest : public CppUnit::TestFixture {
   void names_that_came_and_went_are_told_with_a_reissue() {
     answer(std::string(R"({"TheSSLStoreOrderID":"7",)") + good + "}");
     CPPUNIT_ASSERT_EQUAL(std::string("7"), *store().reissue({"7", {"a.test", "c.test"}, "01", 0, 0, 0}, wanted_));
-    CPPUNIT_ASSERT(exchange_.sent[0].once);
+    CPPUNIT_ASSERT(exchange_.sent[0].own_connection);
     CPPUNIT_ASSERT(sent(0).at("AddSAN") == Json::array({{{"OldValue", ""}, {"NewValue", "b.test"}}}));
     CPPUNIT_ASSERT(sent(0).at("DeleteSAN") == Json::array({{{"OldValue", "c.test"}, {"NewValue", ""}}}));
     CPPUNIT_ASSERT(sent(0).at("ReissueEmail") == "ops@example.com");

@@ -112,7 +112,9 @@ class HttpClientTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_answer_comes_with_status_headers_and_body);
   CPPUNIT_TEST(one_connection_serves_many_requests);
   CPPUNIT_TEST(a_kept_connection_that_the_server_closed_is_replaced);
-  CPPUNIT_TEST(what_may_be_sent_once_only_is_not_repeated_when_its_connection_dies);
+  CPPUNIT_TEST(only_what_reads_is_sent_again_when_its_connection_dies);
+  CPPUNIT_TEST(what_changes_something_goes_over_a_connection_of_its_own);
+  CPPUNIT_TEST(a_request_may_be_waited_for_longer_than_the_others);
   CPPUNIT_TEST(requests_at_the_same_time_do_not_share_a_handle);
   CPPUNIT_TEST(head_get_and_post_follow_each_other_on_one_handle);
   CPPUNIT_TEST(a_refused_connection_names_the_peer);
@@ -174,22 +176,47 @@ class HttpClientTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(3, server.connections.load());
   }
 
-  void what_may_be_sent_once_only_is_not_repeated_when_its_connection_dies() {
-    for (const bool once : {true, false}) {
-      std::atomic<int> orders{0};
-      RawServer server([&orders](const std::string& request) {
-        if (!request.starts_with("POST")) return plain("ok");
+  void only_what_reads_is_sent_again_when_its_connection_dies() {
+    for (const std::string method : {"POST", "PUT", "DELETE", "GET"}) {
+      std::atomic<int> times{0};
+      RawServer server([&times](const std::string& request) {
+        if (request.find(" /order ") == std::string::npos) return plain("ok");
         // The first one is taken, and the connection ends without an answer.
-        return ++orders == 1 ? RawServer::Action{"", Then::close} : plain("again");
+        return ++times == 1 ? RawServer::Action{"", Then::close} : plain("again");
       });
       const auto client = make_http_client(quick());
       CPPUNIT_ASSERT(client->send({"GET", server.uri(), "", "", {}}));
-      auto answer = client->send({"POST", server.uri("/order"), "text/plain", "", {}, once});
-      CPPUNIT_ASSERT_EQUAL(once, !answer.has_value());
-      CPPUNIT_ASSERT_EQUAL(once ? 1 : 2, orders.load());
-      if (once) CPPUNIT_ASSERT(answer.error().message.find("has to be found out") != std::string::npos);
-      CPPUNIT_ASSERT(client->send({"POST", server.uri("/order"), "text/plain", "", {}, true}));
+      auto answer = client->send({method, server.uri("/order"), "", "", {}});
+      const bool reads = method == "GET";
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(method, reads, answer.has_value());
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(method, reads ? 2 : 1, times.load());
+      if (reads) continue;
+      CPPUNIT_ASSERT_MESSAGE(method, has_ended(answer.error()));
+      CPPUNIT_ASSERT(answer.error().message.find("has to be found out") != std::string::npos);
+      CPPUNIT_ASSERT(client->send({method, server.uri("/order"), "", "", {}}));
     }
+  }
+
+  void what_changes_something_goes_over_a_connection_of_its_own() {
+    RawServer server([](const std::string&) { return plain("ok"); });
+    const auto client = make_http_client(quick());
+    HttpRequest order{"POST", server.uri("/order"), "text/plain", "", {}};
+    order.own_connection = true;
+    CPPUNIT_ASSERT(client->send({"GET", server.uri(), "", "", {}}) && client->send({"GET", server.uri(), "", "", {}}));
+    CPPUNIT_ASSERT_EQUAL(1, server.connections.load());
+    CPPUNIT_ASSERT(client->send(order) && client->send(order));
+    CPPUNIT_ASSERT_EQUAL(3, server.connections.load());
+  }
+
+  void a_request_may_be_waited_for_longer_than_the_others() {
+    RawServer server([](const std::string&) { return RawServer::Action{"", Then::wait}; });
+    HttpSettings settings = quick();
+    settings.total_timeout = std::chrono::hours(1);
+    const auto client = make_http_client(settings);
+    HttpRequest short_one{"GET", server.uri(), "", "", {}};
+    short_one.timeout = std::chrono::milliseconds(100);
+    const auto answer = client->send(short_one);
+    CPPUNIT_ASSERT(!answer && answer.error().message.find("did not answer within 1 s") != std::string::npos);
   }
 
   void requests_at_the_same_time_do_not_share_a_handle() {

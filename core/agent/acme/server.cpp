@@ -1,6 +1,7 @@
 #include "agent/acme/server.h"
 
 #include <condition_variable>
+#include <utility>
 
 #include "agent/acme/problem.h"
 
@@ -78,12 +79,19 @@ Result<HttpResponse> AcmeServer::send(const AccountKey& key, const std::string& 
   Nonces::Turn turn(nonces_);
   auto used = nonce(turn);
   if (!used) return used.error();
+  bool ended = false;
   for (int attempt = 1;; ++attempt) {
     auto body = sign_jws(key, {request.url, *used, key_id}, request.payload);
     if (!body) return body.error();
-    HttpRequest post{"POST", request.url, "application/jose+json", std::move(*body), {}, request.once};
+    HttpRequest post{"POST", request.url, "application/jose+json", std::move(*body), {}};
     if (!request.accept.empty()) post.headers.emplace_back("Accept", request.accept);
     auto response = http_.send(post);
+    // With another nonce: the one that was sent may be used up.
+    if (!response && has_ended(response.error()) && !request.once && std::exchange(ended, true) == false) {
+      used = nonce(turn);
+      if (!used) return used.error();
+      continue;
+    }
     if (!response) return response.error();
     std::string fresh = response->header("Replay-Nonce");
     if (!is_bad_nonce(*response)) {

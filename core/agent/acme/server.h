@@ -1,5 +1,5 @@
 // One ACME server: its directory, its nonces, and requests signed for it. Used by Account. Retries only what RFC 8555 section
-// 6.5 says must be retried at once: a refused nonce. Thread-safe.
+// 6.5 says must be retried at once, a refused nonce, and what a kept connection took with it. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -32,7 +32,7 @@ class AcmeServer {
     std::string payload;  // empty: POST-as-GET
     std::string what;     // "accept an order for www.example.com": for sentences
     std::string accept;   // media type, or empty
-    bool once = false;    // as in HttpRequest
+    bool once = false;    // it places something: not sent again when a kept connection ended without an answer
   };
   // Any answer but a refused nonce, whatever its status. `key_id` empty: the key itself is sent along.
   Result<HttpResponse> send(const AccountKey& key, const std::string& key_id, const Request& request);

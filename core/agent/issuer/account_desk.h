@@ -21,7 +21,6 @@ class AccountDesk : public IssuerAccount {
   AccountDesk(IssuerSpec spec, CommercialApi& api, std::unique_ptr<CommercialAccount> account,
               const IssuerSurroundings& surroundings, AsPlaced as_placed);
 
-  [[nodiscard]] std::vector<RequestLimit> limits() const override { return account_->limits(); }
   Result<OrderPage> page(const OrderFilter& filter, const std::string& next) override { return account_->page(filter, next); }
   Result<std::string> request_of(const std::string& order) override { return account_->request_of(order); }
   Result<std::string> ordered_on(const std::string& order) override { return account_->ordered_on(order); }

@@ -15,6 +15,12 @@ constexpr const char* domain_verified = "EMS-1080";
 constexpr const char* duplicate_request = "EMS-1099";
 // What is wrong with our settings: nothing changes before somebody corrects them.
 constexpr std::array<const char*, 5> of_settings{"EMS-918", "EMS-1073", "EMS-1091", "EMS-1162", "EMS-1269"};
+// What is said of an order, not of us or of the request.
+constexpr std::array<const char*, 12> of_states{"EMS-913",  "EMS-918",  "EMS-939",  "EMS-943",  "EMS-956",  "EMS-1073",
+                                                "EMS-1080", "EMS-1082", "EMS-1091", "EMS-1099", "EMS-1162", "EMS-1269"};
+constexpr const char* validate = "ValidateCredentials";
+constexpr int unauthorized = 401;
+constexpr int forbidden = 403;
 constexpr std::array<int, 4> downloadable{9, 15, 20, 23};
 constexpr std::array<int, 7> dead_certificates{5, 8, 13, 14, 18, 19, 21};
 constexpr unsigned rows_per_page = 500;
@@ -24,9 +30,23 @@ constexpr std::chrono::hours looked_back{72};
 // The CA uses these words both for a limit on bursts and for a user who is not active.
 constexpr std::string_view ambiguous_limit = "Inactive Account User";
 constexpr unsigned patient_tries = 5;
+constexpr std::chrono::seconds after_a_burst{30};
+// The number of a call: digits only, which every reading of the documents allows.
+constexpr std::uint64_t largest_transaction = 1'000'000'000'000'000'000;
+constexpr std::uint64_t smallest_transaction = 100'000'000'000'000'000;
 
 bool holds(const auto& values, int value) {
   return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+bool is_one_of(const auto& codes, const std::string& code) {
+  return std::find(codes.begin(), codes.end(), code) != codes.end();
+}
+
+std::string new_transaction() {
+  std::uint64_t number = 0;
+  for (const std::uint8_t byte : random_bytes(sizeof number)) number = number << 8 | byte;
+  return std::to_string(smallest_transaction + number % (largest_transaction - smallest_transaction));
 }
 
 int number_of(const Json& object, std::string_view member) {
@@ -54,7 +74,7 @@ CertinextV1::CertinextV1(const IssuerSpec& spec, std::unique_ptr<HttpClient> htt
 
 Json CertinextV1::meta() const {
   const std::string time = zoned_time_of(rest_.clock().now());
-  const std::string transaction = to_hex(random_bytes(16));
+  const std::string transaction = new_transaction();
   std::string signed_text = std::string(spec_.purchase.secret.text()) + time + transaction;
   const std::string digest = to_hex(sha256(bytes_of(signed_text)));
   wipe(signed_text);
@@ -71,24 +91,65 @@ Refusal CertinextV1::refusal_in(const RestAnswer& answer) const {
 }
 
 RefusalCause CertinextV1::cause_of(const Refusal& refusal) const {
-  if (std::find(of_settings.begin(), of_settings.end(), refusal.code) != of_settings.end()) return RefusalCause::settings;
+  if (is_one_of(of_settings, refusal.code)) return RefusalCause::settings;
   // Each order has a key of its own: the CA knows this one already.
-  if (refusal.code == duplicate_request) return RefusalCause::passing;
-  for (const char* word : {"auth", "access key", "account number"}) {
-    if (contains_word(refusal.said, word)) return RefusalCause::login;
+  return refusal.code == duplicate_request ? RefusalCause::passing : RefusalCause::other;
+}
+
+// The codes for wrong credentials and for a time that is too far away are not published.
+bool CertinextV1::may_be_the_clock(const Refusal& refusal) const {
+  return !is_one_of(of_states, refusal.code);
+}
+
+AccountPace CertinextV1::pace() const {
+  return {std::nullopt, certinext_orders};
+}
+
+std::optional<bool> CertinextV1::takes_us() {
+  const RestRequest request{"POST", validate, "take our credentials", Json::object()};
+  auto answer = ask(request);
+  if (!answer) return std::nullopt;
+  const std::string status = loose_text(member_of(answer->json, "meta"), "status");
+  const bool shut = answer->status == unauthorized || answer->status == forbidden;
+  if (status != "1" && status != "0" && !shut) return std::nullopt;
+  return status == "1" && !shut;
+}
+
+// The words are those for a user who is not active, too: only the login tells one from the other.
+void CertinextV1::name_limit(Error& error, const std::string& what) {
+  const auto taken = takes_us();
+  unsigned tries = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    tries = ++limited_[what];
   }
-  return RefusalCause::other;
+  if ((taken && !*taken) || tries > patient_tries) {
+    error.kind = ErrorKind::action_required;
+    error.message += "; check in the portal whether the API user is active and may order";
+    return;
+  }
+  error.kind = ErrorKind::rate_limited;
+  error.retry_after = after_a_burst;
+  error.message += " (the CA says so, too, when it is asked too often)";
+  slow_down(error, true);
+}
+
+void CertinextV1::name_login(Error& error) {
+  const auto taken = takes_us();
+  if (!taken || *taken) return;
+  error.kind = ErrorKind::action_required;
+  error.message += std::string("; it does not take our credentials at all: ") + remedies().login;
 }
 
 Error CertinextV1::failed(const RestAnswer& answer, const std::string& what) {
   Error error = RestApi::failed(answer, what);
-  if (contains_word(refusal_in(answer).said, ambiguous_limit)) {
-    const unsigned tries = ++limited_in_a_row_;
-    error.kind = tries <= patient_tries ? ErrorKind::rate_limited : ErrorKind::action_required;
-    if (tries <= patient_tries) error.retry_after = std::chrono::seconds(1U << (tries - 1));
-    error.message += tries <= patient_tries ? " (the CA says so, too, when it is asked too often)"
-                                            : "; check in the portal whether the API user is active";
-  } else if (error.kind == ErrorKind::issuer_refused && loose_text(member_of(answer.json, "meta"), "status") != "0") {
+  const Refusal refusal = refusal_in(answer);
+  const bool refused = loose_text(member_of(answer.json, "meta"), "status") == "0";
+  if (contains_word(refusal.said, ambiguous_limit)) {
+    name_limit(error, what);
+  } else if (error.kind == ErrorKind::issuer_refused && refused) {
+    if (!is_one_of(of_states, refusal.code)) name_login(error);
+  } else if (error.kind == ErrorKind::issuer_refused) {
     constexpr int not_found = 404;
     error.kind = answer.status == not_found ? ErrorKind::action_required : ErrorKind::connection;
     if (answer.status == not_found) {
@@ -98,18 +159,33 @@ Error CertinextV1::failed(const RestAnswer& answer, const std::string& what) {
   return error;
 }
 
-Result<Json> CertinextV1::call(const char* operation, Json body, const std::string& what, bool once) {
-  body["meta"] = meta();
+Result<RestRequest> CertinextV1::signed_request(RestRequest request) {
+  request.json["meta"] = meta();
+  return request;
+}
+
+Result<Json> CertinextV1::call(const char* operation, Json body, const std::string& what, RestRequest::Effect effect) {
   RestRequest request{"POST", operation, what, std::move(body)};
-  request.once = once;
+  request.effect = effect;
   auto answer = get(request);
-  if (answer) limited_in_a_row_ = 0;
+  const std::lock_guard lock(mutex_);
+  if (answer && !limited_.empty()) limited_.erase(what);
   return answer;
 }
 
 Result<std::string> CertinextV1::test_login() {
-  auto answer = call("ValidateCredentials", Json::object(), "take our credentials");
+  const RestRequest request{"POST", validate, "take our credentials", Json::object()};
+  auto answer = ask(request);
   if (!answer) return answer.error();
+  if (!succeeded(*answer)) {
+    // Nothing else is asked of it than whether it takes us.
+    Error error = RestApi::failed(*answer, request.what);
+    const bool refused = loose_text(member_of(answer->json, "meta"), "status") == "0";
+    if (error.kind != ErrorKind::issuer_refused || !refused) return failed(*answer, request.what);
+    error.kind = ErrorKind::action_required;
+    error.message += std::string("; ") + remedies().login;
+    return error;
+  }
   return "account " + spec_.purchase.account + " at CERTInext";
 }
 
@@ -159,7 +235,7 @@ Json CertinextV1::order_body(const Wanted& wanted) const {
 
 Result<std::string> CertinextV1::place(const Wanted& wanted) {
   const std::string what = "accept an order for " + wanted.identifiers.front().value;
-  auto answer = call("GenerateOrderSSL", order_body(wanted), what, true);
+  auto answer = call("GenerateOrderSSL", order_body(wanted), what, RestRequest::Effect::places);
   if (!answer) return answer.error();
   std::string number = loose_text(member_of(*answer, "orderDetails"), "orderNumber");
   if (number.empty()) return nameless(what);
@@ -300,7 +376,7 @@ Result<Done> CertinextV1::verify(const std::string& order, const std::string& na
                                  const std::string& address) {
   Json block = dcv_block(order, name, kind);
   if (!address.empty()) block["dcvEmail"] = address;
-  auto answer = call("VerifyDcv", {{"dcvDetails", block}}, "validate " + name);
+  auto answer = call("VerifyDcv", {{"dcvDetails", block}}, "validate " + name, RestRequest::Effect::changes);
   if (!answer && code_of(answer.error()) != domain_verified) return answer.error();
   return Done{};
 }
@@ -321,8 +397,8 @@ Result<std::string> CertinextV1::download(const std::string& order) {
 }
 
 Result<Done> CertinextV1::cancel(const std::string& order, const std::string& why) {
-  auto answer =
-      call("RejectOrder", {{"orderDetails", {{"orderNumber", order}, {"rejectRemarks", why}}}}, "cancel the order " + order);
+  auto answer = call("RejectOrder", {{"orderDetails", {{"orderNumber", order}, {"rejectRemarks", why}}}},
+                     "cancel the order " + order, RestRequest::Effect::changes);
   if (!answer) return answer.error();
   return Done{};
 }
@@ -346,7 +422,7 @@ Result<Done> CertinextV1::revoke(const LeafFacts& leaf, int reason, const std::s
                      {"requestorEmail", spec_.purchase.requester.email},
                      {"revokeReasonId", *word},
                      {"revokeRemarks", comment}};
-  auto answer = call("RevokeOrder", {{"revocationDetails", details}}, "revoke the certificate");
+  auto answer = call("RevokeOrder", {{"revocationDetails", details}}, "revoke the certificate", RestRequest::Effect::changes);
   if (!answer) return answer.error();
   return Done{};
 }

@@ -3,9 +3,10 @@
 // Rule: what its documents leave open is a setting or a refusal.
 #pragma once
 
-#include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,16 +31,19 @@ class CertinextV1 : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
-  // Signs `body` and sends it; what was done. An error's problem carries the CA's own code as its type.
-  Result<Json> call(const char* operation, Json body, const std::string& what, bool once = false);
+  // What was done. An error's problem carries the CA's own code as its type.
+  Result<Json> call(const char* operation, Json body, const std::string& what,
+                    RestRequest::Effect effect = RestRequest::Effect::reads);
   // All rows of the order report that `wanted` keeps, page by page.
   Result<std::vector<Json>> report(Json criteria, const std::string& what, const std::function<bool(const Json&)>& wanted);
   [[nodiscard]] Error failed(const RestAnswer& answer, const std::string& what) override;
+  [[nodiscard]] AccountPace pace() const override;
 
  protected:
   [[nodiscard]] bool succeeded(const RestAnswer& answer) const override;
   [[nodiscard]] Refusal refusal_in(const RestAnswer& answer) const override;
-  [[nodiscard]] bool signs_time() const override { return true; }
+  Result<RestRequest> signed_request(RestRequest request) override;
+  [[nodiscard]] bool may_be_the_clock(const Refusal& refusal) const override;
   [[nodiscard]] RefusalCause cause_of(const Refusal& refusal) const override;
 
  private:
@@ -48,7 +52,13 @@ class CertinextV1 : public RestApi {
   [[nodiscard]] Json dcv_block(const std::string& order, const std::string& name, ChallengeKind kind) const;
   [[nodiscard]] Progress progress_of(const Json& details) const;
 
-  std::atomic<unsigned> limited_in_a_row_{0};
+  // Whether the CA takes our credentials, asked when a refusal may mean that it does not. nullopt: it did not say.
+  std::optional<bool> takes_us();
+  void name_limit(Error& error, const std::string& what);
+  void name_login(Error& error);
+
+  std::mutex mutex_;                         // guards what follows
+  std::map<std::string, unsigned> limited_;  // by call: how often in a row the CA did not take it for want of time
 };
 
 }  // namespace evercert

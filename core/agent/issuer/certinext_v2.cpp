@@ -43,12 +43,13 @@ CertinextV2::CertinextV2(const IssuerSpec& spec, std::unique_ptr<HttpClient> htt
               {"check account and secret, and the rights of its API user",
                "correct the issuer's options product, group, organization"}) {}
 
-Result<std::string> CertinextV2::token(bool fresh) {
+Result<std::string> CertinextV2::token() {
   const std::lock_guard lock(mutex_);
   const auto now = rest_.clock().now();
-  if (!fresh && !token_.empty() && now + token_reserve < token_ends_) return std::string(token_.text());
+  if (!token_.empty() && now + token_reserve < token_ends_) return std::string(token_.text());
   RestRequest request{"POST", spec_.purchase.token_uri.empty() ? "oauth/token" : spec_.purchase.token_uri,
                       "give an access token"};
+  request.effect = RestRequest::Effect::changes;
   request.form = "grant_type=client_credentials&client_id=" + form_field(spec_.purchase.account) +
                  "&client_secret=" + form_field(spec_.purchase.secret.text());
   auto answer = rest_.send(request);
@@ -63,23 +64,37 @@ Result<std::string> CertinextV2::token(bool fresh) {
   auto lifetime = json_number(answer->json, "expires_in", "the token");
   constexpr std::int64_t usual = 3600;
   token_ = Secret::from_text(text);
+  ++tokens_;
   token_ends_ = now + std::chrono::seconds(lifetime ? std::clamp<std::int64_t>(*lifetime, 1, usual * 24) : usual);
   return text;
 }
 
+Result<RestRequest> CertinextV2::signed_request(RestRequest request) {
+  auto access = token();
+  if (!access) return access.error();
+  request.headers.emplace_back("Authorization", "Bearer " + *access);
+  return request;
+}
+
+AccountPace CertinextV2::pace() const {
+  return {std::nullopt, certinext_orders};
+}
+
 Result<RestAnswer> CertinextV2::ask(const RestRequest& request) {
   constexpr int unauthorized = 401;
-  for (const bool fresh : {false, true}) {
-    auto access = token(fresh);
-    if (!access) return access.error();
-    RestRequest signed_request = request;
-    signed_request.headers.emplace_back("Authorization", "Bearer " + *access);
-    auto answer = RestApi::ask(signed_request);
-    // Tokens may be taken back early: one new one, and the same once more. It was refused, so it did nothing.
-    if (answer && answer->status == unauthorized && !fresh) continue;
-    return answer;
+  unsigned before = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    before = std::max(tokens_, 1U);
   }
-  return Error{ErrorKind::internal, "a request was not sent"};
+  auto answer = RestApi::ask(request);
+  if (!answer || answer->status != unauthorized) return answer;
+  {
+    // Tokens may be taken back early: one new one, and the same once more. It was refused, so it did nothing.
+    const std::lock_guard lock(mutex_);
+    if (tokens_ <= before) token_.wipe();
+  }
+  return RestApi::ask(request);
 }
 
 Refusal CertinextV2::refusal_in(const RestAnswer& answer) const {
@@ -147,8 +162,8 @@ Json CertinextV2::order_body(const Wanted& wanted) const {
 Result<std::string> CertinextV2::place(const Wanted& wanted) {
   RestRequest order{"POST", "api/certinext/v2/ssl-certificates", "accept an order for " + wanted.identifiers.front().value,
                     order_body(wanted)};
-  order.headers.emplace_back("X-Product-Code", spec_.purchase.product);
-  order.once = true;
+  if (!spec_.purchase.product.empty()) order.headers.emplace_back("X-Product-Code", spec_.purchase.product);
+  order.effect = RestRequest::Effect::places;
   auto answer = get(order);
   if (!answer) return answer.error();
   std::string number = loose_text(*answer, "orderId");
@@ -197,7 +212,7 @@ Result<std::string> CertinextV2::reissue(const Subscription& subscription, const
   RestRequest request{
       "POST", v2_orders + subscription.order + "/reissue", "reissue the order " + subscription.order,
       Json{{"mode", "rekey"}, {"csr", pem_of_request(wanted.request)}, {"reason", "renewed, " + mark_of(wanted)}}};
-  request.once = true;
+  request.effect = RestRequest::Effect::places;
   auto answer = get(request);
   if (!answer) return answer.error();
   std::string number = loose_text(*answer, "orderId");
@@ -310,7 +325,7 @@ Result<std::string> CertinextV2::download(const std::string& order) {
     const Error error = failed(*answer, request.what);
     // Between issued and to be had there is a short while.
     const bool early = answer->status == unprocessable || answer->status == not_found;
-    return early ? too_early(error, soon) : paid_for(error);
+    return early ? too_early(error, soon) : error;
   }
   std::string pem = loose_text(answer->json, "certificatePem") + "\n";
   for (const auto& one : member_of(answer->json, "chainPem")) {

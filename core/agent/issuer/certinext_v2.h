@@ -35,23 +35,26 @@ class CertinextV2 : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
-  // With an access token; a new one, once, when the CA took it back.
+  // A new access token, once, when the CA took ours back.
   Result<RestAnswer> ask(const RestRequest& request) override;
+  [[nodiscard]] AccountPace pace() const override;
   // The first row of the order report that is wanted.
   Result<std::optional<Json>> row_of_report(const std::string& query, const std::string& what,
                                             const std::function<bool(const Json&)>& wanted);
 
  protected:
+  Result<RestRequest> signed_request(RestRequest request) override;
   [[nodiscard]] Refusal refusal_in(const RestAnswer& answer) const override;
   [[nodiscard]] RefusalCause cause_of(const Refusal& refusal) const override;
 
  private:
-  Result<std::string> token(bool fresh);
+  Result<std::string> token();
   [[nodiscard]] Json order_body(const Wanted& wanted) const;
 
   std::mutex mutex_;  // guards what follows
   Secret token_;
   std::chrono::system_clock::time_point token_ends_;
+  unsigned tokens_ = 0;  // so many were given
 };
 
 }  // namespace evercert

@@ -47,17 +47,9 @@ struct OrderPage {
   std::size_t total = 0;  // of all pages with this state; 0: not told
 };
 
-// So many requests in any such time.
-struct RequestLimit {
-  std::size_t requests;
-  std::chrono::seconds time;
-};
-
 class CommercialAccount {
  public:
   virtual ~CommercialAccount() = default;
-  // What a long reading has to keep to, so that orders find room beside it. Empty: the CA's documents name none.
-  [[nodiscard]] virtual std::vector<RequestLimit> limits() const { return {}; }
   // `next`: of the page before, empty for the first. What the CA cannot filter may be among them.
   virtual Result<OrderPage> page(const OrderFilter& filter, const std::string& next) = 0;
   // The request of an order that is open, PEM; empty where the CA does not show it.
@@ -77,7 +69,6 @@ using AccountWire =
 class IssuerAccount {
  public:
   virtual ~IssuerAccount() = default;
-  [[nodiscard]] virtual std::vector<RequestLimit> limits() const = 0;
   virtual Result<OrderPage> page(const OrderFilter& filter, const std::string& next) = 0;
   virtual Result<std::string> request_of(const std::string& order) = 0;
   virtual Result<std::string> ordered_on(const std::string& order) = 0;

@@ -84,7 +84,8 @@ class CommercialApi {
   // The CA shall look now; `address` with email, to which it then writes.
   virtual Result<Done> verify(const std::string& order, const std::string& name, ChallengeKind kind,
                               const std::string& address) = 0;
-  // All certificates that belong to the order as PEM, in any order.
+  // All certificates that belong to the order as PEM, in any order. Errors: is_waiting(), where it may come; a refusal:
+  // issuer_refused.
   virtual Result<std::string> download(const std::string& order) = 0;
   // Of the same login; null where the CA shows nothing of it. Must not outlive us.
   virtual std::unique_ptr<CommercialAccount> make_account() { return nullptr; }

@@ -4,7 +4,7 @@
 
 #include "agent/issuer/caa.h"
 #include "agent/issuer/chain.h"
-#include "agent/issuer/rest.h"
+#include "agent/issuer/rest_api.h"
 #include "serving/publish/bundle.h"
 
 namespace evercert {
@@ -178,7 +178,7 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
   auto detail = detail_of(order);
   if (!detail) return detail.error();
   auto pem = api_->download(order.reference);
-  if (!pem) return pem.error();
+  if (!pem) return paid_for(pem.error());
   auto chain = read_chain(*pem, detail->request_key);
   if (!chain) {
     // The order is paid for: what it brought must be looked at by somebody, not ordered again.

@@ -5,9 +5,6 @@
 namespace evercert {
 namespace {
 
-// Limits are counted over five seconds and over three minutes, and none is known to come with Retry-After.
-constexpr std::chrono::minutes longest_limit{3};
-
 constexpr unsigned digicert_rows = 100;
 constexpr std::size_t digicert_details = 50;
 // CertCentral's number for a server platform that is none of its list.
@@ -42,14 +39,14 @@ DigiCert::DigiCert(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, con
     : RestApi(spec, std::move(http), clock,
               {"check secret, and the rights of this API key", "correct the issuer's options product, organization, term"}) {}
 
-Result<RestAnswer> DigiCert::ask(const RestRequest& request) {
-  RestRequest signed_request = request;
-  signed_request.headers.emplace_back("X-DC-DEVKEY", spec_.purchase.secret.text());
-  auto answer = RestApi::ask(signed_request);
-  if (answer || answer.error().kind != ErrorKind::rate_limited || answer.error().retry_after) return answer;
-  Error limited = answer.error();
-  limited.retry_after = longest_limit;
-  return limited;
+Result<RestRequest> DigiCert::signed_request(RestRequest request) {
+  request.headers.emplace_back("X-DC-DEVKEY", spec_.purchase.secret.text());
+  return request;
+}
+
+// A key may ask 100 times in five seconds and 1,000 times in three minutes; some of that is for others who hold it.
+AccountPace DigiCert::pace() const {
+  return {RequestPace{60, std::chrono::milliseconds(200)}, std::nullopt};
 }
 
 Refusal DigiCert::refusal_in(const RestAnswer& answer) const {
@@ -98,7 +95,7 @@ Result<std::string> DigiCert::place(const Wanted& wanted) {
   }
   RestRequest order{"POST", order_path(purchase.product), "accept an order for " + wanted.identifiers.front().value,
                     std::move(body)};
-  order.once = true;
+  order.effect = RestRequest::Effect::places;
   auto answer = get(order);
   if (!answer) return answer.error();
   std::string number = loose_text(*answer, "id");
@@ -143,7 +140,7 @@ Result<std::string> DigiCert::reissue(const Subscription& subscription, const Wa
                       Json{{"certificate", certificate_body(wanted)},
                            {"dcv_method", token_method(spec_.challenge)},
                            {"comments", mark_of(wanted)}}};
-  request.once = true;
+  request.effect = RestRequest::Effect::places;
   auto answer = get(request);
   if (!answer) return answer.error();
   remember(subscription.order, spec_.challenge);

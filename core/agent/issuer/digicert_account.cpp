@@ -28,10 +28,6 @@ class DigiCertAccount : public CommercialAccount {
  public:
   DigiCertAccount(const IssuerSpec& spec, AccountWire wire) : purchase_(spec.purchase), wire_(std::move(wire)) {}
 
-  // A key may ask a thousand times in three minutes and a hundred times in five seconds.
-  [[nodiscard]] std::vector<RequestLimit> limits() const override {
-    return {{900, std::chrono::seconds(180)}, {80, std::chrono::seconds(5)}};
-  }
   Result<OrderPage> page(const OrderFilter& filter, const std::string& next) override;
   Result<std::string> request_of(const std::string& order) override;
   Result<std::string> ordered_on(const std::string& order) override;

@@ -6,6 +6,10 @@ bool is_forgotten(const Error& error) {
   return error.problem && error.problem->type == order_forgotten;
 }
 
+bool is_waiting(const Error& error) {
+  return error.problem && (error.problem->type == issuer_not_yet || error.problem->type == issuer_turn);
+}
+
 const char* to_string(IssuerOrderStatus status) {
   switch (status) {
     case IssuerOrderStatus::pending:

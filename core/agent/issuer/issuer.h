@@ -55,6 +55,12 @@ struct Challenge {
 inline constexpr const char* order_forgotten = "urn:evercert:error:orderForgotten";
 bool is_forgotten(const Error& error);
 
+// The types of problems that are none: what was asked for comes by itself (retry_after says when), or the CA is asked at its
+// pace and others are before us. Nothing has failed and nothing was sent or lost.
+inline constexpr const char* issuer_not_yet = "urn:evercert:error:notYet";
+inline constexpr const char* issuer_turn = "urn:evercert:error:turn";
+bool is_waiting(const Error& error);
+
 struct IssuedCertificate {
   Bytes leaf;                // DER
   std::vector<Bytes> chain;  // DER, leaf's issuer first, without the root

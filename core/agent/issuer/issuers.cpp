@@ -7,6 +7,7 @@
 #include "agent/issuer/digicert.h"
 #include "agent/issuer/sectigo.h"
 #include "agent/issuer/ssl_store.h"
+#include "serving/base/files.h"
 
 namespace evercert {
 
@@ -27,11 +28,18 @@ HttpSettings http_settings_of(const IssuerSpec& spec, const IssuerSurroundings& 
 
 namespace {
 
-using MakeApi = std::unique_ptr<CommercialApi> (*)(const IssuerSpec&, std::unique_ptr<HttpClient>, const Clock&);
+using MakeApi = std::unique_ptr<RestApi> (*)(const IssuerSpec&, std::unique_ptr<HttpClient>, const Clock&);
 
 template <typename Api>
-std::unique_ptr<CommercialApi> make(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock) {
+std::unique_ptr<RestApi> make(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const Clock& clock) {
   return std::make_unique<Api>(spec, std::move(http), clock);
+}
+
+// CAs count by account or by key: issuers that differ in their options only are one customer.
+std::string customer_of(const IssuerSpec& spec) {
+  const std::string_view secret = spec.purchase.secret.text();
+  return spec.type + " " + spec.uri + " " + spec.purchase.account + " " +
+         to_hex(sha256({reinterpret_cast<const std::uint8_t*>(secret.data()), secret.size()}));
 }
 
 MakeApi commercial_api_of(const IssuerSpec& spec) {
@@ -48,7 +56,9 @@ Result<std::unique_ptr<Issuer>> make_issuer(const IssuerSpec& spec, const Issuer
   auto http = make_http_client(http_settings_of(spec, surroundings));
   if (spec.type == "acme") return make_acme_issuer(spec, std::move(http), surroundings);
   if (const MakeApi make_api = commercial_api_of(spec)) {
-    return make_commercial_issuer(spec, make_api(spec, std::move(http), surroundings.clock), surroundings);
+    auto api = make_api(spec, std::move(http), surroundings.clock);
+    api->join(AccountGate::of(customer_of(spec), api->pace()), surroundings.stop);
+    return make_commercial_issuer(spec, std::move(api), surroundings);
   }
   return Error{ErrorKind::configuration, "issuer " + spec.name + " is of type \"" + spec.type +
                                              "\", which does not exist; use acme, certinext, sectigo, ssl_store or digicert"};

@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::size_t longest_quote = 300;
 constexpr int too_many_requests = 429;
+// Orders have been seen to take longer than two minutes.
+constexpr std::chrono::seconds longest_placing{300};
 
 bool is_web_page(std::string_view body) {
   const auto first = body.find_first_not_of(" \t\r\n");
@@ -54,6 +56,7 @@ RestClient::RestClient(const IssuerSpec& spec, std::unique_ptr<HttpClient> http,
                        std::vector<const Secret*> secrets)
     : name_(spec.name),
       base_(spec.uri.ends_with('/') ? spec.uri : spec.uri + "/"),
+      timeout_(spec.timeout),
       http_(std::move(http)),
       clock_(clock),
       secrets_(std::move(secrets)) {}
@@ -82,7 +85,8 @@ Result<RestAnswer> RestClient::send(const RestRequest& request) {
   http.uri = request.path.find("://") == std::string::npos ? base_ + request.path : request.path;
   http.headers = request.headers;
   http.headers.emplace_back("Accept", "application/json");
-  http.once = request.once;
+  http.own_connection = request.effect != RestRequest::Effect::reads;
+  if (request.effect == RestRequest::Effect::places) http.timeout = std::max(longest_placing, timeout_);
   if (!request.form.empty()) {
     http.content_type = "application/x-www-form-urlencoded";
     http.body = request.form;

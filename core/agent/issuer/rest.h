@@ -1,6 +1,6 @@
 // What the APIs of commercial CAs share: one JSON request, one JSON answer, and errors that say what to do. Used through
-// RestApi (rest_api.h) by the CAs' own files, which hold only what differs. Rule: a request that may cost money is never
-// repeated here; who placed it looks for it first.
+// RestApi (rest_api.h) by the CAs' own files, which hold only what differs. Rule: a request that changes something is never
+// repeated here; who sent it looks first.
 #pragma once
 
 #include <chrono>
@@ -28,7 +28,9 @@ struct RestRequest {
   std::vector<std::pair<std::string, std::string>> headers = {};
   std::string form = {};  // the body instead of JSON, application/x-www-form-urlencoded
   bool text = false;      // a good answer is no JSON
-  bool once = false;      // it may cost money: not sent again when a kept connection dies without an answer
+  // What it does at the CA. Whatever changes something is sent once, over a connection of its own; `places`: an order or a
+  // reissue, which a CA may work on for minutes before it answers.
+  enum class Effect { reads, changes, places } effect = Effect::reads;
 };
 
 struct RestAnswer {
@@ -61,6 +63,7 @@ class RestClient {
 
   const std::string name_;
   const std::string base_;
+  const std::chrono::seconds timeout_;
   const std::unique_ptr<HttpClient> http_;
   const Clock& clock_;
   const std::vector<const Secret*> secrets_;

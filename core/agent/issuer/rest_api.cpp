@@ -16,8 +16,40 @@ constexpr std::chrono::minutes believable_gap{2};
 RestApi::RestApi(IssuerSpec spec, std::unique_ptr<HttpClient> http, const Clock& clock, RefusalRemedies remedies)
     : spec_(std::move(spec)), rest_(spec_, std::move(http), clock, {&spec_.purchase.secret}), remedies_(remedies) {}
 
+void RestApi::join(std::shared_ptr<AccountGate> gate, std::stop_token stop) {
+  gate_ = std::move(gate);
+  stop_ = std::move(stop);
+}
+
 Result<RestAnswer> RestApi::ask(const RestRequest& request) {
-  return rest_.send(request);
+  const bool order = request.effect == RestRequest::Effect::places;
+  for (bool again = false;; again = true) {
+    if (gate_) {
+      if (auto in = gate_->enter(order, stop_); !in) return in.error().with_prefix(rest_.who() + " did not " + request.what);
+    }
+    auto ready = signed_request(request);
+    if (!ready) {
+      if (gate_) gate_->lost(order);
+      return ready.error();
+    }
+    auto answer = rest_.send(*ready);
+    if (answer) {
+      if (gate_) gate_->passed(order);
+      return answer;
+    }
+    Error error = answer.error();
+    if (error.kind == ErrorKind::rate_limited) {
+      slow_down(error, false);
+    } else if (gate_) {
+      gate_->lost(order);
+    }
+    if (again || !has_ended(error) || request.effect != RestRequest::Effect::reads) return error;
+  }
+}
+
+void RestApi::slow_down(Error& error, bool orders_only) {
+  if (!gate_) return;
+  error.retry_after = gate_->refused(orders_only, error.retry_after, std::chrono::steady_clock::now());
 }
 
 Result<Json> RestApi::get(const RestRequest& request) {
@@ -27,7 +59,8 @@ Result<Json> RestApi::get(const RestRequest& request) {
   return std::move(answer->json);
 }
 
-Result<Done> RestApi::tell(const RestRequest& request) {
+Result<Done> RestApi::tell(RestRequest request) {
+  request.effect = RestRequest::Effect::changes;
   auto answer = get(request);
   if (!answer) return answer.error();
   return Done{};
@@ -52,7 +85,7 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
     cause = RefusalCause::login;
   }
   // What looks like a wrong secret may be a wrong clock.
-  const bool by_time = cause == RefusalCause::login || (cause == RefusalCause::other && signs_time() && refusal.code.empty());
+  const bool by_time = cause == RefusalCause::login || (cause == RefusalCause::other && may_be_the_clock(refusal));
   if (by_time && answer.clock_gap && std::chrono::abs(*answer.clock_gap) > believable_gap) {
     error.kind = ErrorKind::action_required;
     error.message += "; the clocks of this machine and of the CA are " +
@@ -62,6 +95,7 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
   switch (cause) {
     case RefusalCause::other:
       name_shortage(error, refusal.code + " " + refusal.said);
+      if (error.kind == ErrorKind::rate_limited) slow_down(error, false);
       break;
     case RefusalCause::passing:
       error.kind = ErrorKind::connection;
@@ -124,6 +158,7 @@ Error too_early(Error error, std::chrono::seconds pause) {
   if (error.kind != ErrorKind::issuer_refused) return error;
   error.kind = ErrorKind::rate_limited;
   error.retry_after = pause;
+  error.problem = std::make_shared<const Problem>(Problem{issuer_not_yet, error.problem ? error.problem->detail : "", "", {}});
   return error;
 }
 

@@ -57,12 +57,16 @@ Sectigo::Sectigo(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, const
               {"check account, secret and customer, and that its role may order by the interface",
                "correct the issuer's options product, term, organization, custom_field, or the domain at the CA"}) {}
 
-Result<RestAnswer> Sectigo::ask(const RestRequest& request) {
-  RestRequest signed_request = request;
-  signed_request.headers.emplace_back("login", spec_.purchase.account);
-  signed_request.headers.emplace_back("password", spec_.purchase.secret.text());
-  signed_request.headers.emplace_back("customerUri", spec_.purchase.customer);
-  return RestApi::ask(signed_request);
+Result<RestRequest> Sectigo::signed_request(RestRequest request) {
+  request.headers.emplace_back("login", spec_.purchase.account);
+  request.headers.emplace_back("password", spec_.purchase.secret.text());
+  request.headers.emplace_back("customerUri", spec_.purchase.customer);
+  return request;
+}
+
+// No limit is documented; more than two requests a second are advised against.
+AccountPace Sectigo::pace() const {
+  return {RequestPace{1, std::chrono::milliseconds(500)}, std::nullopt};
 }
 
 Refusal Sectigo::refusal_in(const RestAnswer& answer) const {
@@ -101,7 +105,7 @@ Result<std::string> Sectigo::place(const Wanted& wanted) {
   for (const auto& [name, value] : purchase.custom_fields) body["customFields"].push_back({{"name", name}, {"value", value}});
   RestRequest order{"POST", std::string(ssl) + "/enroll", "accept an order for " + wanted.identifiers.front().value,
                     std::move(body)};
-  order.once = true;
+  order.effect = RestRequest::Effect::places;
   auto answer = get(order);
   if (!answer) return answer.error();
   std::string number = loose_text(*answer, "sslId");
@@ -155,7 +159,7 @@ Result<std::string> Sectigo::reissue(const Subscription& subscription, const Wan
   if (spec_.challenge == ChallengeKind::email) body["dcvEmail"] = spec_.purchase.email;
   RestRequest request{"POST", std::string(ssl) + "/replace/" + subscription.order,
                       "replace the certificate of the order " + subscription.order, std::move(body)};
-  request.once = true;
+  request.effect = RestRequest::Effect::places;
   auto answer = get(request);
   if (!answer) return answer.error();
   return subscription.order;
@@ -278,21 +282,15 @@ Result<Done> Sectigo::verify(const std::string& order, const std::string& name, 
 
 Result<std::string> Sectigo::download(const std::string& order) {
   constexpr std::chrono::seconds soon{15};
-  std::string pem;
-  // The certificate by itself and what is above it: their order differs between the formats that hold both.
-  for (const char* format : {"x509CO", "x509IOR"}) {
-    RestRequest request{"GET", std::string(ssl) + "/collect/" + order + "?format=" + format,
-                        "hand out the certificate of the order " + order};
-    request.text = true;
-    auto answer = ask(request);
-    if (!answer) return answer.error();
-    if (!succeeded(*answer)) {
-      const Error error = failed(*answer, request.what);
-      return among(not_collectable_yet, number_in(error)) ? too_early(error, soon) : paid_for(error);
-    }
-    pem += answer->text + "\n";
-  }
-  return pem;
+  // The certificate with what is above it, in an order that the documents do not promise.
+  RestRequest request{"GET", std::string(ssl) + "/collect/" + order + "?format=x509",
+                      "hand out the certificate of the order " + order};
+  request.text = true;
+  auto answer = ask(request);
+  if (!answer) return answer.error();
+  if (succeeded(*answer)) return std::move(answer->text);
+  const Error error = failed(*answer, request.what);
+  return among(not_collectable_yet, number_in(error)) ? too_early(error, soon) : error;
 }
 
 Result<Done> Sectigo::cancel(const std::string& order, const std::string& why) {

@@ -32,9 +32,10 @@ class Sectigo : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
-  Result<RestAnswer> ask(const RestRequest& request) override;
+  [[nodiscard]] AccountPace pace() const override;
 
  protected:
+  Result<RestRequest> signed_request(RestRequest request) override;
   [[nodiscard]] Refusal refusal_in(const RestAnswer& answer) const override;
   [[nodiscard]] RefusalCause cause_of(const Refusal& refusal) const override;
 

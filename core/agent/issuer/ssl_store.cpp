@@ -39,20 +39,19 @@ SslStore::SslStore(const IssuerSpec& spec, std::unique_ptr<HttpClient> http, con
               {"check account (the partner code) and secret (its token; live and sandbox have different ones)",
                "correct the issuer's options product, term, organization, requester, custom_field"}) {}
 
-Result<RestAnswer> SslStore::ask(const RestRequest& request) {
-  // A reply token is never used twice: it tells copies of a request from new ones.
+Result<RestRequest> SslStore::signed_request(RestRequest request) {
+  // A replay token is never used twice: it tells copies of a request from new ones.
   const Json who{{"PartnerCode", spec_.purchase.account},
                  {"AuthToken", spec_.purchase.secret.text()},
                  {"ReplayToken", to_hex(random_bytes(16))},
                  {"UserAgent", "evercert"}};
-  RestRequest signed_request = request;
   // What is about the account and no order wants it at the top.
   if (request.path == "user/accountdetail" || request.path == "digicert/organizationlist") {
-    signed_request.json.update(who);
+    request.json.update(who);
   } else {
-    signed_request.json["AuthRequest"] = who;
+    request.json["AuthRequest"] = who;
   }
-  return RestApi::ask(signed_request);
+  return request;
 }
 
 bool SslStore::succeeded(const RestAnswer& answer) const {

@@ -35,10 +35,10 @@ class SslStore : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
-  // Says who asks, in the body.
-  Result<RestAnswer> ask(const RestRequest& request) override;
 
  protected:
+  // Says who asks, in the body.
+  Result<RestRequest> signed_request(RestRequest request) override;
   [[nodiscard]] bool succeeded(const RestAnswer& answer) const override;
   [[nodiscard]] Refusal refusal_in(const RestAnswer& answer) const override;
   [[nodiscard]] RefusalCause cause_of(const Refusal& refusal) const override;

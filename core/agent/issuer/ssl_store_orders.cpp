@@ -92,7 +92,7 @@ Result<std::string> SslStore::place(const Wanted& wanted) {
   if (Json about = organization(); about.contains("OrganizationName")) body["OrganizationInfo"] = std::move(about);
   if (!purchase.comments.empty()) body["SpecialInstructions"] = purchase.comments;
   RestRequest order{"POST", "order/neworder", "accept an order for " + wanted.identifiers.front().value, std::move(body)};
-  order.once = true;
+  order.effect = RestRequest::Effect::places;
   auto answer = get(order);
   if (!answer) return answer.error();
   std::string number = loose_text(*answer, "TheSSLStoreOrderID");
@@ -130,7 +130,7 @@ Result<std::string> SslStore::reissue(const Subscription& subscription, const Wa
     if (!is_among(names, before)) body["DeleteSAN"].push_back({{"OldValue", before}, {"NewValue", ""}});
   }
   RestRequest request{"POST", "order/reissue", "reissue the order " + subscription.order, std::move(body)};
-  request.once = true;
+  request.effect = RestRequest::Effect::places;
   auto answer = get(request);
   if (!answer) return answer.error();
   return subscription.order;

@@ -34,7 +34,7 @@ struct Exchange {
   bool oversize = false;
   std::size_t head_size = 0;
   bool head_complete = false;
-  bool once = false;
+  bool repeatable = true;
   unsigned sent = 0;
 };
 
@@ -91,7 +91,7 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
 // Called before each sending, also when libcurl repeats a request because a kept connection died.
 int allow_sending(void* target, char*, char*, int, int) {
   auto& exchange = *static_cast<Exchange*>(target);
-  return exchange.once && exchange.sent++ > 0 ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+  return exchange.sent++ > 0 && !exchange.repeatable ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 int check_stop(void* settings, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
@@ -164,7 +164,6 @@ class CurlClient : public HttpClient {
     curl_easy_setopt(handle, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(handle, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(settings_.connect_timeout.count()));
-    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(settings_.total_timeout.count()));
     curl_easy_setopt(handle, CURLOPT_USERAGENT, settings_.user_agent.c_str());
     curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, take_header);
@@ -232,7 +231,7 @@ class CurlClient : public HttpClient {
 
   Result<HttpResponse> perform(CURL* handle, const HttpRequest& request, const std::string& uri) {
     Exchange exchange;
-    exchange.once = request.once;
+    exchange.repeatable = request.method == "GET" || request.method == "HEAD";
     std::array<char, CURL_ERROR_SIZE> reason{};
     const HeaderList headers = header_list(request);
     curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, reason.data());
@@ -241,6 +240,9 @@ class CurlClient : public HttpClient {
     curl_easy_setopt(handle, CURLOPT_HEADERDATA, &exchange);
     curl_easy_setopt(handle, CURLOPT_PREREQDATA, &exchange);
     curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
+    curl_easy_setopt(handle, CURLOPT_FRESH_CONNECT, request.own_connection ? 1L : 0L);
+    const auto timeout = request.timeout.count() > 0 ? request.timeout : settings_.total_timeout;
+    curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout.count()));
     // HTTPGET also takes back what an earlier request on this handle set.
     curl_easy_setopt(handle, CURLOPT_HTTPGET, 1L);
     curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, nullptr);
@@ -254,7 +256,7 @@ class CurlClient : public HttpClient {
     }
     const CURLcode outcome = curl_easy_perform(handle);
     Result<HttpResponse> result = [&]() -> Result<HttpResponse> {
-      if (outcome != CURLE_OK) return failure(handle, outcome, uri, reason.data(), exchange);
+      if (outcome != CURLE_OK) return failure(handle, outcome, uri, reason.data(), exchange, timeout);
       // libcurl takes a connection that ends between two header lines for a whole answer.
       if (!exchange.head_complete) {
         return Error{ErrorKind::connection, origin_of(uri) + " closed the connection in the middle of its answer"};
@@ -296,21 +298,23 @@ class CurlClient : public HttpClient {
   }
 
   [[nodiscard]] Error failure(CURL* handle, CURLcode outcome, const std::string& uri, const std::string& reason,
-                              const Exchange& exchange) const {
+                              const Exchange& exchange, std::chrono::milliseconds timeout) const {
     const std::string peer = origin_of(uri);
     const std::string why = reason.empty() ? curl_easy_strerror(outcome) : reason;
     const auto error = [](std::string sentence) { return Error{ErrorKind::connection, std::move(sentence)}; };
-    const auto unreachable = [](std::string sentence) {
-      auto problem = std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}});
+    const auto typed = [](const char* type, std::string sentence) {
+      auto problem = std::make_shared<const Problem>(Problem{type, "", "", {}});
       return Error{ErrorKind::connection, std::move(sentence), std::nullopt, std::move(problem)};
     };
+    const auto unreachable = [&](std::string sentence) { return typed(server_unreachable, std::move(sentence)); };
     long tunnel = 0;
     curl_easy_getinfo(handle, CURLINFO_HTTP_CONNECTCODE, &tunnel);
     if (tunnel != 0 && !is_good(tunnel)) return error(proxy_refusal(tunnel, peer));
     if (exchange.oversize)
       return error(peer + " sent an answer of more than 1 MiB, or too many headers; it was not read to its end");
-    if (exchange.once && exchange.sent > 1) {
-      return error(peer + " closed the connection without an answer; whether it did what was asked has to be found out");
+    if (!exchange.repeatable && exchange.sent > 1) {
+      return typed(connection_ended,
+                   peer + " closed the connection without an answer; whether it did what was asked has to be found out");
     }
     switch (outcome) {
       case CURLE_ABORTED_BY_CALLBACK:
@@ -338,7 +342,7 @@ class CurlClient : public HttpClient {
         curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &connected);
         if (connected == 0)
           return unreachable(peer + " did not take the connection within " + in_seconds(settings_.connect_timeout));
-        return error(peer + " did not answer within " + in_seconds(settings_.total_timeout));
+        return error(peer + " did not answer within " + in_seconds(timeout));
       }
       case CURLE_GOT_NOTHING:
         return error(peer + " closed the connection without an answer");
@@ -367,6 +371,10 @@ std::vector<std::string> HttpResponse::headers(std::string_view name) const {
     if (same_name(field, name)) values.push_back(value);
   }
   return values;
+}
+
+bool has_ended(const Error& error) {
+  return error.problem && error.problem->type == connection_ended;
 }
 
 void prepare_http() {

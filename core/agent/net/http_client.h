@@ -23,9 +23,10 @@ struct HttpRequest {
   std::string content_type;  // with a body
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
-  // Never sent a second time when a kept connection dies without an answer (RFC 9110 section 9.2.2): the server may have done
-  // what was asked.
-  bool once = false;
+  // It changes something that cannot be taken back: over a connection of its own, since a kept one may be dying, and then
+  // nobody knows whether the request arrived.
+  bool own_connection = false;
+  std::chrono::milliseconds timeout{0};  // of the whole request; 0: as the settings say
 };
 
 struct HttpResponse {
@@ -38,10 +39,15 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> fields;
 };
 
-// Thread-safe: connections are pooled and kept alive.
 // The type of the problem of an Error for a server to which no connection could be made at all.
 inline constexpr const char* server_unreachable = "urn:evercert:error:unreachable";
+// And for a kept connection that ended without a byte of an answer: most often the server had closed it before. Only GET and
+// HEAD are sent again then (RFC 9110 section 9.2.2); whoever may repeat anything else does so with fresh numbers and
+// signatures.
+inline constexpr const char* connection_ended = "urn:evercert:error:connectionEnded";
+bool has_ended(const Error& error);
 
+// Thread-safe: connections are pooled and kept alive.
 class HttpClient {
  public:
   virtual ~HttpClient() = default;

@@ -341,6 +341,8 @@ Workers::Again Renewal::take_step(Time now) {
   show(std::string("order: ") + to_string(before), std::nullopt, "");
   auto result = machine_->step();
   now = parts_.clock.now();
+  if (!result && is_patient(result.error(), now)) return put_off(result.error(), now);
+  put_off_since_ = Time();
   if (!result) return step_failed(result.error(), now);
   reached(now);
   look_for_hits(now);

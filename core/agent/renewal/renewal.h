@@ -133,6 +133,9 @@ class Renewal {
   static constexpr std::chrono::minutes place_is_kept{1};
   void end_place();
   Workers::Again order_again(const Error& error, Time now);
+  // What has not failed and comes by itself, until it has taken too long.
+  bool is_patient(const Error& error, Time now);
+  Workers::Again put_off(const Error& error, Time now);
   // The CA answered: who waits for its return goes on.
   void reached(Time now);
   void look_for_hits(Time now);
@@ -173,6 +176,7 @@ class Renewal {
   std::optional<Time> retry_at_;
   bool waits_for_probe_ = false;  // the pause ends with the outage
   bool hits_told_ = false;
+  Time put_off_since_;
   std::optional<Pace::Failure> people_;  // what they must do, while it is waited for
   Time people_told_;
   OrderState farthest_ = OrderState::planned;  // of the open order
@@ -188,7 +192,8 @@ class Renewal {
   unsigned requests_ = 0;  // counted, so that one that comes during a publication is not taken for answered by it
   bool forced_ = false;
   bool cancelled_ = false;
-  bool ask_now_ = false;  // an order that waits is to be asked for at once
+  bool ask_now_ = false;      // an order that waits is to be asked for at once
+  bool tell_people_ = false;  // who asks is to hear what people must do, though it was told before
   std::vector<Issue> issues_;
   std::string asked_uri_;  // of the issuer whose limits a request would touch; empty: not known yet
   std::shared_ptr<Budget> budget_;

@@ -14,6 +14,7 @@ constexpr std::chrono::minutes long_wait{10};
 // The last component of the type of an order's problem when a person cancelled it.
 constexpr const char* cancelled_word = "orderCancelled";
 constexpr double try_every_issuer_below = 1.0 / 6;
+constexpr std::chrono::minutes longest_put_off{10};
 // One that forgets more often than this is to be spared like any other that fails.
 constexpr std::chrono::hours forgetting_is_forgiven{1};
 
@@ -93,6 +94,22 @@ Workers::Again Renewal::not_usable(Error why, Time now) {
   issued_.reset();
   if (auto given_up = machine_->give_up(why); !given_up) return step_failed(given_up.error(), now);
   return {now};
+}
+
+bool Renewal::is_patient(const Error& error, Time now) {
+  if (!is_waiting(error)) return false;
+  if (put_off_since_ == Time()) put_off_since_ = now;
+  // A clock that was set back makes nobody wait longer.
+  return now - put_off_since_ < longest_put_off && now >= put_off_since_;
+}
+
+Workers::Again Renewal::put_off(const Error& error, Time now) {
+  seat_->budget->pass(job_, now);
+  const Time at = now + std::max(error.retry_after.value_or(std::chrono::seconds(1)), std::chrono::seconds(1));
+  retry_at_ = at;
+  if (at - now > place_is_kept) end_place();
+  show(std::string("order: ") + to_string(machine_->state()), at, error.message);
+  return {at};
 }
 
 void Renewal::reached(Time now) {
@@ -277,7 +294,12 @@ void Renewal::note_people(bool waits, Time now) {
     people_ = Pace::Failure{ErrorKind::action_required, message, since, 1};
     people_told_ = Time();
   }
-  if (now - people_told_ >= between_reminders) {
+  bool asked = false;
+  {
+    const std::lock_guard lock(mutex_);
+    asked = std::exchange(tell_people_, false);
+  }
+  if (asked || now - people_told_ >= between_reminders) {
     people_told_ = now;
     tell("action_required", LogLevel::warn, message, {{"kind", "action_required"}, {"since", to_rfc3339(people_->since)}});
   }
@@ -371,7 +393,7 @@ std::optional<Renewal::Refusal> Renewal::request(bool force) {
                      true};
     }
   }
-  requested_ = ask_now_ = true;
+  requested_ = ask_now_ = tell_people_ = true;
   ++requests_;
   forced_ = force;
   return std::nullopt;

@@ -14,7 +14,7 @@ using std::chrono::seconds;
 
 constexpr unsigned tries_of_a_request = 5;
 constexpr unsigned tries_when_throttled = 8;
-// A single order that the CA does not hand out is passed over; more in a row mean that the CA, not the order, is at fault.
+// A single order for which there is no answer is passed over; more in a row mean that the CA is at fault.
 constexpr unsigned tries_of_an_order = 3;
 constexpr unsigned passed_over_at_most = 3;
 constexpr std::size_t rows_between_progress = 100;
@@ -49,27 +49,7 @@ std::string AccountImport::set_of(const std::vector<Identifier>& identifiers) {
 AccountImport::AccountImport(Parts parts, Wish wish, ImportLedger ledger)
     : parts_(std::move(parts)), wish_(std::move(wish)), ledger_(std::move(ledger)) {}
 
-IssuerAccount& AccountImport::ask() {
-  asked_.push_back(parts_.clock.now());
-  return parts_.account;
-}
-
-std::optional<Time> AccountImport::held_back() {
-  const Time now = parts_.clock.now();
-  std::size_t reach = 0;
-  std::optional<Time> until;
-  for (const auto& limit : parts_.account.limits()) {
-    reach = std::max(reach, limit.requests);
-    if (asked_.size() < limit.requests) continue;
-    const Time free = asked_[asked_.size() - limit.requests] + limit.time;
-    if (free > now) until = until ? std::max(*until, free) : free;
-  }
-  while (asked_.size() > reach) asked_.pop_front();
-  return until;
-}
-
 std::optional<Time> AccountImport::step() {
-  if (const auto until = held_back()) return until;
   if (auto advanced = advance(); !advanced) return failed(advanced.error());
   tries_ = 0;
   return std::nullopt;
@@ -100,13 +80,18 @@ Result<Done> AccountImport::advance() {
 }
 
 std::optional<Time> AccountImport::failed(const Error& error) {
+  // Orders and we are asked for at one pace: nothing was sent.
+  if (is_waiting(error) && error.problem->type == issuer_turn) {
+    return parts_.clock.now() + error.retry_after.value_or(seconds(1));
+  }
   ++tries_;
-  const bool passing = error.kind == ErrorKind::connection || error.kind == ErrorKind::rate_limited;
-  // Asked too often, whatever for. A refusal that is only too early has the CA's own words with it.
-  const bool throttled = error.kind == ErrorKind::rate_limited && !error.problem;
   const bool of_an_order = all_listed_ || !rows_.empty();
-  if (of_an_order && !throttled && (!passing || tries_ >= tries_of_an_order) && error.kind != ErrorKind::storage &&
-      ++passed_over_ < passed_over_at_most) {
+  // What the CA says of one order is about that order, however many of them it says it of.
+  const bool said_of_it = error.kind == ErrorKind::issuer_refused || is_waiting(error);
+  const bool passing = error.kind == ErrorKind::connection || error.kind == ErrorKind::rate_limited;
+  const bool throttled = error.kind == ErrorKind::rate_limited;
+  const bool hopeless = !throttled && (!passing || tries_ >= tries_of_an_order) && error.kind != ErrorKind::storage;
+  if (of_an_order && (said_of_it || (hopeless && ++passed_over_ < passed_over_at_most))) {
     tries_ = 0;
     refuse(rows_.empty() ? candidates_.back().name : rows_.front().name, error.message);
     if (rows_.empty()) {
@@ -142,7 +127,7 @@ void AccountImport::tell_progress() {
 }
 
 Result<Done> AccountImport::read_page() {
-  auto page = ask().page(wish_.filter, next_page_);
+  auto page = parts_.account.page(wish_.filter, next_page_);
   if (!page) return page.error();
   total_ = page->total;
   for (auto& order : page->orders) {
@@ -159,7 +144,7 @@ Result<Done> AccountImport::look_at(ListedOrder order) {
   if (order.state == ListedState::issued && !order.ends.empty() && order.ends < today) order.state = ListedState::expired;
   const bool dated = !wish_.filter.since.empty() || !wish_.filter.until.empty();
   if (dated && order.ordered.empty() && wish_.filter.fits(order)) {
-    auto day = ask().ordered_on(order.reference);
+    auto day = parts_.account.ordered_on(order.reference);
     if (!day) return day.error();
     order.ordered = *day;
   }
@@ -179,7 +164,7 @@ Result<Done> AccountImport::look_at(ListedOrder order) {
 
 Result<Done> AccountImport::look_at_open(const ListedOrder& order) {
   const std::string what = "the open order " + order.reference;
-  auto pem = ask().request_of(order.reference);
+  auto pem = parts_.account.request_of(order.reference);
   if (!pem) return pem.error();
   if (pem->empty()) {
     ++without_key_;
@@ -233,7 +218,7 @@ Result<Done> AccountImport::look_at_open(const ListedOrder& order) {
 Result<Done> AccountImport::look_at_issued(const ListedOrder& order) {
   const auto* known = ledger_.find(order.reference);
   if (known == nullptr || known->version != order.version) {
-    auto certificate = ask().certificate_of(order.reference);
+    auto certificate = parts_.account.certificate_of(order.reference);
     if (!certificate) return certificate.error();
     ++downloads_;
     auto facts = leaf_facts(certificate->leaf);
@@ -271,7 +256,7 @@ Result<Done> AccountImport::bind(const Candidate& candidate) {
     ++left_out_;
     return Done{};
   }
-  auto certificate = ask().certificate_of(candidate.order);
+  auto certificate = parts_.account.certificate_of(candidate.order);
   if (!certificate) return certificate.error();
   ++downloads_;
   return publish(candidate, std::move(*certificate));

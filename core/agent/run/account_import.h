@@ -76,9 +76,6 @@ class AccountImport {
   [[nodiscard]] bool is_there(const Candidate& candidate) const;
   Result<BundlePair> pair_for(const KeyDigest& key) const;
   std::optional<Time> failed(const Error& error);
-  // Set while the CA's limits forbid another request.
-  std::optional<Time> held_back();
-  IssuerAccount& ask();
   void refuse(const std::string& name, const std::string& sentence);
   void tell_progress();
   [[nodiscard]] std::string who() const { return "issuer " + parts_.issuer.name; }
@@ -89,7 +86,6 @@ class AccountImport {
   std::deque<ListedOrder> rows_;  // of one page
   std::string next_page_;
   bool all_listed_ = false;
-  std::deque<Time> asked_;      // when, as far back as limits reach
   std::set<std::string> seen_;  // pages shift while orders are placed
   std::vector<Candidate> candidates_;
   bool sorted_ = false;
