@@ -125,11 +125,15 @@ void add_import(CLI::App& app, Request& request) {
   import->add_option("--user", request.user, "The server's user, when the state directory does not exist yet")
       ->type_name("USER");
   OrderWish& orders = request.orders;
-  import->add_option("--key", orders.keys, "issuer: a file with a private key, or a folder of such files")->type_name("PATH");
+  // One after each --key: what follows is the name of an issuer or of a certificate.
+  import->add_option("--key", orders.keys, "issuer: a file with a private key, or a folder of such files")
+      ->type_name("PATH")
+      ->allow_extra_args(false);
   auto* open = import->add_flag("--open", orders.open, "issuer: only orders that are open");
   import->add_option("--with", orders.with, "issuer: orders of this state, too: expired, revoked or rejected")
       ->type_name("STATE")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::IsMember({"expired", "revoked", "rejected"}))
       ->excludes(open);
   import->add_option("--group", orders.group, "issuer: only orders of this group, organization or division")->type_name("ID");

@@ -37,7 +37,8 @@ class Progress {
   void still_waiting() {
     const std::string last = last_.empty() ? "" : "last: " + last_;
     print("-", "waiting",
-          awaited_.empty() ? (last.empty() ? "for the agent" : last) : awaited_ + (last.empty() ? "" : "; " + last));
+          awaited_.empty() ? (last.empty() ? "for the agent, or the CA that it asks" : last)
+                           : awaited_ + (last.empty() ? "" : "; " + last));
   }
   [[nodiscard]] const std::string& last() const { return last_; }
 

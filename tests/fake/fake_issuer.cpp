@@ -131,9 +131,10 @@ Result<Done> FakeIssuer::abandon(const IssuerOrder&) {
   return begin("abandon");
 }
 
-Result<Done> FakeIssuer::revoke(BytesView, const Revocation&, const Secret*) {
+Result<Fulfilment> FakeIssuer::revoke(BytesView, const Revocation&, const Secret*) {
   const std::lock_guard lock(mutex_);
-  return begin("revoke");
+  if (auto begun = begin("revoke"); !begun) return begun.error();
+  return Fulfilment::done;
 }
 
 unsigned FakeIssuer::count(const std::string& action) const {

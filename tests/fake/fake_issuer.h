@@ -29,7 +29,7 @@ class FakeIssuer : public Issuer {
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
   Result<Done> abandon(const IssuerOrder& order) override;
-  Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
+  Result<Fulfilment> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
 
   [[nodiscard]] unsigned count(const std::string& action) const;
   [[nodiscard]] std::size_t orders() const;

@@ -133,6 +133,84 @@ def test_an_open_order_whose_request_the_ca_does_not_show_is_left_alone_and_said
     assert [order["id"] for order in shop.ca.orders()] == [number]
 
 
+@pytest.mark.parametrize("form", ["pem crlf", "base64", "base64 lines"])
+@pytest.mark.parametrize("shop", ["certinext-v1", "digicert"], indirect=True)
+def test_a_request_that_the_ca_shows_in_another_form_is_read(shop, evercert, form):
+    shop.ca.settings(csr_shown=form)
+    number = shop.ca.seed(pending=1, csrs=[shop.request("open.test")])[0]
+    site = shop.start("open.test")
+    done = evercert.run("import", "issuer", "bought", "--key", os.path.join(shop.keys, "open.test.key"))
+    assert done.returncode == DONE and "1 open ones tracked" in done.stdout, done.stdout + done.stderr
+    site.audit.wait("served", "open.test", timeout=30)
+    assert [order["id"] for order in shop.ca.orders()] == [number]
+
+
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
+def test_nothing_is_ordered_beside_an_open_order_that_had_to_be_left_alone(shop, evercert):
+    if shop.name in ("certinext-v1", "digicert"):
+        shop.ca.settings(csr_shown="none")
+    shop.ca.settings(approval="manual")
+    number = shop.ca.seed(pending=1, csrs=[shop.request("open.test")])[0]
+    shop.start("open.test")
+    done = evercert.run("import", "issuer", "bought", "--key", os.path.join(shop.keys, "open.test.key"))
+    assert "the open order %s is left alone" % number in done.stderr, done.stdout + done.stderr
+    asked = evercert.run("renew", "open.test", timeout=60)
+    assert asked.returncode == HUMAN and "nothing is ordered beside it" in asked.stderr, asked.stdout + asked.stderr
+    assert [order["id"] for order in shop.ca.orders()] == [number]
+    shop.ca.act(number, "reject")
+    shop.ca.settings(approval="auto")
+    evercert.renew("open.test", timeout=60)
+    assert len(shop.ca.orders()) == 2
+
+
+REVOKED = [("certinext-v1", "given"), ("certinext-v1", "refused"), ("certinext-v2", "given"), ("certinext-v2", "refused"),
+           ("sectigo", ""), ("digicert", "")]
+
+
+@pytest.mark.parametrize("shop, download", REVOKED, indirect=["shop"])
+def test_a_revoked_certificate_is_never_taken_over(shop, evercert, download):
+    if download:
+        shop.ca.settings(revoked_download=download)
+    shop.ca.seed(revoked=4, csrs=[shop.request("bound.test")])
+    shop.start("bound.test")
+    done = evercert.run("import", "issuer", "bought", "--key", shop.keys, "--with", "revoked", timeout=60)
+    assert done.returncode == DONE and "0 taken over" in done.stdout and "ended early" not in done.stdout, done.stdout + done.stderr
+    assert evercert.certificate("bound.test")["generation"] == 0
+
+
+@pytest.mark.parametrize("shop", KINDS, indirect=True)
+def test_refusals_of_single_orders_end_no_import(shop, evercert):
+    download = shop.buyer.collect
+    shop.ca.seed(count=8, csrs=[shop.request("bound.test")])
+    site = shop.start("bound.test")
+    refusal = {"code": -183, "description": "Not collectable", "meta": {"status": "0", "errorCode": "EMS-939", "errorMessage": "no"},
+               "errors": [{"code": "invalid_status", "message": "no"}], "title": "no",
+               "AuthResponse": {"isError": True, "Message": ["-9999 no"]}}
+    shop.ca.fault("status", match=download, status=200 if shop.name in ("certinext-v1", "ssl-store") else 422, body=refusal, skip=1, times=5)
+    done = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=60)
+    assert "8 orders read" in done.stdout + done.stderr and "5 could not be taken over" in done.stdout + done.stderr, done.stderr
+    assert "ended early" not in done.stdout + done.stderr and "1 taken over" in done.stdout + done.stderr
+    site.audit.wait("served", "bound.test")
+
+
+@pytest.mark.parametrize("words", ["empty", "book", "refused"])
+@pytest.mark.parametrize("shop", ["ssl-store"], indirect=True)
+def test_a_wrong_token_is_no_empty_account(shop, evercert, words):
+    shop.ca.settings(query_wrong_token=words)
+    shop.ca.seed(count=3)
+    shop.start("bound.test", secret="not-the-token")
+    done = evercert.run("import", "issuer", "bought", timeout=60)
+    assert done.returncode in (FAILED, HUMAN) and "check account" in done.stderr, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("shop", ["ssl-store"], indirect=True)
+def test_a_group_is_refused_where_orders_have_none(shop, evercert):
+    shop.ca.seed(count=3)
+    shop.start("bound.test")
+    done = evercert.run("import", "issuer", "bought", "--group", "7")
+    assert done.returncode == FAILED and "remove --group" in done.stderr, done.stdout + done.stderr
+
+
 def test_with_order_off_nothing_is_bought_until_somebody_asks(shop, evercert):
     site = shop.start("asked.test")
     wait_for(lambda: "order off" in (evercert.certificate("asked.test") or {}).get("now", "") or None, "the wait to be told")

@@ -19,6 +19,7 @@ class AccountGateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(orders_have_a_pace_of_their_own);
   CPPUNIT_TEST(who_is_sent_away_comes_back_at_another_time_than_the_others);
   CPPUNIT_TEST(after_a_refusal_one_asks_and_the_others_wait);
+  CPPUNIT_TEST(after_a_refusal_there_is_no_burst);
   CPPUNIT_TEST(a_refusal_without_a_time_is_waited_for_longer_each_time);
   CPPUNIT_TEST(one_that_got_no_answer_lets_another_ask);
   CPPUNIT_TEST(a_limit_on_orders_holds_nothing_else_back);
@@ -94,6 +95,15 @@ class AccountGateTest : public CppUnit::TestFixture {
     for (int i = 0; i < 3; ++i) CPPUNIT_ASSERT(!gate.ask(i == 0, now_ + 21s).come_in);
     gate.passed(false);
     for (int i = 0; i < 3; ++i) CPPUNIT_ASSERT(gate.ask(i == 0, now_ + 21s).come_in);
+  }
+
+  void after_a_refusal_there_is_no_burst() {
+    AccountGate gate({std::nullopt, RequestPace{5, 1000ms}});
+    static_cast<void>(gate.refused(true, 30s, now_));
+    CPPUNIT_ASSERT(gate.ask(true, now_ + 30s).wait == 0ms);
+    gate.passed(true);
+    CPPUNIT_ASSERT(gate.ask(true, now_ + 30s).wait == 1000ms);
+    CPPUNIT_ASSERT(gate.ask(true, now_ + 40s).wait == 0ms);
   }
 
   void a_refusal_without_a_time_is_waited_for_longer_each_time() {

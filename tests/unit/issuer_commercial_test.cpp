@@ -1,8 +1,12 @@
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <map>
+
 #include "agent/issuer/commercial_issuer.h"
+#include "agent/issuer/open_requests.h"
 #include "agent/issuer/rest.h"
 #include "fake/fake_clock.h"
+#include "serving/base/openssl_handles.h"
 #include "serving/key/key_provider.h"
 
 namespace evercert {
@@ -19,6 +23,9 @@ struct MadeUpApi : CommercialApi {
     std::optional<std::string> found = std::nullopt;
     std::optional<std::string> found_reissue = std::nullopt;
     Progress progress = {};
+    Result<Settled> revocation = Settled::yes;
+    std::optional<Error> refuses_revocation = std::nullopt;
+    std::optional<Error> refuses_cancel = std::nullopt;
   };
   explicit MadeUpApi(Told& given) : told(given) {}
 
@@ -49,9 +56,15 @@ struct MadeUpApi : CommercialApi {
   Result<std::string> download(const std::string&) override { return asked("download", ""); }
   Result<Done> cancel(const std::string&, const std::string&) override {
     told.asked.emplace_back("cancel");
+    if (told.refuses_cancel) return *told.refuses_cancel;
     return Done{};
   }
-  Result<Done> revoke(const LeafFacts&, int, const std::string&) override { return Done{}; }
+  Result<Done> revoke(const LeafFacts&, int, const std::string&) override {
+    told.asked.emplace_back("revoke");
+    if (told.refuses_revocation) return *told.refuses_revocation;
+    return Done{};
+  }
+  Result<Settled> revocation_of(const LeafFacts&) override { return told.revocation; }
 
   std::string asked(const char* what, std::string answer) {
     told.asked.emplace_back(what);
@@ -79,6 +92,12 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_reissue_whose_outcome_is_unknown_places_nothing);
   CPPUNIT_TEST(a_lost_reissue_is_looked_for_after_a_lost_order);
   CPPUNIT_TEST(giving_up_cancels_orders_and_never_reissues);
+  CPPUNIT_TEST(cancelled_is_said_only_when_the_ca_says_so);
+  CPPUNIT_TEST(what_a_ca_has_ended_is_not_cancelled_there);
+  CPPUNIT_TEST(an_order_that_somebody_rejected_is_a_matter_for_a_person);
+  CPPUNIT_TEST(revoked_is_said_only_when_the_ca_says_so);
+  CPPUNIT_TEST(a_revocation_whose_answer_was_lost_is_looked_for);
+  CPPUNIT_TEST(what_was_asked_for_is_looked_after_until_it_is_true);
   CPPUNIT_TEST(what_is_not_ready_yet_is_asked_for_soon_and_then_less_often);
   CPPUNIT_TEST(what_was_laid_out_long_ago_is_laid_out_again);
   CPPUNIT_TEST(a_text_that_is_no_running_order_is_none);
@@ -183,12 +202,119 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
   void giving_up_cancels_orders_and_never_reissues() {
     const auto order = issuer_->place(wanted_);
     CPPUNIT_ASSERT(issuer_->abandon(*order));
-    CPPUNIT_ASSERT(told_.asked == asked({"place", "cancel"}));
+    CPPUNIT_ASSERT(told_.asked == asked({"place", "cancel", "track"}));
     told_.asked.clear();
     runs(60 * day, 200 * day);
     const auto reissue = issuer_->place(wanted_);
     CPPUNIT_ASSERT(issuer_->abandon(*reissue));
     CPPUNIT_ASSERT(told_.asked == asked({"reissue"}));
+  }
+
+  void cancelled_is_said_only_when_the_ca_says_so() {
+    const auto order = issuer_->place(wanted_);
+    told_.progress.stage = Stage::dead;
+    CPPUNIT_ASSERT(issuer_->abandon(*order) && said_ == asked({"order_cancelled"}));
+    told_.progress.stage = Stage::people;
+    said_.clear();
+    CPPUNIT_ASSERT(issuer_->abandon(*order) && said_ == asked({"cancellation_requested"}));
+    told_.refuses_cancel = Error{ErrorKind::issuer_refused, "it is at work"};
+    said_.clear();
+    CPPUNIT_ASSERT(!issuer_->abandon(*order) && said_ == asked({"order_not_cancelled"}));
+    // Its answer was lost: what the CA shows is said.
+    told_.refuses_cancel = Error{ErrorKind::connection, "no answer"};
+    told_.progress.stage = Stage::dead;
+    said_.clear();
+    CPPUNIT_ASSERT(issuer_->abandon(*order) && said_ == asked({"order_cancelled"}));
+  }
+
+  void what_a_ca_has_ended_is_not_cancelled_there() {
+    auto order = issuer_->place(wanted_).value();
+    order.status = IssuerOrderStatus::invalid;
+    CPPUNIT_ASSERT(issuer_->abandon(order) && said_.empty() && told_.asked == asked({"place"}));
+  }
+
+  void an_order_that_somebody_rejected_is_a_matter_for_a_person() {
+    const auto order = issuer_->place(wanted_).value();
+    told_.progress.stage = Stage::dead;
+    told_.progress.said = "was rejected by the CA";
+    const auto dead = issuer_->refresh(order);
+    CPPUNIT_ASSERT(dead && dead->status == IssuerOrderStatus::invalid && dead->problem);
+    CPPUNIT_ASSERT(dead->problem->kind == ErrorKind::action_required && dead->problem->problem->type == order_rejected);
+  }
+
+  Bytes leaf() {
+    const KeyHandle key(EVP_EC_gen("P-256"));
+    const CertificateHandle made(X509_new());
+    X509_gmtime_adj(X509_getm_notBefore(made.get()), 0);
+    X509_gmtime_adj(X509_getm_notAfter(made.get()), 3600);
+    ASN1_INTEGER_set(X509_get_serialNumber(made.get()), 77);
+    X509_set_pubkey(made.get(), key.get());
+    X509_sign(made.get(), key.get(), EVP_sha256());
+    Bytes der(static_cast<std::size_t>(i2d_X509(made.get(), nullptr)));
+    unsigned char* at = der.data();
+    i2d_X509(made.get(), &at);
+    return der;
+  }
+
+  void revoked_is_said_only_when_the_ca_says_so() {
+    CPPUNIT_ASSERT(issuer_->revoke(leaf(), {}, nullptr).value() == Fulfilment::done);
+    for (const auto state : {Settled::requested, Settled::no}) {
+      told_.revocation = state;
+      CPPUNIT_ASSERT(issuer_->revoke(leaf(), {}, nullptr).value() == Fulfilment::requested);
+    }
+    told_.revocation = Settled::no;
+    told_.refuses_revocation = Error{ErrorKind::issuer_refused, "no"};
+    CPPUNIT_ASSERT(!issuer_->revoke(leaf(), {}, nullptr));
+    // It may be refused because it is done.
+    told_.revocation = Settled::yes;
+    CPPUNIT_ASSERT(issuer_->revoke(leaf(), {}, nullptr).value() == Fulfilment::done);
+  }
+
+  void a_revocation_whose_answer_was_lost_is_looked_for() {
+    told_.refuses_revocation = Error{ErrorKind::connection, "no answer"};
+    CPPUNIT_ASSERT(issuer_->revoke(leaf(), {}, nullptr).value() == Fulfilment::done);
+    told_.revocation = Settled::requested;
+    CPPUNIT_ASSERT(issuer_->revoke(leaf(), {}, nullptr).value() == Fulfilment::requested);
+    told_.revocation = Settled::no;
+    const auto none = issuer_->revoke(leaf(), {}, nullptr);
+    CPPUNIT_ASSERT(!none && none.error().message.find("shows no revocation: ask again") != std::string::npos);
+    told_.revocation = Error{ErrorKind::connection, "still nothing"};
+    const auto unknown = issuer_->revoke(leaf(), {}, nullptr);
+    CPPUNIT_ASSERT(!unknown && unknown.error().message.find("is not known") != std::string::npos);
+  }
+
+  void what_was_asked_for_is_looked_after_until_it_is_true() {
+    struct Kept : OfferRecords {
+      Result<std::optional<std::string>> load(const std::string& name) override {
+        const auto found = texts.find(name);
+        return found == texts.end() ? std::nullopt : std::optional(found->second);
+      }
+      Result<Done> save(const std::string& name, const std::string& text) override {
+        texts[name] = text;
+        return Done{};
+      }
+      std::map<std::string, std::string> texts;
+    } kept;
+    MadeUpApi api(told_);
+    IssuerSpec spec;
+    spec.name = "shop";
+    const auto make = [&] { return std::make_unique<OpenRequests>(spec, api, clock_, *events_, &kept); };
+    auto open = make();
+    told_.progress.stage = Stage::people;
+    told_.revocation = Settled::requested;
+    open->add({OpenRequest::What::cancellation, "a.test", "7", {}, clock_.now(), {}});
+    open->add({OpenRequest::What::revocation, "b.test", "", leaf(), clock_.now(), {}});
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, open->seen().size());
+    // Another process goes on with both.
+    open = make();
+    CPPUNIT_ASSERT(open->tend() && open->seen().size() == 2 && said_.empty());
+    told_.progress.stage = Stage::dead;
+    clock_.advance(std::chrono::hours(2));
+    CPPUNIT_ASSERT(open->tend() && said_ == asked({"order_cancelled"}) && open->seen().size() == 1);
+    CPPUNIT_ASSERT(open->seen().front().what == "revocation" && open->seen().front().certificate == "b.test");
+    told_.revocation = Settled::yes;
+    clock_.advance(std::chrono::hours(2));
+    CPPUNIT_ASSERT(!open->tend() && said_ == asked({"order_cancelled", "revoked"}) && make()->seen().empty());
   }
 
   void what_is_not_ready_yet_is_asked_for_soon_and_then_less_often() {

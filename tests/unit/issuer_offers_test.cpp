@@ -61,6 +61,7 @@ class FakeApi : public CommercialApi {
   Result<std::string> download(const std::string&) override { return nothing(); }
   Result<Done> cancel(const std::string&, const std::string&) override { return nothing(); }
   Result<Done> revoke(const LeafFacts&, int, const std::string&) override { return nothing(); }
+  Result<Settled> revocation_of(const LeafFacts&) override { return Settled::yes; }
 
  private:
   static Error nothing() { return {ErrorKind::internal, "nothing of this is asked for here"}; }
@@ -161,6 +162,7 @@ class OffersTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(shortage_in("request_limit_exceeded") == Shortage::rate);
     CPPUNIT_ASSERT(shortage_in("Too many requests, please wait") == Shortage::rate);
     CPPUNIT_ASSERT(shortage_in("Invalid product code") == Shortage::none);
+    CPPUNIT_ASSERT(shortage_in("The time for a refundrequest, or refunds, has passed") == Shortage::none);
   }
 
   void a_filter_chooses_by_what_the_list_tells() {

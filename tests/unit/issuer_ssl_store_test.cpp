@@ -101,16 +101,28 @@ class SslStoreTest : public CppUnit::TestFixture {
   }
 
   void an_order_is_found_by_our_mark_and_nothing_else() {
+    const std::string unknown = R"({"AuthResponse":{"isError":true,"Message":["There is no such order"]}})";
     answer("[]");
+    answer(unknown);
     CPPUNIT_ASSERT(!*store().find(wanted_, {}));
-    const std::string ours =
-        R"([{"TheSSLStoreOrderID":"7","CustomOrderID":"evercert-)" + wanted_.reference + "\"," + good + "}]";
-    answer(ours);
+    CPPUNIT_ASSERT(sent(1).at("CustomOrderID") == "evercert-" + wanted_.reference);
+    const std::string row = R"({"TheSSLStoreOrderID":"7","CustomOrderID":"evercert-)" + wanted_.reference + "\"," + good + "}";
+    answer("[" + row + "]");
     CPPUNIT_ASSERT_EQUAL(std::string("7"), **store().find(wanted_, {}));
-    answer(ours);
+    answer("[" + row + "]");
+    answer(row);
     CPPUNIT_ASSERT(!*store().find(wanted_, {"7"}));
     answer(std::string(R"([{"TheSSLStoreOrderID":"8","CustomOrderID":"evercert-other",)") + good + "}]");
+    answer(unknown);
     CPPUNIT_ASSERT(!*store().find(wanted_, {}));
+    // The list may lag, or be empty because the token is wrong.
+    answer("[]");
+    answer(row);
+    CPPUNIT_ASSERT_EQUAL(std::string("7"), **store().find(wanted_, {}));
+    answer("[]");
+    answer(refused_login);
+    const auto nobody = store().find(wanted_, {});
+    CPPUNIT_ASSERT(!nobody && nobody.error().kind == ErrorKind::action_required);
   }
 
   void names_that_came_and_went_are_told_with_a_reissue() {

@@ -33,6 +33,7 @@ class RenewalTest : public RenewalGround {
   CPPUNIT_TEST(people_are_waited_for_over_days_and_told_once_a_day);
   CPPUNIT_TEST(who_asks_is_told_again_what_people_must_do);
   CPPUNIT_TEST(once_people_have_acted_the_ca_is_asked_soon_again);
+  CPPUNIT_TEST(a_rejected_order_is_not_placed_again_before_somebody_asks);
   CPPUNIT_TEST(what_comes_by_itself_is_waited_for_and_is_no_failure);
   CPPUNIT_TEST(what_does_not_come_for_long_is_a_failure);
   CPPUNIT_TEST(an_order_that_waits_for_its_turn_has_not_failed_and_keeps_its_key);
@@ -380,6 +381,32 @@ class RenewalTest : public RenewalGround {
 
   static Error waiting(const char* type, std::chrono::seconds pause) {
     return {ErrorKind::rate_limited, "not yet", pause, std::make_shared<const Problem>(Problem{type, "", "", {}})};
+  }
+
+  void a_rejected_order_is_not_placed_again_before_somebody_asks() {
+    auto problem = std::make_shared<const Problem>(Problem{order_rejected, "", "", {}});
+    ca().fail_next("place", {ErrorKind::action_required, "somebody rejected it", std::nullopt, problem});
+    run();
+    for (int day = 0; day < 30; ++day) {
+      clock_.advance(24h);
+      CPPUNIT_ASSERT(!run());
+    }
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("place"));
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    // Other names are another order, and somebody has written them.
+    ca().fail_next("place", {ErrorKind::action_required, "somebody rejected it", std::nullopt, problem});
+    CPPUNIT_ASSERT(!renewal_->request(true));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    certificate_.identifiers.push_back({IdentifierKind::dns, "other.example.test"});
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
   }
 
   void what_comes_by_itself_is_waited_for_and_is_no_failure() {

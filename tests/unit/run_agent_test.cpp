@@ -147,7 +147,7 @@ class Server {
     }
     Result<IssuedCertificate> collect(const IssuerOrder& order) override { return ca_.collect(order); }
     Result<Done> abandon(const IssuerOrder& order) override { return ca_.abandon(order); }
-    Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* key) override {
+    Result<Fulfilment> revoke(BytesView leaf, const Revocation& why, const Secret* key) override {
       return ca_.revoke(leaf, why, key);
     }
 

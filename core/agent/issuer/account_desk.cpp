@@ -4,6 +4,8 @@
 
 #include "agent/issuer/chain.h"
 #include "serving/base/bounds.h"
+#include "serving/base/json.h"
+#include "serving/config/industry_rules.h"
 
 namespace evercert {
 namespace {
@@ -33,6 +35,7 @@ AccountDesk::AccountDesk(IssuerSpec spec, CommercialApi& api, std::unique_ptr<Co
       events_(surroundings.events),
       records_(surroundings.offers),
       as_placed_(std::move(as_placed)),
+      open_(spec_, api_, clock_, events_, records_, surroundings.revoked),
       begun_(surroundings.clock.now()) {}
 
 Result<IssuedCertificate> AccountDesk::certificate_of(const std::string& order) {
@@ -40,6 +43,11 @@ Result<IssuedCertificate> AccountDesk::certificate_of(const std::string& order) 
   if (!pem) return pem.error();
   auto chain = read_issued_chain(*pem);
   if (!chain) return chain.error().with_prefix("issuer " + spec_.name + ": the order " + order);
+  if (chain->issuer_names.size() == 1) {
+    return Error{ErrorKind::issuer_refused, "issuer " + spec_.name + ": the CA hands out the certificate of the order " +
+                                                order + " without the intermediate that signed it (" +
+                                                chain->issuer_names.front() + ")"};
+  }
   return std::move(chain->certificates);
 }
 
@@ -103,15 +111,17 @@ Time AccountDesk::due(const std::optional<Offers>& offers) const {
   return std::max(at, not_before_);
 }
 
-void AccountDesk::tend() {
+std::optional<Time> AccountDesk::tend() {
+  auto next = open_.tend();
   const std::lock_guard turn(turn_);
   const auto offers = known();
   const Time now = clock_.now();
-  if (is_still_ahead(due(offers), now, between_syncs + hours(1))) return;
+  if (is_still_ahead(due(offers), now, between_syncs + hours(1))) return next;
   const bool domains = !offers || offers->domains_at + between_syncs <= now;
   if (auto fetched = fetch(domains); !fetched) {
     tell("sync_failed", LogLevel::warn, "what " + api_.title() + " offers could not be read: " + fetched.error().message);
   }
+  return next;
 }
 
 Result<Done> AccountDesk::check_options() {
@@ -131,6 +141,58 @@ Result<Done> AccountDesk::check_options() {
   }
   if (!missing) return Done{};
   return Error{ErrorKind::action_required, "issuer " + spec_.name + " cannot order at " + api_.title() + ": " + *missing};
+}
+
+// --- open orders of others ---
+
+// Beside what the CA offers, under a name that no issuer can have.
+std::map<std::string, std::string>& AccountDesk::left_alone() {
+  if (left_alone_) return *left_alone_;
+  left_alone_.emplace();
+  auto text = records_ == nullptr ? Result<std::optional<std::string>>(std::nullopt) : records_->load(spec_.name + " orders");
+  auto json = text && *text ? parse_json(**text, "open orders") : Result<Json>(Json::object());
+  if (!json || !json->is_object()) return *left_alone_;
+  for (const auto& [order, name] : json->items()) {
+    if (name.is_string()) (*left_alone_)[order] = name.get<std::string>();
+  }
+  return *left_alone_;
+}
+
+void AccountDesk::keep_left_alone() {
+  if (records_ == nullptr) return;
+  // A record that cannot be written costs one more import.
+  static_cast<void>(records_->save(spec_.name + " orders", dump_json(Json(*left_alone_))).has_value());
+}
+
+void AccountDesk::leave_alone(const std::string& order, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (!left_alone().emplace(order, name).second) return;
+  keep_left_alone();
+}
+
+Result<Done> AccountDesk::check_open_orders(const std::string& name) {
+  std::vector<std::string> orders;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [order, of] : left_alone()) {
+      if (of == name) orders.push_back(order);
+    }
+  }
+  for (const auto& order : orders) {
+    auto progress = api_.track(order);
+    if (!progress && !is_forgotten(progress.error())) return progress.error();
+    if (progress && (progress->stage == Stage::working || progress->stage == Stage::people)) {
+      return Error{
+          ErrorKind::action_required,
+          "issuer " + spec_.name + ": the order " + order + " for " + name + " is open at " + api_.title() +
+              " already, and nobody here knows for which key: nothing is ordered beside it; take it over with evercert "
+              "import issuer once it is issued, or cancel it in the portal"};
+    }
+    const std::lock_guard lock(mutex_);
+    left_alone().erase(order);
+    keep_left_alone();
+  }
+  return Done{};
 }
 
 Error AccountDesk::explained(Error refusal) {
@@ -162,8 +224,10 @@ std::optional<IssuerAccount::Seen> AccountDesk::seen() {
   const std::lock_guard lock(mutex_);
   if (!offers_) return std::nullopt;
   const auto low = measure(*offers_);
-  return Seen{offers_->summary(), offers_->balance, offers_->currency, low && offers_->balance && *offers_->balance < *low,
-              offers_->fetched_at};
+  const bool by_mail =
+      std::find(spec_.challenges.begin(), spec_.challenges.end(), ChallengeKind::email) != spec_.challenges.end();
+  return Seen{offers_->summary() + "; " + rules_text(clock_.now(), by_mail), offers_->balance, offers_->currency,
+              low && offers_->balance && *offers_->balance < *low, offers_->fetched_at};
 }
 
 void AccountDesk::tell_balance(const Offers& offers) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -11,6 +12,7 @@
 #include "agent/issuer/commercial_account.h"
 #include "agent/issuer/commercial_api.h"
 #include "agent/issuer/issuers.h"
+#include "agent/issuer/open_requests.h"
 
 namespace evercert {
 
@@ -22,16 +24,23 @@ class AccountDesk : public IssuerAccount {
               const IssuerSurroundings& surroundings, AsPlaced as_placed);
 
   Result<OrderPage> page(const OrderFilter& filter, const std::string& next) override { return account_->page(filter, next); }
+  [[nodiscard]] bool has_groups() const override { return account_->has_groups(); }
+  void leave_alone(const std::string& order, const std::string& name) override;
   Result<std::string> request_of(const std::string& order) override { return account_->request_of(order); }
   Result<std::string> ordered_on(const std::string& order) override { return account_->ordered_on(order); }
   Result<IssuedCertificate> certificate_of(const std::string& order) override;
   Result<IssuerOrder> as_placed(const std::string& order, const Wanted& wanted) override { return as_placed_(order, wanted); }
   Result<Offers> sync(bool domains) override;
-  void tend() override;
+  std::optional<std::chrono::system_clock::time_point> tend() override;
+  [[nodiscard]] std::vector<Awaited> awaited() override { return open_.seen(); }
+  // To be looked after until it is true.
+  void await(OpenRequest request) { open_.add(std::move(request)); }
   [[nodiscard]] std::optional<Seen> seen() override;
 
   // Before an order is sent. Errors: action_required, when an option is none of what the CA offers.
   Result<Done> check_options();
+  // Before an order for this name is sent. Errors: action_required, while an order is open that was left alone.
+  Result<Done> check_open_orders(const std::string& name);
   // A refusal, with what there is instead when it says that something is unknown.
   Error explained(Error refusal);
 
@@ -54,6 +63,7 @@ class AccountDesk : public IssuerAccount {
   Events& events_;
   OfferRecords* const records_;
   const AsPlaced as_placed_;
+  OpenRequests open_;
   const std::chrono::system_clock::time_point begun_;
   std::mutex turn_;                                     // one asks the CA at a time; guards the three times
   std::chrono::system_clock::time_point not_before_;    // of the next try after one that failed
@@ -62,6 +72,10 @@ class AccountDesk : public IssuerAccount {
   std::mutex mutex_;  // never held while the CA is asked; guards what follows
   std::optional<Offers> offers_;
   bool loaded_ = false;
+  std::optional<std::map<std::string, std::string>> left_alone_;  // orders and their names; nullopt: not loaded yet
+
+  std::map<std::string, std::string>& left_alone();  // with mutex_ held
+  void keep_left_alone();                            // with mutex_ held
 };
 
 }  // namespace evercert

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "agent/issuer/issuer.h"
+#include "serving/base/bounds.h"
 
 namespace evercert {
 namespace {
@@ -14,7 +15,6 @@ using std::chrono::seconds;
 // Where the CA does not say how long: a wait of seconds to minutes is what documents name.
 constexpr seconds first_pause{10};
 constexpr seconds longest_pause{180};
-constexpr seconds longest_wish{86400};
 constexpr milliseconds until_the_one_has_asked{1000};
 
 }  // namespace
@@ -59,6 +59,8 @@ seconds AccountGate::Row::refuse(std::optional<seconds> retry_after, Time now) {
   asking = false;
   const seconds ours = std::min(first_pause * (1U << std::min(refusals - 1, 5U)), longest_pause);
   until = std::max(until, now + std::clamp(retry_after.value_or(ours), seconds(1), longest_wish));
+  // The CA counts otherwise than we do: from then on one after the other.
+  if (pace) next = std::max(next, until + pace->each * (pace->burst - 1));
   return std::chrono::ceil<seconds>(until - now);
 }
 

@@ -54,7 +54,7 @@ class AcmeIssuer : public Issuer {
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
   Result<Done> abandon(const IssuerOrder& order) override;
-  Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
+  Result<Fulfilment> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
 
  private:
   Result<HttpResponse> read(const std::string& url, const std::string& what) { return account_.post({url, "", what, ""}); }
@@ -340,7 +340,7 @@ Result<Done> AcmeIssuer::abandon(const IssuerOrder& order) {
   return Done{};
 }
 
-Result<Done> AcmeIssuer::revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) {
+Result<Fulfilment> AcmeIssuer::revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) {
   const AcmeServer::Request request{"", dump_json({{"certificate", to_base64url(leaf)}, {"reason", why.reason}}),
                                     "revoke the certificate", ""};
   auto response = [&]() -> Result<HttpResponse> {
@@ -355,7 +355,7 @@ Result<Done> AcmeIssuer::revoke(BytesView leaf, const Revocation& why, const Sec
     return answer;
   }();
   if (!response && !is_problem(response.error(), "alreadyRevoked")) return response.error();
-  return Done{};
+  return Fulfilment::done;
 }
 
 }  // namespace

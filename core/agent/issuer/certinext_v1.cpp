@@ -403,28 +403,52 @@ Result<Done> CertinextV1::cancel(const std::string& order, const std::string& wh
   return Done{};
 }
 
+Result<std::string> CertinextV1::order_of(const LeafFacts& leaf) {
+  for (const auto& name : leaf.identifiers) {
+    auto rows = report({{"domainName", name.value}}, "find the order of this certificate",
+                       [&](const Json& row) { return same_serial(leaf.serial, loose_text(row, "certificateSerialNumber")); });
+    if (!rows) return rows.error();
+    if (!rows->empty()) return loose_text(rows->front(), "orderNumber");
+  }
+  return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + leaf.serial +
+                                              "; revoke the certificate in the portal"};
+}
+
 Result<Done> CertinextV1::revoke(const LeafFacts& leaf, int reason, const std::string& comment) {
   auto word = reason_word(reason, &RevocationReason::certinext_v1);
   if (!word) return word.error();
-  std::vector<Json> rows;
-  for (const auto& name : leaf.identifiers) {
-    auto found = report({{"domainName", name.value}}, "find the order of this certificate",
-                        [&](const Json& row) { return same_serial(leaf.serial, loose_text(row, "certificateSerialNumber")); });
-    if (!found) return found.error();
-    rows = std::move(*found);
-    if (!rows.empty()) break;
-  }
-  if (rows.empty()) {
-    return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + leaf.serial +
-                                                "; revoke the certificate in the portal"};
-  }
-  const Json details{{"orderNumber", loose_text(rows.front(), "orderNumber")},
+  auto order = order_of(leaf);
+  if (!order) return order.error();
+  const Json details{{"orderNumber", *order},
                      {"requestorEmail", spec_.purchase.requester.email},
                      {"revokeReasonId", *word},
-                     {"revokeRemarks", comment}};
+                     {"revokeRemarks", without_semicolons(comment)}};
   auto answer = call("RevokeOrder", {{"revocationDetails", details}}, "revoke the certificate", RestRequest::Effect::changes);
   if (!answer) return answer.error();
   return Done{};
+}
+
+Result<Settled> CertinextV1::revocation_of(const LeafFacts& leaf) {
+  auto order = order_of(leaf);
+  if (!order) return order.error();
+  auto answer = call("TrackOrder", {{"orderDetails", {{"orderNumber", *order}}}}, "track the order " + *order);
+  if (!answer) return answer.error();
+  constexpr int revoked = 22;
+  const Json& details = member_of(*answer, "orderDetails");
+  if (number_of(details, "certificateStatusId") == revoked) return Settled::yes;
+  switch (number_of(member_of(details, "revocationDetails"), "revokeRequestStatusId")) {
+    case 2:
+    case 5:
+      return Settled::yes;
+    case 1:
+    case 4:
+      return Settled::requested;
+    case 3:
+    case 6:
+      return Settled::refused;
+    default:
+      return Settled::no;
+  }
 }
 
 }  // namespace evercert

@@ -31,6 +31,7 @@ class CertinextV1 : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
+  Result<Settled> revocation_of(const LeafFacts& leaf) override;
   // What was done. An error's problem carries the CA's own code as its type.
   Result<Json> call(const char* operation, Json body, const std::string& what,
                     RestRequest::Effect effect = RestRequest::Effect::reads);
@@ -52,6 +53,8 @@ class CertinextV1 : public RestApi {
   [[nodiscard]] Json dcv_block(const std::string& order, const std::string& name, ChallengeKind kind) const;
   [[nodiscard]] Progress progress_of(const Json& details) const;
 
+  // The number of the order that brought a certificate. Errors: issuer_refused, when none lists it.
+  Result<std::string> order_of(const LeafFacts& leaf);
   // Whether the CA takes our credentials, asked when a refusal may mean that it does not. nullopt: it did not say.
   std::optional<bool> takes_us();
   void name_limit(Error& error, const std::string& what);

@@ -26,6 +26,18 @@ const char* method_word(ChallengeKind kind) {
   return kind == ChallengeKind::dns_txt ? "dns-txt" : kind == ChallengeKind::http_file ? "http-url" : "email";
 }
 
+// "EMS-1180", "EMS-DOMAIN-002": anywhere in a text, in brackets or not.
+std::string code_in(const std::string& text) {
+  const auto begin = text.find("EMS-");
+  if (begin == std::string::npos) return "";
+  const auto end = text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", begin);
+  return text.substr(begin, end == std::string::npos ? end : end - begin);
+}
+
+bool is_about_the_form(const std::string& code) {
+  return code == "EMS-921" || code == "EMS-922";
+}
+
 std::string detail_text(const Json& problem) {
   std::string text = loose_text(problem, "title");
   const std::string detail = loose_text(problem, "detail");
@@ -98,7 +110,9 @@ Result<RestAnswer> CertinextV2::ask(const RestRequest& request) {
 }
 
 Refusal CertinextV2::refusal_in(const RestAnswer& answer) const {
-  return {"", detail_text(answer.json)};
+  const std::string said = detail_text(answer.json);
+  const std::string code = code_in(said);
+  return {code.empty() ? code_in(loose_text(answer.json, "type")) : code, said};
 }
 
 RefusalCause CertinextV2::cause_of(const Refusal& refusal) const {
@@ -141,7 +155,7 @@ Json CertinextV2::order_body(const Wanted& wanted) const {
             {"certificate", std::move(certificate)},
             {"subscription", {{"validityYears", purchase.term}, {"autoRenew", false}}},
             {"requestor", person_json(purchase.requester)},
-            {"csr", pem_of_request(wanted.request)},
+            {"csr", bare_request_ ? to_base64(wanted.request) : pem_of_request(wanted.request)},
             {"remarks", purchase.comments.empty() ? "ordered by evercert" : purchase.comments},
             {"tags", std::move(tags)}};
   if (!purchase.signer.name.empty()) {
@@ -164,9 +178,17 @@ Result<std::string> CertinextV2::place(const Wanted& wanted) {
                     order_body(wanted)};
   if (!spec_.purchase.product.empty()) order.headers.emplace_back("X-Product-Code", spec_.purchase.product);
   order.effect = RestRequest::Effect::places;
-  auto answer = get(order);
+  auto answer = ask(order);
   if (!answer) return answer.error();
-  std::string number = loose_text(*answer, "orderId");
+  if (answer->status == unprocessable && is_about_the_form(refusal_in(*answer).code)) {
+    // Samples show the base64 alone, clients send PEM: what this CA reads is found out once. A refused request made no order.
+    bare_request_ = !bare_request_;
+    order.json = order_body(wanted);
+    answer = ask(order);
+    if (!answer) return answer.error();
+  }
+  if (!succeeded(*answer)) return failed(*answer, order.what);
+  std::string number = loose_text(answer->json, "orderId");
   if (number.empty()) return nameless(order.what);
   return number;
 }
@@ -307,13 +329,19 @@ Result<Task> CertinextV2::task(const std::string& order, const std::string& name
   return task;
 }
 
-Result<Done> CertinextV2::verify(const std::string& order, const std::string& name, ChallengeKind kind,
-                                 const std::string& address) {
-  Json body{{"domain", name}, {"method", method_word(kind)}};
-  if (!address.empty()) body["email"] = address;
-  auto done = tell({"POST", v2_orders + order + "/dcv/verify", "validate " + name, std::move(body)});
-  if (!done && !contains_word(done.error().message, already_verified)) return done.error();
-  return Done{};
+// To which address a mail goes is the CA's choice; no member for it is documented.
+Result<Done> CertinextV2::verify(const std::string& order, const std::string& name, ChallengeKind kind, const std::string&) {
+  RestRequest request{"POST", v2_orders + order + "/dcv/verify", "validate " + name,
+                      Json{{"domain", name}, {"method", method_word(kind)}}};
+  request.effect = RestRequest::Effect::changes;
+  auto answer = ask(request);
+  if (!answer) return answer.error();
+  if (succeeded(*answer)) return Done{};
+  // Before the click in the mail that is what it says of a name.
+  if (kind == ChallengeKind::email && answer->status == unprocessable) return Done{};
+  const Error error = failed(*answer, request.what);
+  if (contains_word(error.message, already_verified)) return Done{};
+  return error;
 }
 
 Result<std::string> CertinextV2::download(const std::string& order) {
@@ -338,19 +366,38 @@ Result<Done> CertinextV2::cancel(const std::string& order, const std::string& wh
   return tell({"POST", v2_orders + order + "/cancel", "cancel the order " + order, Json{{"reason", why}}});
 }
 
-Result<Done> CertinextV2::revoke(const LeafFacts& leaf, int reason, const std::string& comment) {
-  auto word = reason_word(reason, &RevocationReason::certinext_v2);
-  if (!word) return word.error();
-  auto row = row_of_report("&status=issued", "find the order of this certificate", [&](const Json& one) {
+Result<std::string> CertinextV2::order_of(const LeafFacts& leaf) {
+  auto row = row_of_report("", "find the order of this certificate", [&](const Json& one) {
     return same_serial(leaf.serial, loose_text(one, "certificateSerialNumber"));
   });
   if (!row) return row.error();
-  if (!*row) {
-    return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + leaf.serial +
-                                                "; revoke the certificate in the portal"};
+  if (*row) return loose_text(**row, "orderNumber");
+  return Error{ErrorKind::issuer_refused, rest_.who() + " lists no order with the serial number " + leaf.serial +
+                                              "; revoke the certificate in the portal"};
+}
+
+Result<Done> CertinextV2::revoke(const LeafFacts& leaf, int reason, const std::string& comment) {
+  auto word = reason_word(reason, &RevocationReason::certinext_v2);
+  if (!word) return word.error();
+  auto order = order_of(leaf);
+  if (!order) return order.error();
+  return tell({"POST", v2_orders + *order + "/revoke", "revoke the certificate",
+               Json{{"reason", *word}, {"note", without_semicolons(comment)}}});
+}
+
+Result<Settled> CertinextV2::revocation_of(const LeafFacts& leaf) {
+  auto order = order_of(leaf);
+  if (!order) return order.error();
+  auto answer = get({"GET", v2_orders + *order, "track the order " + *order});
+  if (!answer) return answer.error();
+  // The state of the order says "Order Accepted" still.
+  if (loose_text(*answer, "status") == "revoked") return Settled::yes;
+  const Json& revocation = member_of(*answer, "revocation");
+  if (revocation.empty()) return Settled::no;
+  if (!loose_text(revocation, "processedAt").empty() && contains_word(loose_text(revocation, "status"), "revoked")) {
+    return Settled::yes;
   }
-  return tell({"POST", v2_orders + loose_text(**row, "orderNumber") + "/revoke", "revoke the certificate",
-               Json{{"reason", *word}, {"note", comment}}});
+  return contains_word(loose_text(revocation, "status"), "reject") ? Settled::refused : Settled::requested;
 }
 
 }  // namespace evercert

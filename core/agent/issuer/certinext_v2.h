@@ -3,6 +3,7 @@
 // Rule: what its documents leave open is a setting or a refusal.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -35,6 +36,7 @@ class CertinextV2 : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
+  Result<Settled> revocation_of(const LeafFacts& leaf) override;
   // A new access token, once, when the CA took ours back.
   Result<RestAnswer> ask(const RestRequest& request) override;
   [[nodiscard]] AccountPace pace() const override;
@@ -49,8 +51,11 @@ class CertinextV2 : public RestApi {
 
  private:
   Result<std::string> token();
+  // As in the first interface.
+  Result<std::string> order_of(const LeafFacts& leaf);
   [[nodiscard]] Json order_body(const Wanted& wanted) const;
 
+  std::atomic<bool> bare_request_ = false;
   std::mutex mutex_;  // guards what follows
   Secret token_;
   std::chrono::system_clock::time_point token_ends_;

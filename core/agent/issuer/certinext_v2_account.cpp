@@ -53,6 +53,7 @@ ListedState state_of_v2(const Json& row) {
 Result<OrderPage> CertinextV2Account::page(const OrderFilter& filter, const std::string& next) {
   const std::string number = next.empty() ? "1" : next;
   std::string query = "reports/orders?page=" + number + "&size=" + rows_of_report;
+  if (!filter.group.empty()) query += "&groupNumber=" + form_field(filter.group);
   if (!filter.since.empty()) query += "&from=" + filter.since;
   if (!filter.until.empty()) query += "&to=" + filter.until;
   auto answer = get(query, "list our orders");
@@ -111,7 +112,8 @@ Result<Done> CertinextV2Account::add_domains(Offers& offers) {
 }
 
 Result<Offers> CertinextV2Account::offers(bool domains) {
-  auto catalogue = get("catalog/products", "list its products");
+  const std::string group = purchase_.group.empty() ? "" : "?groupNumber=" + form_field(purchase_.group);
+  auto catalogue = get("catalog/products" + group, "list its products");
   if (!catalogue) return catalogue.error();
   Offers offers;
   std::vector<Offer> products;

@@ -52,6 +52,8 @@ class CommercialAccount {
   virtual ~CommercialAccount() = default;
   // `next`: of the page before, empty for the first. What the CA cannot filter may be among them.
   virtual Result<OrderPage> page(const OrderFilter& filter, const std::string& next) = 0;
+  // Whether orders belong to groups there, so that a filter may name one.
+  [[nodiscard]] virtual bool has_groups() const { return true; }
   // The request of an order that is open, PEM; empty where the CA does not show it.
   virtual Result<std::string> request_of(const std::string& order) = 0;
   // The day it was ordered, for lists that do not tell; empty: not told there either.
@@ -70,7 +72,11 @@ class IssuerAccount {
  public:
   virtual ~IssuerAccount() = default;
   virtual Result<OrderPage> page(const OrderFilter& filter, const std::string& next) = 0;
+  [[nodiscard]] virtual bool has_groups() const = 0;
   virtual Result<std::string> request_of(const std::string& order) = 0;
+  // There is an open order for this name that cannot be tracked, since nobody knows its key: while it is open nothing is
+  // ordered for that name.
+  virtual void leave_alone(const std::string& order, const std::string& name) = 0;
   virtual Result<std::string> ordered_on(const std::string& order) = 0;
   // Leaf and chain of an issued order, sorted and linked, whatever its key.
   virtual Result<IssuedCertificate> certificate_of(const std::string& order) = 0;
@@ -78,8 +84,17 @@ class IssuerAccount {
   virtual Result<IssuerOrder> as_placed(const std::string& order, const Wanted& wanted) = 0;
   // Asks the CA now what it offers, and keeps the answer. `domains`: those too.
   virtual Result<Offers> sync(bool domains) = 0;
-  // Asks when it is time to: weekly, and daily where the CA tells the balance. To be called now and then.
-  virtual void tend() = 0;
+  // Asks when it is time to: weekly, and daily where the CA tells the balance; sooner for what it was asked to cancel or to
+  // revoke. To be called now and then, and at the time that it names.
+  virtual std::optional<std::chrono::system_clock::time_point> tend() = 0;
+  // What the CA was asked for and has not done yet.
+  struct Awaited {
+    std::string what;  // "cancellation", "revocation"
+    std::string certificate;
+    std::string order;  // of a cancellation
+    std::chrono::system_clock::time_point since;
+  };
+  [[nodiscard]] virtual std::vector<Awaited> awaited() = 0;
   // What was last seen of it, for the status page: never waits for the CA. nullopt: nothing yet.
   struct Seen {
     std::string offers;

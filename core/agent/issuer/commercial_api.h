@@ -19,6 +19,9 @@ namespace evercert {
 
 enum class Stage { working, people, issued, dead };
 
+// Whether something that a CA was asked for is true. `no`: it shows nothing of it.
+enum class Settled { no, requested, refused, yes };
+
 struct DomainProgress {
   std::string name;  // as the CA writes it
   bool verified = false;
@@ -27,8 +30,12 @@ struct DomainProgress {
 
 struct Progress {
   Stage stage = Stage::working;
-  std::string said;            // people: who must do what and where; dead: why
-  bool may_pass = false;       // people: what often passes by itself within minutes
+  std::string said;       // people: who must do what and where; dead: why
+  bool may_pass = false;  // people: what often passes by itself within minutes
+  // The CA has put another order in the place of this one. Which of these it is is told by the key of its certificate; none:
+  // it does not show yet.
+  bool replaced = false;
+  std::vector<std::string> successors{};
   bool domains_known = false;  // the CA says by now what it has validated
   std::vector<DomainProgress> domains;
   std::optional<std::chrono::system_clock::time_point>
@@ -89,9 +96,11 @@ class CommercialApi {
   virtual Result<std::string> download(const std::string& order) = 0;
   // Of the same login; null where the CA shows nothing of it. Must not outlive us.
   virtual std::unique_ptr<CommercialAccount> make_account() { return nullptr; }
+  // Asks for it; track() tells when it is true.
   virtual Result<Done> cancel(const std::string& order, const std::string& why) = 0;
-  // `comment`: for the CA's records, never empty.
+  // Asks for it; revocation_of() tells when it is true. `comment`: for the CA's records, never empty.
   virtual Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) = 0;
+  virtual Result<Settled> revocation_of(const LeafFacts& leaf) = 0;
 };
 
 }  // namespace evercert

@@ -17,6 +17,8 @@ constexpr seconds approval_grace{30};
 // A reissue that somebody else waits for; and how long the certificate before is handed out in its place.
 constexpr seconds busy_pause{600};
 constexpr std::chrono::seconds reissue_grace{86400};
+// How long one is looked for that took the place of ours.
+constexpr std::chrono::seconds replacement_grace{3600};
 
 }  // namespace
 
@@ -50,6 +52,7 @@ Result<IssuerOrder> CommercialIssuer::fresh_order(std::string reference, const W
   CommercialDetail detail;
   detail.request_key = *key;
   for (const auto& identifier : wanted.identifiers) detail.names.push_back(identifier.value);
+  detail.certificate = wanted.certificate;
   detail.placed_at = now();
   detail.reissue = reissue;
   IssuerOrder order;
@@ -96,6 +99,7 @@ Result<IssuerOrder> CommercialIssuer::place(const Wanted& wanted) {
     if (*reissued) return fresh_order(std::move(**reissued), wanted, true);
   }
   if (desk_) {
+    if (auto free = desk_->check_open_orders(wanted.identifiers.front().value); !free) return free.error();
     if (auto offered = desk_->check_options(); !offered) return offered.error();
   }
   auto reference = api_->place(wanted);
@@ -140,13 +144,26 @@ Result<IssuerOrder> CommercialIssuer::refresh(const IssuerOrder& before) {
   order.problem.reset();
   order.retry_after.reset();
   order.authorize_again = false;
+  if (progress->replaced) {
+    auto successor = successor_of(order, *detail, *progress);
+    if (!successor) return successor.error();
+    if (*successor) return (*successor)->status == IssuerOrderStatus::valid ? std::move(**successor) : refresh(**successor);
+    if (since(detail->placed_at) < replacement_grace.count()) {
+      order.status = IssuerOrderStatus::processing;
+      order.retry_after = not_yet_pause(*detail);
+      return order;
+    }
+  }
   switch (progress->stage) {
     case Stage::issued:
       order.status = IssuerOrderStatus::valid;
       return order;
     case Stage::dead:
       order.status = IssuerOrderStatus::invalid;
-      order.problem = Error{ErrorKind::issuer_refused, who() + ": the order " + order.reference + " " + progress->said};
+      order.problem = Error{ErrorKind::action_required,
+                            who() + ": the order " + order.reference + " " + progress->said +
+                                "; nothing is ordered again before somebody says evercert renew",
+                            std::nullopt, std::make_shared<const Problem>(Problem{order_rejected, "", "", {}})};
       return order;
     case Stage::people:
       if (!progress->may_pass) return people(std::move(order), *detail, progress->said);
@@ -165,6 +182,39 @@ Result<IssuerOrder> CommercialIssuer::refresh(const IssuerOrder& before) {
   return order;
 }
 
+Result<std::optional<IssuerOrder>> CommercialIssuer::successor_of(const IssuerOrder& order, const CommercialDetail& detail,
+                                                                  const Progress& progress) {
+  const auto moved = [&](const std::string& reference, IssuerOrderStatus status) {
+    CommercialDetail fresh = detail;
+    fresh.presented = false;
+    fresh.checks = 0;
+    // It is no order of ours that could be taken back by itself.
+    fresh.reissue = true;
+    IssuerOrder successor = order;
+    successor.reference = reference;
+    successor.status = status;
+    successor.detail = fresh.text();
+    tell("order_moved", LogLevel::notice, detail.certificate, reference,
+         "the order " + order.reference + " goes on at " + api_->title() + " under the number " + reference);
+    return std::optional<IssuerOrder>(std::move(successor));
+  };
+  std::vector<std::string> open;
+  for (const auto& reference : progress.successors) {
+    auto theirs = api_->track(reference);
+    if (!theirs) return theirs.error();
+    if (theirs->replaced) continue;
+    if (theirs->stage == Stage::working || theirs->stage == Stage::people) open.push_back(reference);
+    if (theirs->stage != Stage::issued) continue;
+    auto pem = api_->download(reference);
+    if (!pem && (pem.error().kind == ErrorKind::issuer_refused || is_waiting(pem.error()))) continue;
+    if (!pem) return pem.error();
+    if (read_chain(*pem, detail.request_key)) return moved(reference, IssuerOrderStatus::valid);
+  }
+  // One that is open shows no key; where there is only one, its certificate will be compared when it comes.
+  if (open.size() == 1) return moved(open.front(), IssuerOrderStatus::pending);
+  return std::optional<IssuerOrder>();
+}
+
 seconds CommercialIssuer::not_yet_pause(const CommercialDetail& detail) const {
   return std::clamp(seconds(now() - detail.placed_at), commercial_shortest_not_yet, commercial_longest_not_yet);
 }
@@ -172,6 +222,10 @@ seconds CommercialIssuer::not_yet_pause(const CommercialDetail& detail) const {
 // The request goes along when the order is placed.
 Result<IssuerOrder> CommercialIssuer::finalize(const IssuerOrder& order, const Wanted&) {
   return refresh(order);
+}
+
+seconds CommercialIssuer::reissue_pause(const CommercialDetail& detail) const {
+  return std::clamp(seconds(since(detail.placed_at) / 4), commercial_shortest_not_yet, busy_pause);
 }
 
 Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
@@ -187,10 +241,15 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
     error.kind = ErrorKind::action_required;
     // A CA may hand out the certificate before for a while.
     if (detail->reissue && now() - detail->placed_at < reissue_grace.count()) {
-      error.kind = ErrorKind::rate_limited;
-      error.retry_after = not_yet_pause(*detail);
+      error = too_early(Error{ErrorKind::issuer_refused, error.message}, reissue_pause(*detail));
     }
     return error;
+  }
+  // Fetching it from an address in the leaf would hide what visitors of other servers of this CA see.
+  if (chain->issuer_names.size() == 1) {
+    return Error{ErrorKind::action_required, who() + ": the CA hands out the certificate of the order " + order.reference +
+                                                 " without the intermediate that signed it (" + chain->issuer_names.front() +
+                                                 "), and clients would refuse it alone; ask the CA, it is asked for again"};
   }
   IssuedCertificate issued = std::move(chain->certificates);
   if (auto facts = leaf_facts(issued.leaf)) {
@@ -203,27 +262,68 @@ Result<IssuedCertificate> CommercialIssuer::collect(const IssuerOrder& order) {
 }
 
 Result<Done> CommercialIssuer::abandon(const IssuerOrder& order) {
+  // What is dead at the CA needs no cancelling.
+  if (order.status == IssuerOrderStatus::invalid) return Done{};
+  auto detail = detail_of(order);
   // Cancelling would take back what the order has brought before.
-  if (auto detail = detail_of(order); detail && detail->reissue) return Done{};
-  auto cancelled = api_->cancel(order.reference, "not wanted any more");
-  // It may have to be paid: whoever looks after money should know.
-  const std::string sentence = cancelled
-                                   ? who() + ": the order " + order.reference + " was cancelled at the CA"
-                                   : cancelled.error().message + "; look at the order " + order.reference + " in the portal";
-  events_.tell({cancelled ? "order_cancelled" : "order_not_cancelled",
-                cancelled ? LogLevel::notice : LogLevel::warn,
-                {},
-                "",
-                spec_.name,
-                sentence,
-                {{"order", order.reference}}});
-  return cancelled;
+  if (detail && detail->reissue) return Done{};
+  const std::string certificate = detail ? detail->certificate : "";
+  const auto cancelled = api_->cancel(order.reference, "not wanted any more");
+  // It may have to be paid: whoever looks after money should know what is true, not what was asked for.
+  const auto progress = api_->track(order.reference);
+  const bool gone = progress ? progress->stage == Stage::dead : is_forgotten(progress.error());
+  const std::string the_order = who() + ": the order " + order.reference;
+  if (gone) {
+    tell("order_cancelled", LogLevel::notice, certificate, order.reference, the_order + " was cancelled at the CA");
+    return Done{};
+  }
+  const bool asked = cancelled || cancelled.error().kind == ErrorKind::connection || !progress;
+  if (!asked) {
+    tell("order_not_cancelled", LogLevel::warn, certificate, order.reference,
+         cancelled.error().message + "; the order " + order.reference +
+             " goes on there and may have to be paid: look at it in the portal, or take over what it brings with evercert "
+             "import "
+             "issuer");
+    return cancelled;
+  }
+  if (desk_) desk_->await({OpenRequest::What::cancellation, certificate, order.reference, {}, clock_.now(), {}});
+  const std::string why = cancelled ? "and has not done it yet" : "and the answer was lost (" + cancelled.error().message + ")";
+  tell("cancellation_requested", LogLevel::warn, certificate, order.reference,
+       "the CA was asked to cancel the order " + order.reference + " " + why +
+           "; it is looked at until it is true, and the status shows it");
+  return Done{};
 }
 
-Result<Done> CommercialIssuer::revoke(BytesView leaf, const Revocation& why, const Secret*) {
+void CommercialIssuer::tell(const char* name, LogLevel level, const std::string& certificate, const std::string& order,
+                            const std::string& sentence) {
+  const std::string said = sentence.starts_with("issuer ") ? sentence : who() + ": " + sentence;
+  events_.tell({name, level, {}, certificate, spec_.name, said, {{"order", order}}});
+}
+
+Result<Fulfilment> CommercialIssuer::revoke(BytesView leaf, const Revocation& why, const Secret*) {
   auto facts = leaf_facts(leaf);
   if (!facts) return facts.error();
-  return api_->revoke(*facts, why.reason, why.comment.empty() ? "revoked by evercert" : why.comment);
+  const auto asked = api_->revoke(*facts, why.reason, why.comment.empty() ? "revoked by evercert" : why.comment);
+  const bool lost = !asked && asked.error().kind == ErrorKind::connection;
+  // Its answer may be lost or only say that the request was taken: what the CA shows is what is said.
+  const auto state = api_->revocation_of(*facts);
+  if (state && *state == Settled::yes) return Fulfilment::done;
+  if (!asked && !lost) return asked.error();
+  if (lost && state && *state == Settled::no) {
+    Error none = asked.error();
+    none.message += "; the CA shows no revocation: ask again";
+    return none;
+  }
+  if (lost && !state) {
+    Error unknown = asked.error();
+    unknown.message += "; whether the certificate is revoked is not known, the CA does not tell (" + state.error().message +
+                       "): ask again, that does no harm";
+    return unknown;
+  }
+  if (desk_) {
+    desk_->await({OpenRequest::What::revocation, why.certificate, "", Bytes(leaf.begin(), leaf.end()), clock_.now(), {}});
+  }
+  return Fulfilment::requested;
 }
 
 std::unique_ptr<Issuer> make_commercial_issuer(const IssuerSpec& spec, std::unique_ptr<CommercialApi> api,

@@ -39,7 +39,7 @@ class CommercialIssuer : public Issuer {
   Result<IssuerOrder> finalize(const IssuerOrder& order, const Wanted& wanted) override;
   Result<IssuedCertificate> collect(const IssuerOrder& order) override;
   Result<Done> abandon(const IssuerOrder& order) override;
-  Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
+  Result<Fulfilment> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) override;
 
  private:
   Result<IssuerOrder> fresh_order(std::string reference, const Wanted& wanted, bool reissue) const;
@@ -50,10 +50,16 @@ class CommercialIssuer : public Issuer {
   Result<IssuerOrder> next_way(IssuerOrder order, CommercialDetail detail, const std::string& why);
   Result<IssuerOrder> validating(IssuerOrder order, CommercialDetail detail, const Progress& progress);
   Result<IssuerOrder> write_mails(IssuerOrder order, CommercialDetail detail);
+  // The order that took the place of this one: it has brought a certificate for our key, or is the only one that can.
+  Result<std::optional<IssuerOrder>> successor_of(const IssuerOrder& order, const CommercialDetail& detail,
+                                                  const Progress& progress);
+  void tell(const char* name, LogLevel level, const std::string& certificate, const std::string& order,
+            const std::string& sentence);
   IssuerOrder people(IssuerOrder order, const CommercialDetail& detail, const std::string& said) const;
   [[nodiscard]] std::int64_t now() const { return std::chrono::system_clock::to_time_t(clock_.now()); }
   // Seconds since then. A time in the future was set by a clock that has been turned back: long ago.
   [[nodiscard]] std::int64_t since(std::int64_t at) const { return at <= now() ? now() - at : at; }
+  [[nodiscard]] std::chrono::seconds reissue_pause(const CommercialDetail& detail) const;
   [[nodiscard]] std::chrono::seconds not_yet_pause(const CommercialDetail& detail) const;
   [[nodiscard]] std::string who() const { return "issuer " + spec_.name; }
 

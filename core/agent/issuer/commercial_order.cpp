@@ -23,6 +23,7 @@ std::string CommercialDetail::text() const {
   return dump_json({{"request_key", request_key},
                     {"names", names},
                     {"added", added},
+                    {"certificate", certificate},
                     {"way", way},
                     {"presented", presented},
                     {"presented_at", presented_at},
@@ -64,6 +65,7 @@ Result<CommercialDetail> detail_of(const IssuerOrder& order) {
   detail.checked_at = *checked;
   detail.reissue = member_of(*json, "reissue") == true;
   if (auto ends = json_number(*json, "ends", what)) detail.ends = *ends;
+  detail.certificate = loose_text(*json, "certificate");
   return detail;
 }
 

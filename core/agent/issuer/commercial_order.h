@@ -17,6 +17,7 @@ struct CommercialDetail {
   std::string request_key;         // digest of the request's public key, to know our certificate again
   std::vector<std::string> names;  // as ordered
   std::vector<std::string> added;  // by the CA, to be proved as well
+  std::string certificate;         // ours; empty in orders of earlier releases
   std::size_t way = 0;             // which of the issuer's ways of proving is tried
   bool presented = false;          // its challenges were handed out
   std::int64_t presented_at = 0;

@@ -9,15 +9,22 @@ constexpr unsigned digicert_rows = 100;
 constexpr std::size_t digicert_details = 50;
 // CertCentral's number for a server platform that is none of its list.
 constexpr int other_platform = -1;
-// The CA's documents give one name for the file of every order.
-constexpr const char* validation_file_name = "fileauth.txt";
-
 constexpr const char* reissue_pending = "reissue_pending";
 
-// The same text, however it is broken into lines.
-bool same_request(std::string left, std::string right) {
-  for (std::string* text : {&left, &right}) std::erase_if(*text, [](unsigned char c) { return std::isspace(c) != 0; });
-  return !left.empty() && left == right;
+// The base64 of a request, with or without the lines around it, however it is broken.
+std::string bare(std::string text) {
+  for (auto from = text.find("-----"); from != std::string::npos; from = text.find("-----")) {
+    const auto to = text.find("-----", from + 5);
+    if (to == std::string::npos) break;
+    text.erase(from, to + 5 - from);
+  }
+  std::erase_if(text, [](unsigned char c) { return std::isspace(c) != 0; });
+  return text;
+}
+
+bool same_request(const std::string& left, const std::string& right) {
+  const std::string digits = bare(left);
+  return !digits.empty() && digits == bare(right);
 }
 
 const char* token_method(ChallengeKind kind) {
@@ -213,7 +220,7 @@ Result<Task> DigiCert::task(const std::string& order, const std::string& name, C
     return task;
   }
   const std::string host = name.starts_with("*.") ? name.substr(2) : name;
-  task.file = validation_file_name;
+  task.file = digicert_validation_file;
   task.content = value;
   task.record = kind == ChallengeKind::dns_cname ? "_dnsauth." + host : host;
   task.value = kind == ChallengeKind::dns_cname ? value + ".dcv.digicert.com" : value;
@@ -250,6 +257,23 @@ Result<Done> DigiCert::revoke(const LeafFacts& leaf, int reason, const std::stri
   if (!word) return word.error();
   return tell({"PUT", "certificate/" + leaf.serial + "/revoke", "revoke the certificate",
                Json{{"comments", comment}, {"revocation_reason", *word}}});
+}
+
+Result<Settled> DigiCert::revocation_of(const LeafFacts& leaf) {
+  // The order of the certificate that it brought last is found by that certificate's serial number.
+  auto order = get({"GET", order_path(leaf.serial), "show the order of the certificate " + leaf.serial});
+  if (!order) return order.error();
+  const Json& certificate = member_of(*order, "certificate");
+  if (loose_text(*order, "status") == "revoked") return Settled::yes;
+  if (same_serial(leaf.serial, loose_text(certificate, "serial_number")) && loose_text(certificate, "status") == "revoked") {
+    return Settled::yes;
+  }
+  for (const auto& request : member_of(*order, "requests")) {
+    if (loose_text(request, "type") != "revoke") continue;
+    const std::string status = loose_text(request, "status");
+    return status == "rejected" ? Settled::refused : status == "pending" ? Settled::requested : Settled::no;
+  }
+  return Settled::no;
 }
 
 }  // namespace evercert

@@ -34,6 +34,7 @@ class DigiCert : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
+  Result<Settled> revocation_of(const LeafFacts& leaf) override;
   [[nodiscard]] AccountPace pace() const override;
 
  protected:

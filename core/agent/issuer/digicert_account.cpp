@@ -76,7 +76,10 @@ Result<OrderPage> DigiCertAccount::page(const OrderFilter& filter, const std::st
                            day_in(loose_text(certificate, "valid_till"))});
   }
   const auto total = static_cast<std::size_t>(whole_number(member_of(*answer, "page"), "total"));
-  page.total = total;
+  // Of one state only: with several it would be less than what is read.
+  const auto wanted = std::count_if(digicert_statuses.begin(), digicert_statuses.end(),
+                                    [&](const DigiCertStatus& one) { return filter.states.contains(one.state); });
+  if (wanted == 1) page.total = total;
   if (!rows.empty() && offset + rows.size() < total) {
     page.next = std::to_string(index) + " " + std::to_string(offset + rows.size());
     return page;

@@ -55,6 +55,10 @@ struct Challenge {
 inline constexpr const char* order_forgotten = "urn:evercert:error:orderForgotten";
 bool is_forgotten(const Error& error);
 
+// The type of the problem of an order that is over because somebody, or the CA's own rules, said no: a person decides whether
+// there is to be another one.
+inline constexpr const char* order_rejected = "urn:evercert:error:orderRejected";
+
 // The types of problems that are none: what was asked for comes by itself (retry_after says when), or the CA is asked at its
 // pace and others are before us. Nothing has failed and nothing was sent or lost.
 inline constexpr const char* issuer_not_yet = "urn:evercert:error:notYet";
@@ -70,9 +74,13 @@ struct IssuedCertificate {
 
 class IssuerAccount;  // commercial_account.h
 
+// What became of a wish at the CA: it is true, or the CA was asked and somebody or something there still has to do it.
+enum class Fulfilment { done, requested };
+
 struct Revocation {
-  int reason = 0;            // RFC 5280 section 5.3.1 (revocation_reasons.h)
-  std::string comment = {};  // for the records of CAs that keep one; empty: ours
+  int reason = 0;                // RFC 5280 section 5.3.1 (revocation_reasons.h)
+  std::string comment = {};      // for the records of CAs that keep one; empty: ours
+  std::string certificate = {};  // ours, for what is said once it is true
 };
 
 class Issuer {
@@ -105,7 +113,8 @@ class Issuer {
   // Gives up an order that will not be finished: its open authorizations are deactivated where the CA allows it.
   virtual Result<Done> abandon(const IssuerOrder& order) = 0;
   // `certificate_key` (PKCS#8 DER) signs when given, else the account.
-  virtual Result<Done> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) = 0;
+  // An error that is none of the CA's words means that it is not known; what the CA shows is in its sentence.
+  virtual Result<Fulfilment> revoke(BytesView leaf, const Revocation& why, const Secret* certificate_key) = 0;
 };
 
 }  // namespace evercert

@@ -24,6 +24,8 @@ struct IssuerSurroundings {
   // Told the HTTP status of every answer, 0 when none came; from any thread. For counters.
   std::function<void(const std::string& issuer, int status)> answered{};
   OfferRecords* offers = nullptr;  // null: what CAs offer is forgotten with the process
+  // Told of a revocation that the CA was asked for before and has done now; from any thread.
+  std::function<void(const std::string& certificate, const Bytes& leaf)> revoked{};
 };
 
 // Errors: configuration, for a type that nobody knows.

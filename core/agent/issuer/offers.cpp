@@ -173,7 +173,7 @@ Shortage shortage_in(std::string_view said) {
   if (speaks_of(said, {"too many requests", "rate limit", "request_limit_exceeded", "throttl"})) {
     return Shortage::rate;
   }
-  if (speaks_of(said, {"balance", "insufficient", "credit", "fund"})) return Shortage::money;
+  if (speaks_of(said, {"balance", "insufficient", "credit", " fund"})) return Shortage::money;
   if (speaks_of(said, {"licen", "quota", "used up", "limit reached", "limit exceeded", "limit has been reached"})) {
     return Shortage::licence;
   }

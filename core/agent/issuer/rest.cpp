@@ -206,6 +206,11 @@ std::string mark_of(const Wanted& wanted) {
   return "evercert-" + wanted.reference;
 }
 
+std::string without_semicolons(std::string text) {
+  std::replace(text.begin(), text.end(), ';', ',');
+  return text;
+}
+
 bool contains_word(std::string_view text, std::string_view word) {
   const auto same = [](char left, char right) {
     return std::tolower(static_cast<unsigned char>(left)) == std::tolower(static_cast<unsigned char>(right));

@@ -91,6 +91,9 @@ bool same_serial(const std::string& serial, std::string_view theirs);
 // Our mark in an order, to find it again: "evercert-" and the order's own reference.
 std::string mark_of(const Wanted& wanted);
 
+// For remarks: CERTInext refuses them with that sign.
+std::string without_semicolons(std::string text);
+
 bool contains_word(std::string_view text, std::string_view word);  // whatever the case
 
 }  // namespace evercert

@@ -86,6 +86,9 @@ Error paid_for(Error error);
 // A refusal only means that it is too early: it is waited for, as is_waiting() says.
 Error too_early(Error error, std::chrono::seconds pause);
 
+// Where DigiCert looks, whoever sold the certificate: one name for every order, and the file is to contain the value.
+inline constexpr const char* digicert_validation_file = "fileauth.txt";
+
 bool is_among(const std::vector<std::string>& list, const std::string& word);
 
 }  // namespace evercert

@@ -15,6 +15,8 @@ constexpr std::array<int, 5> not_collectable_yet{-103, -109, -169, -183, -1400};
 // Profile, term, organization, domain, custom fields and kinds of key: nothing changes before somebody corrects them.
 constexpr std::array<int, 19> of_sectigo_settings{-11,  -13,  -36,  -39,  -62,  -78,   -111,  -141,  -170, -194,
                                                   -639, -715, -727, -738, -843, -1010, -1021, -1023, -7};
+// Domains whose validation is missing or over: somebody has to validate them there.
+constexpr std::array<int, 3> of_validation{-107, -724, -737};
 constexpr std::array<int, 6> passing{-2, -65, -129, -140, -195, -196};
 constexpr int unknown_order = -124;
 constexpr int already_revoked = -159;
@@ -66,7 +68,7 @@ Result<RestRequest> Sectigo::signed_request(RestRequest request) {
 
 // No limit is documented; more than two requests a second are advised against.
 AccountPace Sectigo::pace() const {
-  return {RequestPace{1, std::chrono::milliseconds(500)}, std::nullopt};
+  return {RequestPace{1, std::chrono::milliseconds(520)}, std::nullopt};
 }
 
 Refusal Sectigo::refusal_in(const RestAnswer& answer) const {
@@ -78,6 +80,14 @@ RefusalCause Sectigo::cause_of(const Refusal& refusal) const {
   if (among(of_login, code)) return RefusalCause::login;
   if (among(passing, code)) return RefusalCause::passing;
   return among(of_sectigo_settings, code) ? RefusalCause::settings : RefusalCause::other;
+}
+
+Error Sectigo::failed(const RestAnswer& answer, const std::string& what) {
+  Error error = RestApi::failed(answer, what);
+  if (!among(of_validation, number_in(error))) return error;
+  error.kind = ErrorKind::action_required;
+  error.message += "; validate the domain in Certificate Manager (Domains, Domain Control Validation), then say evercert renew";
+  return error;
 }
 
 Result<std::string> Sectigo::test_login() {
@@ -113,19 +123,27 @@ Result<std::string> Sectigo::place(const Wanted& wanted) {
   return number;
 }
 
-Result<std::optional<std::string>> Sectigo::find(const Wanted& wanted, const std::vector<std::string>& known) {
-  const std::string mark = mark_of(wanted);
-  std::vector<long long> numbers;
+// All certificates with that common name.
+Result<std::vector<Json>> Sectigo::rows_of(const std::string& common_name) {
+  std::vector<Json> all;
   for (unsigned position = 0;; position += sectigo_rows) {
     auto rows = get({"GET",
-                     std::string(ssl) + "?commonName=" + form_field(wanted.identifiers.front().value) +
-                         "&size=" + std::to_string(sectigo_rows) + "&position=" + std::to_string(position),
+                     std::string(ssl) + "?commonName=" + form_field(common_name) + "&size=" + std::to_string(sectigo_rows) +
+                         "&position=" + std::to_string(position),
                      "list our orders"});
     if (!rows) return rows.error();
-    if (!rows->is_array()) break;
-    for (const auto& row : *rows) numbers.push_back(loose_number(loose_text(row, "sslId")));
-    if (rows->size() < sectigo_rows) break;
+    if (!rows->is_array()) return all;
+    for (const auto& row : *rows) all.push_back(row);
+    if (rows->size() < sectigo_rows) return all;
   }
+}
+
+Result<std::optional<std::string>> Sectigo::find(const Wanted& wanted, const std::vector<std::string>& known) {
+  const std::string mark = mark_of(wanted);
+  auto rows = rows_of(wanted.identifiers.front().value);
+  if (!rows) return rows.error();
+  std::vector<long long> numbers;
+  for (const auto& row : *rows) numbers.push_back(loose_number(loose_text(row, "sslId")));
   // What an interrupted call left behind is among the newest.
   std::sort(numbers.rbegin(), numbers.rend());
   if (numbers.size() > sectigo_details) numbers.resize(sectigo_details);
@@ -171,7 +189,8 @@ Result<std::optional<std::string>> Sectigo::find_reissue(const Subscription& sub
   if (!detail) return detail.error();
   // The reason of a replacement is not shown again. Nobody else knows the number, and one that is under way leaves Issued.
   const std::string status = normal_word(loose_text(*detail, "status"));
-  const bool pending = status == "applied" || status == "requested" || status == "approved" || status == "saapproved";
+  const bool pending =
+      status == "replaced" || status == "applied" || status == "requested" || status == "approved" || status == "saapproved";
   const bool done = status == "issued" && !same_serial(subscription.serial, loose_text(*detail, "serialNumber"));
   return pending || done ? std::optional<std::string>(subscription.order) : std::nullopt;
 }
@@ -202,10 +221,16 @@ Result<Progress> Sectigo::track(const std::string& order) {
     return progress;
   }
   if (status == "replaced") {
-    // Where a replacement gets a number of its own, that is not told.
+    // Where a replacement gets a number of its own, that is not told: it is a newer one of the same name.
     progress.stage = Stage::people;
-    progress.said =
-        "was replaced under another number; look for it in Certificate Manager, and give this one up with evercert cancel";
+    progress.replaced = true;
+    progress.said = "was replaced under another number, and no newer one has our key; look for it in Certificate Manager";
+    auto rows = rows_of(loose_text(*detail, "commonName"));
+    if (!rows) return rows.error();
+    for (const auto& row : *rows) {
+      const std::string number = loose_text(row, "sslId");
+      if (loose_number(number) > loose_number(order)) progress.successors.push_back(number);
+    }
     return progress;
   }
   if (status == "requested") {
@@ -277,7 +302,7 @@ Result<Task> Sectigo::task(const std::string& order, const std::string& name, Ch
 Result<Done> Sectigo::verify(const std::string& order, const std::string& name, ChallengeKind kind, const std::string&) {
   // The mail went out with the order.
   if (kind == ChallengeKind::email) return Done{};
-  return tell({"POST", std::string(ssl) + "/" + order + "/dcv/recheck", "validate " + name});
+  return tell({"POST", std::string(ssl) + "/" + order + "/dcv/recheck", "validate " + name, Json::object()});
 }
 
 Result<std::string> Sectigo::download(const std::string& order) {
@@ -307,6 +332,21 @@ Result<Done> Sectigo::revoke(const LeafFacts& leaf, int reason, const std::strin
                     Json{{"reasonCode", loose_number(*word)}, {"reason", comment}}});
   if (!done && number_in(done.error()) != already_revoked) return done.error();
   return Done{};
+}
+
+Result<Settled> Sectigo::revocation_of(const LeafFacts& leaf) {
+  for (const auto& name : leaf.identifiers) {
+    auto rows = rows_of(name.value);
+    if (!rows) return rows.error();
+    for (const auto& row : *rows) {
+      if (!same_serial(leaf.serial, loose_text(row, "serialNumber"))) continue;
+      const std::string order = loose_text(row, "sslId");
+      auto detail = get({"GET", std::string(ssl) + "/" + order, "show the order " + order});
+      if (!detail) return detail.error();
+      return normal_word(loose_text(*detail, "status")) == "revoked" ? Settled::yes : Settled::no;
+    }
+  }
+  return Error{ErrorKind::issuer_refused, rest_.who() + " lists no certificate with the serial number " + leaf.serial};
 }
 
 }  // namespace evercert

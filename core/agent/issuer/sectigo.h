@@ -30,8 +30,10 @@ class Sectigo : public RestApi {
                       const std::string& address) override;
   Result<std::string> download(const std::string& order) override;
   std::unique_ptr<CommercialAccount> make_account() override;
+  [[nodiscard]] Error failed(const RestAnswer& answer, const std::string& what) override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
+  Result<Settled> revocation_of(const LeafFacts& leaf) override;
   [[nodiscard]] AccountPace pace() const override;
 
  protected:
@@ -40,6 +42,7 @@ class Sectigo : public RestApi {
   [[nodiscard]] RefusalCause cause_of(const Refusal& refusal) const override;
 
  private:
+  Result<std::vector<Json>> rows_of(const std::string& common_name);
   Result<Json> validation_of(const std::string& order, const std::string& what);
   void add_validation(Progress& progress, const Json& validation) const;
 };

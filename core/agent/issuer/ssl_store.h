@@ -35,6 +35,7 @@ class SslStore : public RestApi {
   std::unique_ptr<CommercialAccount> make_account() override;
   Result<Done> cancel(const std::string& order, const std::string& why) override;
   Result<Done> revoke(const LeafFacts& leaf, int reason, const std::string& comment) override;
+  Result<Settled> revocation_of(const LeafFacts& leaf) override;
 
  protected:
   // Says who asks, in the body.
@@ -51,6 +52,7 @@ class SslStore : public RestApi {
   [[nodiscard]] Json request_body(const Wanted& wanted, const char* approvers) const;
   [[nodiscard]] Json contact(const Person& person) const;
   [[nodiscard]] Json organization() const;
+  Result<Json> row_of(const LeafFacts& leaf);
   Result<Json> vetting_of(const std::string& order, const std::string& name);
   Result<Json> status_of(const std::string& order, const std::string& what);
 };

@@ -75,7 +75,8 @@ Result<std::string> SslStore::place(const Wanted& wanted) {
   body["ValidityPeriod"] = purchase.term;
   body["ServerCount"] = 1;
   body["DomainName"] = wanted.identifiers.front().value;
-  body["AutoWWW"] = purchase.www;
+  // For products of one name only, and not said where it is not wanted.
+  if (purchase.www && wanted.identifiers.size() == 1) body["AutoWWW"] = true;
   unsigned wildcards = 0;
   for (std::size_t i = 1; i < wanted.identifiers.size(); ++i) {
     body["DNSNames"].push_back(wanted.identifiers[i].value);
@@ -109,7 +110,18 @@ Result<std::optional<std::string>> SslStore::find(const Wanted& wanted, const st
     if (loose_text(row, "CustomOrderID") != mark || order.empty() || is_among(known, order)) continue;
     return std::optional<std::string>(std::move(order));
   }
-  return std::optional<std::string>();
+  // A list that has none proves nothing before the token was taken; this call looks by our mark, too.
+  const RestRequest request{"POST", "order/status", "look for our order",
+                            Json{{"CustomOrderID", mark}, {"DateTimeCulture", "en-US"}}};
+  auto answer = ask(request);
+  if (!answer) return answer.error();
+  if (!answer->good() || (!succeeded(*answer) && cause_of(refusal_in(*answer)) == RefusalCause::login)) {
+    return failed(*answer, request.what);
+  }
+  std::string order = loose_text(answer->json, "TheSSLStoreOrderID");
+  const bool ours = succeeded(*answer) && loose_text(answer->json, "CustomOrderID") == mark;
+  if (!ours || order.empty() || is_among(known, order)) return std::optional<std::string>();
+  return std::optional<std::string>(std::move(order));
 }
 
 Result<std::string> SslStore::reissue(const Subscription& subscription, const Wanted& wanted) {

@@ -281,6 +281,20 @@ void append_unnamed(std::string& page, const std::vector<UnnamedLine>& lines) {
   page += "</table></div>\n";
 }
 
+void append_awaited(std::string& page, const std::vector<AwaitedStatus>& awaited) {
+  if (awaited.empty()) {
+    return;
+  }
+  page +=
+      "<h1>Asked for and not done yet</h1>\n<div class=\"scroll\"><table>\n<tr><th>issuer</th><th>what</th><th>certificate</th>"
+      "<th>order</th><th>since</th></tr>\n";
+  for (const AwaitedStatus& one : awaited) {
+    page += "<tr><td>" + escaped(one.issuer) + "</td><td>" + escaped(one.what) + "</td><td>" + escaped(one.certificate) +
+            "</td><td><code>" + escaped(one.order) + "</code></td><td>" + moment(one.since) + "</td></tr>\n";
+  }
+  page += "</table></div>\n";
+}
+
 }  // namespace
 
 std::string render_html(const StatusReport& report) {
@@ -300,6 +314,7 @@ std::string render_html(const StatusReport& report) {
   append_orders(page, report.orders);
   append_accounts(page, report.accounts);
   append_unnamed(page, report.unnamed);
+  append_awaited(page, report.awaited);
   page += "</body>\n</html>\n";
   return page;
 }

@@ -243,6 +243,17 @@ void write_account(Writer& writer, const AccountStatus& account) {
   writer.close('}');
 }
 
+void write_awaited(Writer& writer, const AwaitedStatus& awaited) {
+  writer.line();
+  writer.open('{');
+  write_member(writer, "issuer", awaited.issuer);
+  write_member(writer, "what", awaited.what);
+  write_member(writer, "certificate", awaited.certificate);
+  write_member(writer, "order", awaited.order);
+  write_member(writer, "since", to_rfc3339(awaited.since));
+  writer.close('}');
+}
+
 // One element a line, so that thousands of certificates stay readable.
 template <typename Element, typename Write>
 void write_array(Writer& writer, std::string& page, std::string_view name, const std::vector<Element>& elements, Write write) {
@@ -285,6 +296,7 @@ std::string render_json(const StatusReport& report) {
   write_array(writer, page, "orders", report.orders, write_order);
   write_array(writer, page, "accounts", report.accounts, write_account);
   write_array(writer, page, "unnamed", report.unnamed, write_unnamed);
+  write_array(writer, page, "awaited", report.awaited, write_awaited);
   writer.close('}');
   page += '\n';
   return page;

@@ -96,6 +96,15 @@ struct AccountStatus {
   Time seen;
 };
 
+// What a commercial CA was asked for and has not done yet.
+struct AwaitedStatus {
+  std::string issuer;
+  std::string what;  // "cancellation", "revocation"
+  std::string certificate;
+  std::string order;  // of a cancellation
+  Time since;
+};
+
 struct Counters {                                                      // since the agent started
   std::vector<std::pair<std::string, std::uint64_t>> issuer_requests;  // key: issuer NUL status class ("2xx")
   std::vector<std::pair<std::string, std::uint64_t>> orders;           // key: issuer NUL result ("issued", "failed")
@@ -116,6 +125,7 @@ struct StatusReport {
   std::vector<OrderStatusLine> orders;
   std::vector<AccountStatus> accounts;
   std::vector<UnnamedLine> unnamed;
+  std::vector<AwaitedStatus> awaited;
   Counters counters;
   Time last_run;
 };

@@ -71,6 +71,12 @@ std::string render_text(const StatusReport& report) {
     }
     page += "\n";
   }
+  for (const auto& one : report.awaited) {
+    page += printable("# issuer " + one.issuer + " was asked at " + to_rfc3339(one.since) + " for the " + one.what + " of " +
+                      (one.order.empty() ? one.certificate : "the order " + one.order + " for " + one.certificate) +
+                      " and has not done it yet") +
+            "\n";
+  }
   return page;
 }
 

@@ -42,13 +42,15 @@ Json failure_json(const Pace::Failure& failure) {
   Json rows = Json::object();
   for (const auto& [kind, count] : failure.rows) rows[std::to_string(static_cast<int>(kind))] = count;
   return {{"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
-          {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options}};
+          {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options},
+          {"until_asked", failure.until_asked}};
 }
 
 Pace::Failure failure_from(const Json& json) {
   const int kind = std::clamp(json.at("kind").get<int>(), 0, static_cast<int>(ErrorKind::dns));
   Pace::Failure failure{static_cast<ErrorKind>(kind), json.at("message").get<std::string>(), time_of(json.at("since")),
                         json.at("in_a_row").get<unsigned>(), json.value("options", "")};
+  failure.until_asked = json.value("until_asked", false);
   if (json.contains("rows")) {
     for (int each = 0; each <= static_cast<int>(ErrorKind::dns); ++each) {
       const auto count = json.at("rows").find(std::to_string(each));

@@ -22,9 +22,10 @@ struct Pace {
     std::string message;
     Time since;             // the first of the row
     unsigned in_a_row = 0;  // of this kind
-    std::string options{};  // IssuerSeat::options then; empty: a correction of them ends no pause
+    std::string options{};  // IssuerSeat::options and the names then; empty: a correction of them ends no pause
     // Failures by their kind since the last success: a CA that fails now so and now so does not begin each row anew.
     std::map<ErrorKind, unsigned> rows{};
+    bool until_asked = false;  // a person said no: no other order before a person asks
   };
   std::optional<Failure> failure;
   Time next_attempt;             // no step before it

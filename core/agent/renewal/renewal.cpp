@@ -105,7 +105,10 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   }
   if (!*record && parts_.find_order) *record = parts_.find_order(certificate_, key_);
   loaded_ = true;
-  if (is_corrected()) pace_.next_attempt = Time();
+  if (is_corrected()) {
+    pace_.next_attempt = Time();
+    pace_.failure->until_asked = false;
+  }
   remind_of_pause(now);
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
@@ -225,6 +228,10 @@ Workers::Again Renewal::consider(Time now) {
   } else if (installed) {
     at = due_time(installed->lifetime, certificate_.name, installed->generation);
     why = due_reason(installed->lifetime);
+  }
+  if (!requested && pace_.failure && pace_.failure->until_asked) {
+    show("nothing is ordered before somebody asks for it", std::nullopt, pace_.failure->message);
+    return {};
   }
   if (!requested && pace_.next_attempt > at) {
     at = pace_.next_attempt;

@@ -154,6 +154,8 @@ class Renewal {
   void show(const std::string& now_text, std::optional<Time> next, const std::string& why);
   // The issuer's options are others than those with which it failed, so the pause for people is over.
   [[nodiscard]] bool is_corrected();
+  // What a person may correct: the issuer's options and the names.
+  [[nodiscard]] std::string options_of(const IssuerSeat& seat) const;
   [[nodiscard]] OrderMachine::Parts machine_parts() const;
   [[nodiscard]] double share_left(Time now) const;
 

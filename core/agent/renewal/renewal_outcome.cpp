@@ -13,6 +13,7 @@ constexpr unsigned failures_before_next_issuer = 3;
 constexpr std::chrono::minutes long_wait{10};
 // The last component of the type of an order's problem when a person cancelled it.
 constexpr const char* cancelled_word = "orderCancelled";
+constexpr const char* rejected_word = "orderRejected";
 constexpr double try_every_issuer_below = 1.0 / 6;
 constexpr std::chrono::minutes longest_put_off{10};
 // One that forgets more often than this is to be spared like any other that fails.
@@ -161,6 +162,10 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
         person ? "action_required" : "renewal_failed", person ? LogLevel::error : LogLevel::warn, error.message,
         {{"kind", to_string(error.kind)}, {"retry_at", to_rfc3339(at)}, {"failures", std::to_string(pace_.failure->in_a_row)}});
   }
+  if (pace_.failure && pace_.failure->until_asked) {
+    show("nothing is ordered before somebody asks for it", std::nullopt, error.message);
+    return {};
+  }
   show("", at, "another try after: " + error.message);
   return {at};
 }
@@ -171,7 +176,9 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->message = error.message;
   pace_.failure->in_a_row = ++pace_.failure->rows[error.kind];
   // Who cancelled an order does not want it back because an option has changed.
-  pace_.failure->options = seat_ && problem_word(error) != cancelled_word ? seat_->options : "";
+  const std::string word = problem_word(error);
+  pace_.failure->options = seat_ && word != cancelled_word ? options_of(*seat_) : "";
+  pace_.failure->until_asked = word == cancelled_word || word == rejected_word;
   const double left = share_left(now);
   bool emergency = false;
   {
@@ -255,7 +262,13 @@ bool Renewal::is_corrected() {
   if (kind != ErrorKind::action_required && kind != ErrorKind::configuration) return false;
   const auto& issuers = certificate_.issuers;
   const auto seat = parts_.seat(issuers[pace_.issuer_index % issuers.size()]);
-  return seat && seat->options != pace_.failure->options;
+  return seat && options_of(*seat) != pace_.failure->options;
+}
+
+std::string Renewal::options_of(const IssuerSeat& seat) const {
+  std::string text = seat.options;
+  for (const auto& identifier : certificate_.identifiers) text += " " + identifier.value;
+  return text;
 }
 
 // The process before us published and ended before it wrote so down: the guard must know of it all the same.

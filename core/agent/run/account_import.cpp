@@ -25,6 +25,11 @@ std::string names_text(const std::vector<Identifier>& identifiers) {
   return text;
 }
 
+// A refusal of the CA, or its word that something is not there yet.
+bool is_about_the_order(const Error& error) {
+  return error.kind == ErrorKind::issuer_refused || is_waiting(error);
+}
+
 std::int64_t unix_seconds(Time time) {
   return std::chrono::system_clock::to_time_t(time);
 }
@@ -87,7 +92,7 @@ std::optional<Time> AccountImport::failed(const Error& error) {
   ++tries_;
   const bool of_an_order = all_listed_ || !rows_.empty();
   // What the CA says of one order is about that order, however many of them it says it of.
-  const bool said_of_it = error.kind == ErrorKind::issuer_refused || is_waiting(error);
+  const bool said_of_it = is_about_the_order(error);
   const bool passing = error.kind == ErrorKind::connection || error.kind == ErrorKind::rate_limited;
   const bool throttled = error.kind == ErrorKind::rate_limited;
   const bool hopeless = !throttled && (!passing || tries_ >= tries_of_an_order) && error.kind != ErrorKind::storage;
@@ -121,7 +126,7 @@ void AccountImport::tell_progress() {
   if (read < told_at_ + rows_between_progress && !rows_.empty()) return;
   told_at_ = read;
   parts_.tell("import_progress", "",
-              std::to_string(read) + (total_ > 0 ? " of " + std::to_string(total_) : "") + " orders read, " +
+              std::to_string(read) + (total_ >= read ? " of " + std::to_string(total_) : "") + " orders read, " +
                   std::to_string(downloads_) + " certificates downloaded, " + std::to_string(candidates_.size()) +
                   " for keys that we hold");
 }
@@ -168,12 +173,18 @@ Result<Done> AccountImport::look_at_open(const ListedOrder& order) {
   if (!pem) return pem.error();
   if (pem->empty()) {
     ++without_key_;
+    parts_.account.leave_alone(order.reference, order.name);
     parts_.tell("import_no_key", order.name,
-                what + " is left alone: the CA does not show for which key it is; import again once it is issued");
+                what +
+                    " is left alone: the CA does not show for which key it is; import again once it is issued. Until then "
+                    "nothing is ordered beside it");
     return Done{};
   }
   auto request = read_shown_request(*pem);
-  if (!request) return request.error();
+  if (!request) {
+    parts_.account.leave_alone(order.reference, order.name);
+    return request.error();
+  }
   const auto given = wish_.given.find(request->key);
   if (given == wish_.given.end()) {
     ++without_key_;
@@ -219,6 +230,10 @@ Result<Done> AccountImport::look_at_issued(const ListedOrder& order) {
   const auto* known = ledger_.find(order.reference);
   if (known == nullptr || known->version != order.version) {
     auto certificate = parts_.account.certificate_of(order.reference);
+    // What is revoked need not be handed out any more.
+    if (!certificate && order.state == ListedState::revoked && is_about_the_order(certificate.error())) {
+      return leave_out(order, "is revoked, and the CA does not hand it out");
+    }
     if (!certificate) return certificate.error();
     ++downloads_;
     auto facts = leaf_facts(certificate->leaf);
@@ -228,13 +243,22 @@ Result<Done> AccountImport::look_at_issued(const ListedOrder& order) {
     if (!added) return added;
     known = ledger_.find(order.reference);
   }
-  if (wish_.given.contains(known->key) || wish_.published.contains(known->key)) {
+  const bool ours = wish_.given.contains(known->key) || wish_.published.contains(known->key);
+  if (ours && order.state == ListedState::revoked) return leave_out(order, "is revoked");
+  if (ours) {
     candidates_.push_back({order.reference, order.name, known->key, known->not_after});
     return Done{};
   }
   ++without_key_;
   parts_.tell("import_no_key", order.name,
               "no key here fits the certificate of the order " + order.reference + "; give its file with --key");
+  return Done{};
+}
+
+Result<Done> AccountImport::leave_out(const ListedOrder& order, const char* why) {
+  ++left_out_;
+  parts_.tell("import_left_out", order.name,
+              "the certificate of the order " + order.reference + " " + why + "; it is not taken over");
   return Done{};
 }
 

@@ -71,6 +71,7 @@ class AccountImport {
   Result<Done> look_at(ListedOrder order);
   Result<Done> look_at_open(const ListedOrder& order);
   Result<Done> look_at_issued(const ListedOrder& order);
+  Result<Done> leave_out(const ListedOrder& order, const char* why);
   Result<Done> bind(const Candidate& candidate);
   Result<Done> publish(const Candidate& candidate, IssuedCertificate certificate);
   [[nodiscard]] bool is_there(const Candidate& candidate) const;

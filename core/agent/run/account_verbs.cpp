@@ -96,6 +96,11 @@ void AccountVerbs::import(ControlServer::Client client, const Json& request) {
                           "issuer " + name + " is of type " + seat->issuer->spec().type +
                               ", which does not list what was ordered: import certbot, mod-md or nginx-acme read files");
   }
+  if (!text_of(request, "group").empty() && !account->has_groups()) {
+    return server_.finish(client, exit_failed,
+                          "issuer " + name + " is of type " + seat->issuer->spec().type +
+                              ", whose orders belong to no group: remove --group, nothing was read");
+  }
   auto wish = wish_of(request, name);
   if (!wish) return server_.finish(client, exit_failed, wish.error().message);
   begin(client, *seat, *account, std::move(*wish));

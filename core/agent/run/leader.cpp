@@ -36,6 +36,7 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       stored_answers_(ground.store, ground.keys.agent),
       shared_answers_(stored_answers_, stop_.get_token()),
       board_answers_(ground.board),
+      files_({&shared_answers_, &board_answers_}, ground.clock),
       hit_watch_(ground.board, ground.report),
       seats_(ground.make_issuer ? ground.make_issuer
                                 : [this](const IssuerSpec& spec) {
@@ -43,8 +44,12 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
                                       const std::lock_guard lock(mutex_);
                                       ++requests_[{issuer, status_class(status)}];
                                     };
-                                    return make_issuer(
-                                        spec, {accounts_, ground_.events, ground_.clock, stop_.get_token(), answered, &offers_});
+                                    const auto revoked = [this](const std::string& certificate, const Bytes& leaf) {
+                                      publication_.revoked(certificate, {leaf});
+                                      watch_revoked();
+                                    };
+                                    return make_issuer(spec, {accounts_, ground_.events, ground_.clock, stop_.get_token(),
+                                                              answered, &offers_, revoked});
                                   },
              [this](const IssuerSpec& spec) { return make_solver(spec); }, ground.events),
       since_(ground.clock.now()),
@@ -107,12 +112,17 @@ void Leader::tell_of_clock(Time now) {
 void Leader::tend_accounts() {
   constexpr double after_imports = 4;
   static constexpr std::chrono::minutes between_looks{10};
-  workers_.add("accounts", after_imports, ground_.clock.now() + between_looks, [this]() -> Workers::Again {
+  // What was asked for before a restart is looked at soon after it.
+  static constexpr std::chrono::seconds first_look{5};
+  workers_.add(accounts_job, after_imports, ground_.clock.now() + first_look, [this]() -> Workers::Again {
+    Time next = ground_.clock.now() + between_looks;
     for (const auto& issuer : seats_.issuers()) {
-      if (IssuerAccount* const account = issuer->account()) account->tend();
+      IssuerAccount* const account = issuer->account();
+      const auto wanted = account == nullptr ? std::nullopt : account->tend();
+      if (wanted) next = std::min(next, *wanted);
     }
     ground_.loop.post(changed_);
-    return {ground_.clock.now() + between_looks};
+    return {next};
   });
 }
 
@@ -269,7 +279,7 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
 }
 
 std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {
-  const auto http = std::make_shared<Http01>(std::vector<AnswerPlace*>{&shared_answers_, &board_answers_}, ground_.clock);
+  const auto http = std::make_shared<Http01>(std::vector<AnswerPlace*>{&files_}, ground_.clock);
   const auto dns = std::make_shared<DnsRecords>(spec.dns, ground_.clock, stop_.get_token());
   return std::make_unique<AnySolver>(std::map<ChallengeKind, std::shared_ptr<ChallengeSolver>>{
       {ChallengeKind::http_01, http},

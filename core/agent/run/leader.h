@@ -15,6 +15,7 @@
 #include "agent/challenge/any_solver.h"
 #include "agent/challenge/dns_records.h"
 #include "agent/challenge/http_01.h"
+#include "agent/challenge/joined_files.h"
 #include "agent/run/ground.h"
 #include "agent/run/hit_watch.h"
 #include "agent/run/import_sources.h"
@@ -96,6 +97,7 @@ class Leader {
   void sweep();
   void tell_of_clock(Time now);
   void watch_expiry();
+  static constexpr const char* accounts_job = "accounts";
   void tend_accounts();
 
   Ground& ground_;
@@ -113,6 +115,7 @@ class Leader {
   StoredAnswers stored_answers_;
   SharedAnswers shared_answers_;
   BoardAnswers board_answers_;
+  JoinedFiles files_;
   HitWatch hit_watch_;
   Seats seats_;
   PlanUnion plans_;

@@ -56,6 +56,8 @@ void Leader::watch_revoked() {
 }
 
 void Leader::count(const Event& event) {
+  // The first look at what was asked for comes soon.
+  if (event.name == "cancellation_requested" || event.name == "revocation_requested") workers_.poke(accounts_job);
   const std::lock_guard lock(mutex_);
   if (event.name == "issued") ++order_results_[{event.issuer, "issued"}];
   if (event.name == "renewal_failed") {
@@ -79,7 +81,11 @@ StatusReport Leader::report() {
   for (const auto& [name, item] : plans_.items()) report.certificates.push_back(status_of(item, report));
   for (const auto& issuer : seats_.issuers()) {
     IssuerAccount* const account = issuer->account();
-    const auto seen = account == nullptr ? std::nullopt : account->seen();
+    if (account == nullptr) continue;
+    for (auto& one : account->awaited()) {
+      report.awaited.push_back({issuer->spec().name, one.what, one.certificate, one.order, one.since});
+    }
+    const auto seen = account->seen();
     if (!seen) continue;
     report.accounts.push_back({issuer->spec().name, seen->offers, seen->balance ? text_of_cents(*seen->balance) : "",
                                seen->currency, seen->low, seen->at});

@@ -148,6 +148,7 @@ void Verbs::conclude(ControlServer::Client client, const Waiting& waiting) {
 
 void Verbs::on_event(const Event& event) {
   if (event.certificate.empty()) return;
+  cancelled(event);
   std::vector<ControlServer::Client> concerned;
   for (const auto& [client, waiting] : waiting_) {
     if (waiting.names.contains(event.certificate)) concerned.push_back(client);

@@ -19,6 +19,18 @@ std::string lower(const ASN1_STRING* text) {
   return name;
 }
 
+// Some CAs show the base64 of a request without the lines around it, and with line ends of their own or none.
+std::string wrapped(const std::string& text) {
+  constexpr std::size_t line = 64;
+  std::string digits;
+  for (const char c : text) {
+    if (c != ' ' && c != '\t' && c != '\r' && c != '\n') digits += c;
+  }
+  std::string pem = "-----BEGIN CERTIFICATE REQUEST-----\n";
+  for (std::size_t at = 0; at < digits.size(); at += line) pem += digits.substr(at, line) + "\n";
+  return pem + "-----END CERTIFICATE REQUEST-----\n";
+}
+
 void add_names(const X509_REQ* request, std::set<std::string>& names) {
   const X509_NAME* subject = X509_REQ_get_subject_name(request);
   const int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
@@ -35,7 +47,8 @@ void add_names(const X509_REQ* request, std::set<std::string>& names) {
 
 }  // namespace
 
-Result<ShownRequest> read_shown_request(const std::string& pem) {
+Result<ShownRequest> read_shown_request(const std::string& text) {
+  const std::string pem = text.find("-----BEGIN") == std::string::npos ? wrapped(text) : text;
   const Error unreadable{ErrorKind::issuer_refused, "the CA shows a certificate request that cannot be read"};
   const CleanErrorQueue clean;
   const BioHandle input(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));

@@ -16,7 +16,7 @@ struct ShownRequest {
   std::set<std::string> names;  // lower case: those of subjectAltName, and the common name
 };
 
-// Errors: issuer_refused.
-Result<ShownRequest> read_shown_request(const std::string& pem);
+// PEM, or its base64 alone. Errors: issuer_refused.
+Result<ShownRequest> read_shown_request(const std::string& text);
 
 }  // namespace evercert

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/issuer/revocation_reasons.h"
+#include "agent/observe/event_json.h"
 #include "agent/run/verb_words.h"
 #include "serving/base/bounds.h"
 #include "serving/base/files.h"
@@ -68,6 +69,7 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool prov
 
 void Verbs::gone(ControlServer::Client client) {
   waiting_.erase(client);
+  cancelling_.erase(client);
   account_.gone(client);
   const auto follower = followers_.find(client);
   if (follower == followers_.end()) return;
@@ -143,29 +145,42 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
                           "there is no such reason; say keyCompromise, affiliationChanged, superseded, cessationOfOperation or "
                           "privilegeWithdrawn");
   }
-  work(client, [this, item = *item, why = Revocation{*reason, comment}]() -> Result<std::string> {
+  work(client, [this, item = *item, why = Revocation{*reason, comment, item->certificate.name}]() -> Result<std::string> {
     auto newest = newest_bundle(ground_.store, ground_.keys.serving, item.certificate.name);
     if (!newest) return newest.error();
     if (!newest->bundle) return Error{ErrorKind::configuration, item.certificate.name + " has no certificate to revoke"};
     auto seat = leader_.seat_of(item, newest->bundle->issuer);
     if (!seat) seat = leader_.seat_of(item, item.certificate.issuers.front());
     if (!seat) return Error{ErrorKind::configuration, "its issuer " + newest->bundle->issuer + " is not configured"};
+    bool requested = false;
     for (const auto& pair : newest->bundle->pairs) {
       const Secret* key = pair.private_key.empty() ? nullptr : &pair.private_key;
-      if (auto revoked = seat->issuer->revoke(pair.leaf, why, key); !revoked) return revoked.error();
+      auto revoked = seat->issuer->revoke(pair.leaf, why, key);
+      if (!revoked) return revoked.error();
+      requested = requested || *revoked == Fulfilment::requested;
     }
     std::vector<Bytes> leaves;
     for (const auto& pair : newest->bundle->pairs) leaves.push_back(pair.leaf);
-    leader_.publication().revoked(item.certificate.name, leaves);
-    leader_.watch_revoked();
+    if (!requested) {
+      leader_.publication().revoked(item.certificate.name, leaves);
+      leader_.watch_revoked();
+    }
+    const std::string what = "generation " + std::to_string(newest->bundle->generation) + " of " + item.certificate.name;
     Event event;
     event.name = "revoked";
     event.level = LogLevel::notice;
     event.certificate = item.certificate.name;
     event.issuer = newest->bundle->issuer;
-    event.sentence =
-        "generation " + std::to_string(newest->bundle->generation) + " of " + item.certificate.name + " was revoked";
+    event.sentence = what + " was revoked";
+    if (requested) {
+      event.name = "revocation_requested";
+      event.sentence =
+          "the CA was asked to revoke " + what +
+          " and does not show yet that it has; somebody there may have to agree. It is looked at until it is true, "
+          "and the status shows it";
+    }
     ground_.events.tell(event);
+    if (requested) return Error{ErrorKind::action_required, event.sentence};
     return event.sentence;
   });
 }
@@ -175,7 +190,29 @@ void Verbs::cancel(ControlServer::Client client, const Json& request) {
   if (item == nullptr) return;
   if (auto refused = leader_.cancel(item->certificate.name))
     return server_.finish(client, exit_done, "nothing to do: " + *refused);
-  server_.finish(client, exit_done, "the open order of " + item->certificate.name + " is given up; renew orders again");
+  cancelling_.emplace(
+      client, Cancelling{item->certificate.name,
+                         "the open order of " + item->certificate.name + " is given up; renew orders again", exit_done});
+}
+
+// The CA's word comes first, where it has one; the renewal's own ends it.
+void Verbs::cancelled(const Event& event) {
+  std::vector<ControlServer::Client> over;
+  for (auto& [client, one] : cancelling_) {
+    if (one.name != event.certificate) continue;
+    server_.send(client, Json{{"event", event_json(event)}});
+    const bool asked = event.name == "cancellation_requested";
+    if (event.name == "order_cancelled" || event.name == "order_not_cancelled" || asked) {
+      one.said = event.sentence;
+      one.exit = asked ? exit_person : event.name == "order_cancelled" ? exit_done : exit_failed;
+    }
+    if (event.name == "action_required" || event.name == "renewal_failed") over.push_back(client);
+  }
+  for (const auto client : over) {
+    const Cancelling one = cancelling_.extract(client).mapped();
+    render_();
+    server_.finish(client, one.exit, one.said);
+  }
 }
 
 // Whether the CA takes our credentials, by the same issuer that orders are placed with.

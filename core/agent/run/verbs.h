@@ -41,6 +41,13 @@ class Verbs {
     bool person = false;                        // one of them waits for somebody
     std::string last;
   };
+  // Requests to cancel: what they wait for, and what the CA has said of it so far.
+  struct Cancelling {
+    std::string name;
+    std::string said;
+    int exit = 0;
+  };
+  void cancelled(const Event& event);
   // Whether the event is the last that a request waits for of its certificate, which then is waited for no more.
   bool ends(Waiting& waiting, const Event& event) const;
   void request(ControlServer::Client client, const nlohmann::json& request, bool proved);
@@ -68,6 +75,7 @@ class Verbs {
   std::function<void(ControlServer::Client)> hand_over_;
   std::function<void()> render_;
   std::map<ControlServer::Client, Waiting> waiting_;
+  std::map<ControlServer::Client, Cancelling> cancelling_;
   std::map<ControlServer::Client, std::string> followers_;  // their instance
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   ControlServer server_;

@@ -200,8 +200,21 @@ class CertificatesReading {
                                       [&](const std::string& name) { return plan_.issuer(name)->proves_wildcards(); });
     if (!provable)
       reader.error(reader.find("identifiers") != nullptr ? "identifiers" : "server_names",
-                   in_quotes(wildcard->value) + " is a wildcard, which http-01 cannot prove (issuer " + enumerated(issuers) +
-                       "); list the names one by one, or write challenge dns-01 in the issuer");
+                   in_quotes(wildcard->value) + " is a wildcard, which " + unable_way(issuers) + " cannot prove (issuer " +
+                       enumerated(issuers) + "); list the names one by one, or write challenge " + able_way(issuers) +
+                       " in the issuer");
+  }
+
+  // The way that the first of them takes, and one that it could take instead, in its own words.
+  std::string unable_way(const std::vector<std::string>& issuers) {
+    return to_string(plan_.issuer(issuers.front())->challenge);
+  }
+
+  std::string able_way(const std::vector<std::string>& issuers) {
+    const IssuerSpec& issuer = *plan_.issuer(issuers.front());
+    if (issuer.type == "acme") return "dns-01";
+    const bool digicert = issuer.type == "digicert" || issuer.purchase.product.starts_with("digi");
+    return std::string(issuer.type == "certinext" || digicert ? "dns-txt" : "dns-cname") + " or email:ADDRESS";
   }
 
   // Adds a certificate to the plan, or merges it into an equal one.

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "serving/config/check.h"
+#include "serving/config/industry_rules.h"
 #include "serving/config/words.h"
 
 namespace evercert {
@@ -97,6 +98,7 @@ class PurchaseReading {
     constexpr unsigned days = 3650;
     require("customer", purchase_.customer);
     reader_.read_number("term", 1, days, purchase_.term);
+    warn_of_long_term();
     for (const std::string_view needed : {"organization", "term"})
       if (reader_.find(needed) == nullptr)
         reader_.error("", "issuer " + in_quotes(spec_.name) + " is of type sectigo and has no " + std::string(needed) +
@@ -104,6 +106,30 @@ class PurchaseReading {
     read_number_words("organization");
     read_number_words("product");
     read_custom_fields();
+  }
+
+  // Such a term may be one of a private CA.
+  void warn_of_long_term() {
+    const auto now = std::chrono::system_clock::now();
+    const unsigned longest = lifetime_rule(now).longest_days;
+    if (purchase_.term <= longest) return;
+    reader_.warning("term", "term: " + std::to_string(purchase_.term) + " days are more than the " + std::to_string(longest) +
+                                " that a public CA may issue for since " + day_text(lifetime_rule(now).from) +
+                                "; the CA refuses it or cuts it down, write one of the terms of the profile");
+  }
+
+  // A way of proving that the rules of the industry end, told a year before.
+  void check_end_of_mail(const Setting& setting, const std::string& word) {
+    const auto end = end_of_method(ChallengeKind::email);
+    const auto now = std::chrono::system_clock::now();
+    if (!end || now + std::chrono::hours(24 * 365) < *end) return;
+    if (now < *end) {
+      reader_.warning("challenge", "challenge: " + word + " ends on " + day_text(*end) +
+                                       ": no CA may prove names by mail from then on; write another way before");
+    } else {
+      reader_.blame(setting, "challenge: " + word + " ended on " + day_text(*end) +
+                                 ": no CA may prove names by mail any more; write another way");
+    }
   }
 
   void read_digicert() {
@@ -228,6 +254,7 @@ class PurchaseReading {
       purchase_.email = word.substr(mail_prefix.size());
       if (!is_mail_address(purchase_.email))
         return reader_.blame(setting, "challenge: " + in_quotes(word) + " has no mail address; write email:NAME@DOMAIN");
+      check_end_of_mail(setting, word);
     } else {
       const auto known = std::find_if(methods.begin(), methods.end(), [&](const Method& one) { return one.word == word; });
       // CERTInext has no CNAME method.
