@@ -10,6 +10,7 @@
 #include "agent/issuer/revocation_reasons.h"
 #include "cli/commands.h"
 #include "serving/base/bounds.h"
+#include "cli/terminal.h"
 
 namespace evercert {
 namespace {
@@ -254,7 +255,7 @@ std::optional<std::string> unknown_verb(const std::vector<std::string>& argument
 
 int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surroundings) {
   if (const std::optional<std::string> sentence = unknown_verb(arguments)) {
-    surroundings.err << *sentence << "\n";
+    surroundings.err << printable(*sentence) << "\n";
     return exit_usage;
   }
   Request request;
@@ -319,7 +320,7 @@ std::string nearest_word(const std::string& word, const std::vector<std::string>
 int run_command_line(const std::vector<std::string>& arguments, Surroundings& surroundings) {
   return at_boundary(
       static_cast<int>(exit_failed), [&] { return parse_and_run(arguments, surroundings); },
-      [&](const std::string& what) { surroundings.err << "evercert: " << what << "\n"; });
+      [&](const std::string& what) { surroundings.err << "evercert: " << printable(what) << "\n"; });
 }
 
 }  // namespace evercert

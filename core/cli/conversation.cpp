@@ -190,8 +190,8 @@ Answer converse(ControlConnection& agent, const Json& request, Surroundings& sur
 
 int conclude(const Answer& answer, const Request& request, Surroundings& surroundings) {
   if (request.json) {
-    surroundings.out << dump_json(
-                            Json{{"format", 1}, {"exit", answer.exit}, {"message", answer.message}, {"events", answer.events}})
+    surroundings.out << printable_json(dump_json(
+                            Json{{"format", 1}, {"exit", answer.exit}, {"message", answer.message}, {"events", answer.events}}))
                      << "\n";
     return answer.exit;
   }

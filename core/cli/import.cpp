@@ -213,7 +213,7 @@ int print_verdicts(const std::vector<Verdict>& verdicts, const Request& request,
     }
   }
   if (request.json) {
-    surroundings.out << dump_json(Json{{"format", 1}, {"certificates", std::move(list)}}) << "\n";
+    surroundings.out << printable_json(dump_json(Json{{"format", 1}, {"certificates", std::move(list)}})) << "\n";
   }
   return refused ? exit_failed : exit_done;
 }

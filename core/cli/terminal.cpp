@@ -1,8 +1,8 @@
 #include "cli/terminal.h"
 
+#include <algorithm>
 #include <cstdio>
-
-#include "agent/observe/utf8.h"
+#include <nlohmann/json.hpp>
 
 namespace evercert {
 
@@ -14,21 +14,15 @@ std::string coloured(const std::string& text, Colour colour, bool wanted) {
   return begin + text + "\x1b[0m";
 }
 
-std::string printable(std::string_view text) {
-  std::string safe;
-  for (const char letter : valid_utf8(text)) {
-    const auto byte = static_cast<unsigned char>(letter);
-    // 0xc2 0x80 to 0x9f are control characters, too, for some terminals.
-    const bool second_half = !safe.empty() && static_cast<unsigned char>(safe.back()) == 0xc2 && byte < 0xa0 && byte >= 0x80;
-    if (byte < 0x20 || byte == 0x7f) {
-      safe += '?';
-    } else if (second_half) {
-      safe.back() = '?';
-    } else {
-      safe += letter;
-    }
+std::string printable_json(const std::string& json) {
+  const bool plain =
+      std::all_of(json.begin(), json.end(), [](char letter) { return letter == '\n' || (letter >= 0x20 && letter < 0x7f); });
+  if (plain) {
+    return json;
   }
-  return safe;
+  // Members keep their order, which is one for people.
+  return nlohmann::ordered_json::parse(json, nullptr, false)
+      .dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 std::string seconds_text(double seconds) {

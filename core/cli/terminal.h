@@ -3,7 +3,8 @@
 #pragma once
 
 #include <string>
-#include <string_view>
+
+#include "evercert/text.h"
 
 namespace evercert {
 
@@ -11,8 +12,8 @@ enum class Colour { plain, good, busy, bad };
 
 std::string coloured(const std::string& text, Colour colour, bool wanted);
 
-// The text with control characters (and ill-formed UTF-8) replaced.
-std::string printable(std::string_view text);
+// A JSON text that parse_json() took, as ASCII: what is not, is escaped (RFC 8259 section 7), so that no terminal acts on it.
+std::string printable_json(const std::string& json);
 
 // "0.4 s", "75 s"
 std::string seconds_text(double seconds);

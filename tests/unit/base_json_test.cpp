@@ -39,7 +39,7 @@ class JsonTest : public CppUnit::TestFixture {
   void what_is_not_json_is_quoted_safely() {
     const auto parsed = parse_json("<html>\r\n\x1b[31m", "the directory");
     CPPUNIT_ASSERT(!parsed);
-    CPPUNIT_ASSERT_EQUAL(std::string("the directory is not JSON (it begins \"<html>...[31m\")"), parsed.error().message);
+    CPPUNIT_ASSERT_EQUAL(std::string("the directory is not JSON (it begins \"<html>  \\x1b[31m\")"), parsed.error().message);
   }
 
   void bytes_that_are_no_text_are_written_all_the_same() {

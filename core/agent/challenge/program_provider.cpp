@@ -12,6 +12,7 @@
 
 #include "agent/challenge/dns_provider.h"
 #include "evercert/board.h"
+#include "evercert/text.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -24,11 +25,7 @@ constexpr const char* search_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sb
 std::string last_line(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
   text = text.substr(text.rfind('\n') + 1);
-  constexpr std::size_t shown = 300;
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return text.substr(0, shown);
+  return printable(text, longest_quote);
 }
 
 // The spawn functions' own structures, released whatever happens.

@@ -1,6 +1,6 @@
 #include "agent/observe/event_log.h"
 
-#include <cstdio>
+#include "evercert/text.h"
 
 namespace evercert {
 namespace {
@@ -10,22 +10,6 @@ using namespace std::chrono_literals;
 constexpr auto quiet_time = 1h;
 constexpr std::size_t most_remembered = 4096;
 
-void append_escaped(std::string& line, std::string_view text, bool quoted) {
-  for (const char letter : text) {
-    const auto byte = static_cast<unsigned char>(letter);
-    if (byte < 0x20 || byte == 0x7f) {
-      char escape[8];
-      static_cast<void>(std::snprintf(escape, sizeof escape, "\\x%02x", byte));
-      line += escape;
-    } else {
-      if (quoted && (letter == '"' || letter == '\\')) {
-        line += '\\';
-      }
-      line += letter;
-    }
-  }
-}
-
 void append_field(std::string& line, std::string_view name, std::string_view value) {
   if (value.empty()) {
     return;
@@ -33,7 +17,12 @@ void append_field(std::string& line, std::string_view name, std::string_view val
   line += line.ends_with('"') ? " " : ", ";
   line += name;
   line += "=\"";
-  append_escaped(line, value, true);
+  for (const char letter : printable(value, longest_quote)) {
+    if (letter == '"' || letter == '\\') {
+      line += '\\';
+    }
+    line += letter;
+  }
   line += '"';
 }
 
@@ -48,9 +37,7 @@ std::string log_line(const Event& event) {
       append_field(fields, name, value);
     }
   }
-  std::string line;
-  append_escaped(line, event.sentence.empty() ? event.name : event.sentence, false);
-  return line + fields;
+  return printable(event.sentence.empty() ? event.name : event.sentence, longest_sentence) + fields;
 }
 
 void EventLog::record(const Event& event) {

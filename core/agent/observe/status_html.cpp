@@ -2,7 +2,7 @@
 #include <map>
 
 #include "agent/observe/status_report.h"
-#include "agent/observe/utf8.h"
+#include "evercert/text.h"
 
 namespace evercert {
 namespace {
@@ -49,7 +49,7 @@ code { font-size: .9em; }
 
 std::string escaped(std::string_view text) {
   std::string safe;
-  for (const char letter : valid_utf8(text)) {
+  for (const char letter : printable(text)) {
     switch (letter) {
       case '&':
         safe += "&amp;";
@@ -67,8 +67,7 @@ std::string escaped(std::string_view text) {
         safe += "&#39;";
         break;
       default:
-        // HTML knows no other control characters.
-        safe += static_cast<unsigned char>(letter) < 0x20 ? ' ' : letter;
+        safe += letter;
     }
   }
   return safe;

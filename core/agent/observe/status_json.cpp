@@ -1,7 +1,5 @@
-#include <cstdio>
-
 #include "agent/observe/status_report.h"
-#include "agent/observe/utf8.h"
+#include "evercert/text.h"
 
 namespace evercert {
 namespace {
@@ -37,7 +35,7 @@ class Writer {
   void text(std::string_view value) {
     separate();
     page_ += '"';
-    append_escaped(valid_utf8(value));
+    append_escaped(printable(value));
     page_ += '"';
   }
   void number(std::uint64_t value) {
@@ -74,20 +72,13 @@ class Writer {
     }
     first_ = false;
   }
-  // RFC 8259 section 7.
+  // RFC 8259 section 7; there are no control characters any more.
   void append_escaped(const std::string& value) {
     for (const char letter : value) {
-      if (static_cast<unsigned char>(letter) < 0x20) {
-        char escape[8];
-        static_cast<void>(
-            std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(letter))));
-        page_ += escape;
-      } else {
-        if (letter == '"' || letter == '\\') {
-          page_ += '\\';
-        }
-        page_ += letter;
+      if (letter == '"' || letter == '\\') {
+        page_ += '\\';
       }
+      page_ += letter;
     }
   }
 

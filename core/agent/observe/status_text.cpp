@@ -3,8 +3,8 @@
 #include <map>
 
 #include "agent/observe/status_report.h"
-#include "agent/observe/utf8.h"
 #include "evercert/settings.h"
+#include "evercert/text.h"
 
 namespace evercert {
 namespace {
@@ -40,14 +40,6 @@ Row row_of(const CertificateStatus& certificate, Time now) {
           next ? to_rfc3339(next->at) : "-",
           next ? distance(now, next->at) : "-",
           problem_of(certificate)};
-}
-
-// A control character would move a terminal's cursor.
-std::string printable(const std::string& text) {
-  std::string safe = valid_utf8(text);
-  std::replace_if(
-      safe.begin(), safe.end(), [](char letter) { return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f; }, ' ');
-  return safe;
 }
 
 }  // namespace

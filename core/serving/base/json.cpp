@@ -2,9 +2,13 @@
 
 #include <algorithm>
 
+#include "evercert/text.h"
+
 namespace evercert {
 
 namespace {
+
+constexpr std::size_t beginning_shown = 40;
 
 Error wrong(const std::string& what, std::string_view member, const std::string& expected) {
   return {ErrorKind::issuer_refused, what + ": member \"" + std::string(member) + "\" " + expected};
@@ -55,10 +59,7 @@ Result<Json> parse_json(std::string_view text, const std::string& what) {
     return Error{ErrorKind::issuer_refused, what + " holds more than " + std::to_string(most_json_values) + " values"};
   Json value = Json::parse(text, nullptr, false);
   if (value.is_discarded()) {
-    std::string begin(text.substr(0, 40));
-    for (char& character : begin)
-      if (static_cast<unsigned char>(character) < 0x20 || static_cast<unsigned char>(character) > 0x7e) character = '.';
-    return Error{ErrorKind::issuer_refused, what + " is not JSON (it begins \"" + begin + "\")"};
+    return Error{ErrorKind::issuer_refused, what + " is not JSON (it begins \"" + printable(text, beginning_shown) + "\")"};
   }
   return value;
 }

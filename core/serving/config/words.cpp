@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "evercert/text.h"
 #include "serving/base/files.h"
 #include "serving/config/environment.h"
 
@@ -93,12 +94,7 @@ Result<ProofAddress> parse_proof_address(const std::string& word) {
 }  // namespace
 
 std::string in_quotes(std::string_view word) {
-  std::string result = "\"";
-  for (const char character : word.substr(0, shown)) {
-    const auto byte = static_cast<unsigned char>(character);
-    result += byte < 0x20 || byte == 0x7f ? '?' : character;
-  }
-  return result + (word.size() > shown ? "...\"" : "\"");
+  return '"' + printable(word, shown) + '"';
 }
 
 std::string enumerated(const std::vector<std::string>& words) {
