@@ -23,6 +23,7 @@ class AcmeChainTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_pkcs7_wrapper_is_opened_whatever_its_order);
   CPPUNIT_TEST(a_damaged_pkcs7_wrapper_is_asked_for_again);
   CPPUNIT_TEST(a_root_in_the_place_of_the_intermediate_is_refused);
+  CPPUNIT_TEST(an_encrypted_block_asks_nobody_for_a_pass_phrase);
   CPPUNIT_TEST_SUITE_END();
 
   const LittleCa ca_;
@@ -43,6 +44,15 @@ class AcmeChainTest : public CppUnit::TestFixture {
     return text;
   }
   [[nodiscard]] Bytes intermediate() const { return ours_.chain.front(); }
+
+  void an_encrypted_block_asks_nobody_for_a_pass_phrase() {
+    std::string text = pem({ours_.leaf});
+    text.insert(text.find('\n') + 1, "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n");
+    const auto chain = read_chain(text, digest_);
+    CPPUNIT_ASSERT(!chain && chain.error().kind == ErrorKind::connection);
+    CPPUNIT_ASSERT_MESSAGE(chain.error().message, chain.error().message.find("is encrypted") != std::string::npos);
+    CPPUNIT_ASSERT(!read_issued_chain(text));
+  }
 
   void any_order_becomes_leaf_first() {
     std::vector<Bytes> sent{ours_.leaf, intermediate(), ca_.root()};

@@ -102,6 +102,10 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_account_that_cannot_be_kept_is_an_error);
   CPPUNIT_TEST(a_lost_connection_is_reported_and_not_repeated);
   CPPUNIT_TEST(an_unknown_type_of_issuer_is_refused);
+  CPPUNIT_TEST(no_address_without_encryption_gets_a_signed_request);
+  CPPUNIT_TEST(a_refused_registration_is_told_by_what_the_ca_says);
+  CPPUNIT_TEST(changed_terms_are_told_with_the_link_of_the_ca);
+  CPPUNIT_TEST(what_is_no_directory_is_told_as_such);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -236,6 +240,107 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
     auto made = make_issuer(spec_, {records_, events_, clock_});
     CPPUNIT_ASSERT(!made && made.error().kind == ErrorKind::configuration);
     spec_.type = "acme";
+  }
+
+  // The word by which a remedy is found.
+  std::string case_of(const Result<IssuerOrder>& placed) {
+    CPPUNIT_ASSERT(!placed && placed.error().problem);
+    const std::string& type = placed.error().problem->type;
+    return type.substr(type.rfind(':') + 1);
+  }
+
+  void a_refused_registration_is_told_by_what_the_ca_says() {
+    const struct {
+      bool bound;
+      const char* type;
+      const char* detail;
+      const char* word;
+    } rows[] = {
+        {true, "malformed", "contact is required", "contact"},
+        {true, "invalidContact", "not a mail address", "contact"},
+        {true, "unauthorized", "unknown key identifier", "externalAccount"},
+        {true, "unauthorized", "no", "externalAccount"},
+        {true, "malformed", "External account binding: HMAC does not verify", "externalAccount"},
+        {true, "malformed", "no comma expected; please contact support", "malformed"},
+        {false, "externalAccountRequired", "customers only", "externalAccountRequired"},
+        {false, "malformed", "EAB credentials are missing", "externalAccountRequired"},
+        {false, "unauthorized", "account is closed", "unauthorized"},
+        {false, "malformed", "unexpected comma", "malformed"},
+    };
+    for (const auto& row : rows) {
+      records_ = {};
+      if (row.bound)
+        spec_.external_account.emplace(ExternalAccount{"kid", Secret::from_text("0123456789abcdef")});
+      else
+        spec_.external_account.reset();
+      script_.answers["https://ca/account"] = {response(
+          400, std::string(R"({"type":"urn:ietf:params:acme:error:)") + row.type + R"(","detail":")" + row.detail + "\"}",
+          {{"Replay-Nonce", "n"}})};
+      issuer_ = make_acme_issuer(spec_, std::make_unique<ScriptedClient>(script_), {records_, events_, clock_});
+      const auto placed = issuer_->place(wanted_);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(row.detail, std::string(row.word), case_of(placed));
+      CPPUNIT_ASSERT_MESSAGE(row.detail, placed.error().message.find(row.detail) != std::string::npos);
+    }
+    spec_.external_account.reset();
+  }
+
+  void changed_terms_are_told_with_the_link_of_the_ca() {
+    auto changed = problem(403, "userActionRequired");
+    changed.fields.emplace_back("Link", "<https://ca.example/terms-2>; rel=\"terms-of-service\"");
+    script_.answers["https://ca/order"] = {changed};
+    const auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(!placed && placed.error().kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT_EQUAL(std::string("https://ca.example/terms-2"), placed.error().problem->instance);
+    CPPUNIT_ASSERT(placed.error().message.ends_with("; visit https://ca.example/terms-2"));
+  }
+
+  void what_is_no_directory_is_told_as_such() {
+    for (const auto& answer : {response(404, "not here"), response(200, "<html><title>Welcome</title></html>"),
+                               response(200, "{}"), response(403, "")}) {
+      script_.answers["https://ca/dir"] = {answer};
+      issuer_ = make_acme_issuer(spec_, std::make_unique<ScriptedClient>(script_), {records_, events_, clock_});
+      const auto placed = issuer_->place(wanted_);
+      CPPUNIT_ASSERT_EQUAL(std::string("notDirectory"), case_of(placed));
+      CPPUNIT_ASSERT(placed.error().kind == ErrorKind::connection);
+    }
+    script_.answers["https://ca/dir"] = {response(503, "")};
+    issuer_ = make_acme_issuer(spec_, std::make_unique<ScriptedClient>(script_), {records_, events_, clock_});
+    CPPUNIT_ASSERT(!issuer_->place(wanted_).error().problem);
+  }
+
+  void no_address_without_encryption_gets_a_signed_request() {
+    const std::string plain = "http://ca.example/plain";
+    const auto nothing_sent_there = [&] { return std::count(script_.seen.begin(), script_.seen.end(), plain) == 0; };
+    script_.answers[plain] = {response(200, order("valid"))};
+
+    script_.answers["https://ca/order"] = {response(201, order("pending"), {{"Location", plain}})};
+    auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(!placed && placed.error().kind == ErrorKind::connection);
+    CPPUNIT_ASSERT_MESSAGE(placed.error().message, placed.error().message.find("http://ca.example\"") != std::string::npos);
+
+    const std::string body = R"({"status":"%","identifiers":[{"type":"dns","value":"a.example"}],
+      "authorizations":[")" + plain +
+                             R"("],"finalize":")" + plain + R"(","certificate":")" + plain + R"("})";
+    const auto with_status = [&](const char* status) { return std::string(body).replace(body.find('%'), 1, status); };
+    script_.answers["https://ca/order"] = {response(201, with_status("valid"), {{"Location", "https://ca/order/1"}})};
+    placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(placed);
+    CPPUNIT_ASSERT(!issuer_->challenges(*placed));
+    CPPUNIT_ASSERT(!issuer_->finalize(*placed, wanted_));
+    CPPUNIT_ASSERT(!issuer_->collect(*placed));
+    CPPUNIT_ASSERT(!issuer_->abandon(*placed));
+    CPPUNIT_ASSERT(!issuer_->respond(*placed, {ChallengeKind::http_01, {IdentifierKind::dns, "a.example"}, "t", "t.x", plain}));
+    CPPUNIT_ASSERT(nothing_sent_there());
+
+    script_.answers["https://ca/account/1"] = {response(200, R"({"status":"valid","orders":")" + plain + "\"}")};
+    CPPUNIT_ASSERT(!issuer_->find(wanted_, {}));
+    CPPUNIT_ASSERT(nothing_sent_there());
+
+    records_ = {};
+    script_.answers["https://ca/account"] = {response(201, R"({"status":"valid"})", {{"Location", plain}})};
+    issuer_ = make_acme_issuer(spec_, std::make_unique<ScriptedClient>(script_), {records_, events_, clock_});
+    CPPUNIT_ASSERT(!issuer_->place(wanted_));
+    CPPUNIT_ASSERT(nothing_sent_there() && records_.record && records_.record->url.empty());
   }
 
  private:

@@ -38,6 +38,7 @@ class ProblemTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_limit_without_header_waits_until_the_time_in_its_detail);
   CPPUNIT_TEST(a_limit_that_says_nothing_waits_an_hour);
   CPPUNIT_TEST(retry_after_is_read_as_seconds_and_as_a_date);
+  CPPUNIT_TEST(a_flood_of_subproblems_makes_a_short_sentence);
   CPPUNIT_TEST(control_characters_of_a_server_do_not_reach_a_sentence);
   CPPUNIT_TEST(a_document_of_wrong_types_is_no_problem_document);
   CPPUNIT_TEST_SUITE_END();
@@ -123,7 +124,7 @@ class ProblemTest : public CppUnit::TestFixture {
                 "issuer x", "accept an order", now);
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, error.problem->subproblems.size());
     CPPUNIT_ASSERT_EQUAL(std::string("_x.example"), error.problem->subproblems[0].identifier);
-    CPPUNIT_ASSERT_EQUAL(std::string("issuer x refused to accept an order: two names (malformed); _x.example: bad; "
+    CPPUNIT_ASSERT_EQUAL(std::string("issuer x refused to accept an order: two names (malformed); _x.example: bad (malformed); "
                                      "y.example: rejectedIdentifier"),
                          error.message);
   }
@@ -164,9 +165,23 @@ class ProblemTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!retry_after_of(answer(200, ""), now));
   }
 
+  void a_flood_of_subproblems_makes_a_short_sentence() {
+    std::string parts;
+    for (int index = 0; index < 400; ++index)
+      parts += std::string(index == 0 ? "" : ",") + R"({"type":"urn:ietf:params:acme:error:caa","detail":")" +
+               std::string(950, 'x') + R"(","identifier":{"type":"dns","value":"n)" + std::to_string(index) + R"(.example"}})";
+    const Error error =
+        refusal(answer(403, R"({"type":"urn:ietf:params:acme:error:compound","detail":"many","subproblems":[)" + parts + "]}"),
+                "x", "y", now);
+    CPPUNIT_ASSERT_MESSAGE(error.message, error.message.size() < 1500);
+    CPPUNIT_ASSERT(error.message.find("n0.example: xxx") != std::string::npos);
+    CPPUNIT_ASSERT_MESSAGE(error.message, error.message.ends_with("; and 95 more"));
+    for (const auto& sub : error.problem->subproblems) CPPUNIT_ASSERT(sub.detail.size() <= 500);
+  }
+
   void control_characters_of_a_server_do_not_reach_a_sentence() {
-    const Error error = refusal(answer(400, document("malformed", "a\\nb\\u001b[31m")), "x", "y", now);
-    CPPUNIT_ASSERT(error.message.find('\n') == std::string::npos && error.message.find('\x1b') == std::string::npos);
+    const Error error = refusal(answer(400, document("malformed", "a\\nb\\u001b[31m\\u009b\\u202e")), "x", "y", now);
+    CPPUNIT_ASSERT_EQUAL(std::string("x refused to y: a b\\x1b[31m\\u009b\\u202e (malformed)"), error.message);
   }
 
   void a_document_of_wrong_types_is_no_problem_document() {

@@ -126,6 +126,7 @@ class HttpClientTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_silent_server_runs_into_the_time_out);
   CPPUNIT_TEST(a_stop_ends_a_request_under_way);
   CPPUNIT_TEST(a_redirect_to_plain_http_is_not_followed);
+  CPPUNIT_TEST(credentials_do_not_follow_a_redirect_to_another_server);
   CPPUNIT_TEST(a_redirect_of_a_post_is_an_answer);
   CPPUNIT_TEST(an_untrusted_certificate_names_the_option);
   CPPUNIT_TEST(the_proxy_gets_user_and_password);
@@ -328,6 +329,16 @@ class HttpClientTest : public CppUnit::TestFixture {
     const std::string message = failure_of(server.uri());
     CPPUNIT_ASSERT(message.find("http://elsewhere.example") != std::string::npos);
     CPPUNIT_ASSERT(message.find("not encrypted") != std::string::npos);
+  }
+
+  void credentials_do_not_follow_a_redirect_to_another_server() {
+    RawServer server([](const std::string&) {
+      return RawServer::Action{"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/\r\nContent-Length: 0\r\n\r\n",
+                               Then::keep};
+    });
+    auto answer = make_http_client(quick())->send({"GET", server.uri(), "", "", {{"X-Key", "secret"}}});
+    CPPUNIT_ASSERT(!answer);
+    CPPUNIT_ASSERT_MESSAGE(answer.error().message, answer.error().message.find("another server") != std::string::npos);
   }
 
   void a_redirect_of_a_post_is_an_answer() {

@@ -1,9 +1,14 @@
 #include "agent/acme/directory.h"
 
+#include "agent/net/address.h"
+#include "evercert/text.h"
 #include "serving/base/json.h"
 
 namespace evercert {
 namespace {
+
+// More profiles or domains than any CA has.
+constexpr std::size_t most_listed = 100;
 
 Result<std::string> address(const Json& object, std::string_view member, bool required, const std::string& uri,
                             const std::string& what) {
@@ -14,11 +19,7 @@ Result<std::string> address(const Json& object, std::string_view member, bool re
     if (!required) return text;
     return Error{ErrorKind::connection, what + " has no " + std::string(member) + "; is this address an ACME directory?"};
   }
-  const bool encrypted = text.starts_with("https://");
-  if (!encrypted && !(text.starts_with("http://") && uri.starts_with("http://"))) {
-    return Error{ErrorKind::connection,
-                 what + " names an address for " + std::string(member) + " that does not begin with https://"};
-  }
+  if (auto usable = check_address(text, uri, what, "ask for " + std::string(member)); !usable) return usable.error();
   return text;
 }
 
@@ -31,22 +32,24 @@ Error as_connection(Error error) {
 Result<Done> read_meta(const Json& meta, const std::string& what, Directory& directory) {
   auto terms = json_optional_text(meta, "termsOfService", what);
   if (!terms) return as_connection(terms.error());
-  directory.terms_of_service = terms->value_or("");
+  directory.terms_of_service = printable(terms->value_or(""), longest_quote);
   auto website = json_optional_text(meta, "website", what);
   if (!website) return as_connection(website.error());
-  directory.website = website->value_or("");
+  directory.website = printable(website->value_or(""), longest_quote);
   const auto external = meta.find("externalAccountRequired");
   directory.external_account_required = external != meta.end() && external->is_boolean() && external->get<bool>();
   const auto profiles = meta.find("profiles");
   if (profiles != meta.end() && profiles->is_object()) {
     for (const auto& [name, description] : profiles->items()) {
-      directory.profiles[name] = description.is_string() ? description.get<std::string>() : std::string();
+      if (name.size() > longest_quote || directory.profiles.size() == most_listed) continue;
+      directory.profiles[name] =
+          description.is_string() ? printable(description.get_ref<const std::string&>(), longest_quote) : "";
     }
   }
   const auto identities = meta.find("caaIdentities");
   if (identities == meta.end() || !identities->is_array()) return Done{};
   for (const auto& identity : *identities) {
-    if (!identity.is_string()) continue;
+    if (!identity.is_string() || directory.caa_identities.size() == most_listed) continue;
     auto domain = identity.get<std::string>();
     for (char& c : domain) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     directory.caa_identities.push_back(std::move(domain));

@@ -8,15 +8,9 @@ namespace {
 std::string sentence_about(const std::string& who, const Problem& problem, bool validation) {
   if (problem.detail.empty() && problem.subproblems.empty()) return who + " made the order invalid without saying why";
   if (!validation) return who + " made the order invalid: " + sentence_of(problem);
-  std::string sentence = who + " could not validate ";
-  const char* separator = "";
-  for (const auto& sub : problem.subproblems) {
-    if (sub.identifier.empty()) continue;
-    sentence.append(separator).append(sub.identifier).append(": ").append(sub.detail);
-    sentence.append(" (").append(acme_type(sub.type)).append(")");
-    separator = "; ";
-  }
-  return sentence;
+  Problem named = problem;
+  std::erase_if(named.subproblems, [](const auto& sub) { return sub.identifier.empty(); });
+  return who + " could not validate " + subproblems_of(named);
 }
 
 }  // namespace

@@ -50,6 +50,7 @@ Result<OrderResource> order_from(const Json& json, const std::string& url) {
   order.status = *known;
   const auto identifiers = json.find("identifiers");
   if (identifiers != json.end() && identifiers->is_array()) {
+    if (identifiers->size() > list_limit) return Error{ErrorKind::connection, what + " has too many identifiers"};
     for (const auto& entry : *identifiers) {
       auto identifier = parse_identifier(entry, what);
       if (!identifier) return garbled(identifier.error());

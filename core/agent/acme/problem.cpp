@@ -5,29 +5,23 @@
 #include <ctime>
 #include <initializer_list>
 
+#include "agent/acme/order.h"
+#include "evercert/text.h"
 #include "serving/base/json.h"
 
 namespace evercert {
 namespace {
 
+// A certificate has a hundred names at most CAs.
 constexpr std::size_t subproblem_limit = 100;
-constexpr std::size_t text_limit = 1000;
-
-// What a server says goes into logs and pages: one line, no control characters, bounded.
-std::string tame(std::string text) {
-  if (text.size() > text_limit) {
-    text.resize(text_limit);
-    text += "...";
-  }
-  std::replace_if(
-      text.begin(), text.end(),
-      [](char character) { return static_cast<unsigned char>(character) < 0x20 || character == 0x7f; }, ' ');
-  return text;
-}
+// In a sentence: enough to see what they have in common.
+constexpr std::size_t subproblems_told = 5;
+constexpr std::size_t subproblem_told = 120;
 
 std::string text_or_empty(const Json& object, const char* member) {
   const auto found = object.find(member);
-  return found != object.end() && found->is_string() ? tame(found->get<std::string>()) : std::string();
+  return found != object.end() && found->is_string() ? printable(found->get_ref<const std::string&>(), longest_quote)
+                                                     : std::string();
 }
 
 bool one_of(std::string_view word, std::initializer_list<std::string_view> words) {
@@ -127,8 +121,11 @@ Error refusal(const HttpResponse& response, const std::string& who, const std::s
   if (!error.retry_after && error.kind == ErrorKind::rate_limited) error.retry_after = std::chrono::hours(1);
   error.message =
       who + (error.kind == ErrorKind::connection ? " was not able to " : " refused to ") + what + ": " + sentence_of(*problem);
-  if (acme_type(problem->type) == "userActionRequired" && !problem->instance.empty()) {
-    error.message += "; visit " + problem->instance;
+  if (acme_type(problem->type) == "userActionRequired") {
+    // RFC 8555 section 7.3.3: where a person is to go, or the new terms themselves.
+    const auto terms = links(response, "terms-of-service");
+    if (problem->instance.empty() && !terms.empty()) problem->instance = printable(terms.front(), longest_quote);
+    if (!problem->instance.empty()) error.message += "; visit " + problem->instance;
   }
   error.problem = std::make_shared<const Problem>(std::move(*problem));
   return error;
@@ -148,11 +145,23 @@ std::string sentence_of(const Problem& problem) {
   const std::string word = type.empty() ? problem.type : std::string(type);
   std::string sentence = problem.detail.empty() ? word : problem.detail;
   if (!problem.detail.empty() && !word.empty()) sentence += " (" + word + ")";
-  for (const auto& sub : problem.subproblems) {
-    sentence += "; " + (sub.identifier.empty() ? std::string() : sub.identifier + ": ") +
-                (sub.detail.empty() ? std::string(acme_type(sub.type)) : sub.detail);
-  }
+  if (!problem.subproblems.empty()) sentence += "; " + subproblems_of(problem);
   return sentence;
+}
+
+std::string subproblems_of(const Problem& problem) {
+  std::string sentence;
+  std::size_t told = 0;
+  for (const auto& sub : problem.subproblems) {
+    if (told == subproblems_told) break;
+    sentence += told++ == 0 ? "" : "; ";
+    if (!sub.identifier.empty()) sentence += printable(sub.identifier, subproblem_told) + ": ";
+    const std::string word(acme_type(sub.type));
+    sentence += sub.detail.empty() ? word : printable(sub.detail, subproblem_told);
+    if (!sub.detail.empty() && !word.empty()) sentence += " (" + word + ")";
+  }
+  const std::size_t rest = problem.subproblems.size() - told;
+  return rest == 0 ? sentence : sentence + "; and " + std::to_string(rest) + " more";
 }
 
 }  // namespace evercert

@@ -32,7 +32,8 @@ Error refusal(const HttpResponse& response, const std::string& who, const std::s
 // "retry after 2026-11-22 02:30:00 UTC" within a sentence, as seconds from now.
 std::optional<std::chrono::seconds> retry_after_in(std::string_view detail, std::chrono::system_clock::time_point now);
 
-// The detail with its subproblems by name, on one line without control characters.
+// The detail with its subproblems by name; of many the first few, and how many more there are.
 std::string sentence_of(const Problem& problem);
+std::string subproblems_of(const Problem& problem);
 
 }  // namespace evercert

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/acme/problem.h"
+#include "agent/net/address.h"
 
 namespace evercert {
 namespace {
@@ -19,6 +20,13 @@ bool may_have_moved(const HttpResponse& response) {
   if (response.status < 400) return false;
   const auto problem = read_problem(response.body);
   return problem && acme_type(problem->type) == "malformed";
+}
+
+// What answered may be anything but a CA.
+Error no_directory(Error error) {
+  const std::string said = error.problem ? error.problem->detail : "";
+  error.problem = std::make_shared<const Problem>(Problem{"urn:evercert:error:notDirectory", said, "", {}});
+  return error;
 }
 
 bool is_bad_nonce(const HttpResponse& response) {
@@ -47,11 +55,14 @@ Result<std::shared_ptr<const Directory>> AcmeServer::directory() {
   if (response->status != 200) {
     Error error = refused(*response, "show its directory " + uri_);
     // Whatever the reason, asking again costs nothing and loses nothing.
-    if (error.kind == ErrorKind::issuer_refused) error.kind = ErrorKind::connection;
+    if (error.kind == ErrorKind::issuer_refused) {
+      error.kind = ErrorKind::connection;
+      error = no_directory(std::move(error));
+    }
     return error;
   }
   auto parsed = parse_directory(response->body, uri_);
-  if (!parsed) return parsed.error();
+  if (!parsed) return parsed.error().problem ? parsed.error() : no_directory(parsed.error());
   directory_ = std::make_shared<const Directory>(std::move(*parsed));
   directory_read_ = clock_.now();
   return directory_;
@@ -75,7 +86,12 @@ Result<std::string> AcmeServer::nonce(Nonces::Turn& turn) {
   return fresh;
 }
 
+Result<Done> AcmeServer::check(const std::string& url, const std::string& what) const {
+  return check_address(url, uri_, who_, what);
+}
+
 Result<HttpResponse> AcmeServer::send(const AccountKey& key, const std::string& key_id, const Request& request) {
+  if (auto usable = check(request.url, request.what); !usable) return usable.error();
   Nonces::Turn turn(nonces_);
   auto used = nonce(turn);
   if (!used) return used.error();

@@ -40,6 +40,8 @@ class AcmeServer {
   // again, and if the address changed, so is the request sent again.
   Result<HttpResponse> send(const AccountKey& key, const std::string& key_id, std::string Directory::*address, Request request);
 
+  // Whether a signed request may go to an address that this server named; every send() asks this first.
+  [[nodiscard]] Result<Done> check(const std::string& url, const std::string& what) const;
   [[nodiscard]] Error refused(const HttpResponse& response, const std::string& what) const;
   [[nodiscard]] const std::string& uri() const { return uri_; }
   [[nodiscard]] const std::string& who() const { return who_; }

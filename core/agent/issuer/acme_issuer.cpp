@@ -11,6 +11,7 @@
 #include "agent/acme/problem.h"
 #include "agent/issuer/caa.h"
 #include "agent/issuer/chain.h"
+#include "evercert/text.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 
@@ -103,7 +104,7 @@ Result<std::string> AcmeIssuer::profile_to_send(const Wanted& wanted) {
   std::string offered;
   for (const auto& [name, description] : (*directory)->profiles) offered += (offered.empty() ? "" : ", ") + name;
   const std::string sentence = server_.who() + " does not offer the profile \"" + spec_.profile->name + "\"" +
-                               (offered.empty() ? "; it offers none" : "; it offers " + offered);
+                               (offered.empty() ? "; it offers none" : "; it offers " + printable(offered, longest_quote));
   if (spec_.profile->required) return Error{ErrorKind::issuer_refused, sentence + "; correct profile, or do not require it"};
   warn("profile_not_offered", wanted.certificate, sentence + "; ordered without one");
   return std::string();
@@ -133,6 +134,7 @@ Result<IssuerOrder> AcmeIssuer::place(const Wanted& wanted) {
   if (!response) return response.error();
   const std::string url = response->header("Location");
   if (url.empty()) return Error{ErrorKind::connection, server_.who() + " took an order without saying its address"};
+  if (auto usable = server_.check(url, "look at the order"); !usable) return usable.error();
   return understand(*response, url, *request_key);
 }
 
@@ -202,7 +204,7 @@ Result<Challenge> AcmeIssuer::challenge_of(const AuthorizationResource& authoriz
     offered += (offered.empty() ? "" : ", ") + challenge.type;
   }
   return Error{ErrorKind::issuer_refused, server_.who() + " does not take " + kind + " for " + name_of(authorization) +
-                                              ", only " + (offered.empty() ? "nothing" : offered) +
+                                              ", only " + (offered.empty() ? "nothing" : printable(offered, longest_quote)) +
                                               "; choose another challenge"};
 }
 

@@ -57,7 +57,7 @@ struct Sent {
 // What stands between the lines of the next block of that name.
 OpensslBytesHandle next_block(BIO* input, const char* name, long& size) {
   std::uint8_t* begin = nullptr;
-  if (PEM_bytes_read_bio(&begin, &size, nullptr, name, input, nullptr, nullptr) != 1) begin = nullptr;
+  if (PEM_bytes_read_bio(&begin, &size, nullptr, name, input, refuse_pass_phrase, nullptr) != 1) begin = nullptr;
   return OpensslBytesHandle(begin);
 }
 
@@ -103,6 +103,9 @@ Result<std::vector<Sent>> read_all(std::string_view pem) {
       auto certificate = read_certificate(der);
       if (!certificate) return garbled("certificate " + std::to_string(all.size() + 1) + " in it is damaged");
       all.push_back({std::move(der), std::move(*certificate)});
+    }
+    if (was_pass_phrase_wanted()) {
+      return garbled("certificate " + std::to_string(all.size() + 1) + " in it is encrypted, which no certificate is");
     }
     // The end of the text is "no start line"; anything else is a damaged block.
     const unsigned long reason = ERR_peek_last_error();

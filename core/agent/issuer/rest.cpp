@@ -8,6 +8,8 @@
 #include <charconv>
 #include <ctime>
 
+#include "agent/net/address.h"
+#include "evercert/text.h"
 #include "serving/base/bounds.h"
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
@@ -15,7 +17,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::size_t longest_quote = 300;
 constexpr int too_many_requests = 429;
 // Orders have been seen to take longer than two minutes.
 constexpr std::chrono::seconds longest_placing{300};
@@ -69,10 +70,7 @@ std::string RestClient::quoted(std::string_view said) const {
       text.replace(at, secret->text().size(), "...");
     }
   }
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return text.substr(0, longest_quote);
+  return printable(text, longest_quote);
 }
 
 Error RestClient::refused(ErrorKind kind, const std::string& what, std::string_view said) const {
@@ -82,7 +80,9 @@ Error RestClient::refused(ErrorKind kind, const std::string& what, std::string_v
 Result<RestAnswer> RestClient::send(const RestRequest& request) {
   HttpRequest http;
   http.method = request.method;
-  http.uri = request.path.find("://") == std::string::npos ? base_ + request.path : request.path;
+  const bool whole = request.path.starts_with("https://") || request.path.starts_with("http://");
+  http.uri = whole ? request.path : base_ + request.path;
+  if (auto usable = check_address(http.uri, base_, who(), request.what); !usable) return usable.error();
   http.headers = request.headers;
   http.headers.emplace_back("Accept", "application/json");
   http.own_connection = request.effect != RestRequest::Effect::reads;
@@ -110,8 +110,11 @@ Result<RestAnswer> RestClient::read(const RestRequest& request, HttpResponse res
   const std::string status = "HTTP status " + std::to_string(response.status);
   if (is_web_page(response.body)) {
     const std::string title = title_of(response.body);
-    return failed(ErrorKind::connection, status + " with a web page instead of JSON" + (title.empty() ? "" : ": " + title) +
-                                             "; is the address right, or is the CA under maintenance?");
+    Error error =
+        failed(ErrorKind::connection, status + " with a web page instead of JSON" + (title.empty() ? "" : ": " + title) +
+                                          "; is the address right, or is the CA under maintenance?");
+    error.problem = std::make_shared<const Problem>(Problem{not_the_interface, "", "", {}});
+    return error;
   }
   RestAnswer answer{response.status, nullptr, {}};
   if (const auto date = date_of_answer(response)) {

@@ -42,6 +42,9 @@ struct RestAnswer {
   [[nodiscard]] bool good() const { return status >= 200 && status <= 299; }
 };
 
+// The type of the problem of an Error for an answer that the CA's interface does not give: the address may be wrong.
+inline constexpr const char* not_the_interface = "urn:evercert:error:notInterface";
+
 class RestClient {
  public:
   // `secrets` are blotted out of everything that is said about the CA's answers. They and the clock must outlive the client.

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <mutex>
 
+#include "agent/net/address.h"
+#include "evercert/text.h"
 #include "serving/base/bounds.h"
 
 namespace evercert {
@@ -96,16 +98,6 @@ int allow_sending(void* target, char*, char*, int, int) {
 
 int check_stop(void* settings, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   return static_cast<const HttpSettings*>(settings)->stop.stop_requested() ? 1 : 0;
-}
-
-// Scheme, host and port: what an operator recognizes; the path may name accounts and orders.
-std::string origin_of(const std::string& uri) {
-  const auto host = uri.find("://");
-  if (host == std::string::npos) return uri;
-  const auto end = uri.find_first_of("/?#", host + 3);
-  std::string origin = uri.substr(0, end);
-  if (const auto user = origin.rfind('@'); user != std::string::npos) origin.erase(host + 3, user - host - 2);
-  return origin;
 }
 
 std::string in_seconds(std::chrono::milliseconds time) {
@@ -206,8 +198,8 @@ class CurlClient : public HttpClient {
 
   Result<HttpResponse> follow(CURL* handle, const HttpRequest& request) {
     if (!request.uri.starts_with("https://") && !request.uri.starts_with("http://")) {
-      return Error{ErrorKind::connection,
-                   "cannot send a request to \"" + request.uri.substr(0, 200) + "\": the address must begin with https://"};
+      return Error{ErrorKind::connection, "cannot send a request to \"" + printable(request.uri, longest_quote) +
+                                              "\": the address must begin with https://"};
     }
     std::string uri = request.uri;
     for (int redirects = 0;; ++redirects) {
@@ -218,8 +210,13 @@ class CurlClient : public HttpClient {
       if (target == nullptr) return answer;
       const std::string next = target;
       if (!next.starts_with("https://")) {
-        return Error{ErrorKind::connection, origin_of(uri) + " redirects to " + origin_of(next) +
+        return Error{ErrorKind::connection, origin_of(uri) + " redirects to " + printable(origin_of(next), longest_quote) +
                                                 ", which is not encrypted; the redirect was not followed"};
+      }
+      if (!request.headers.empty() && origin_of(next) != origin_of(uri)) {
+        return Error{ErrorKind::connection, origin_of(uri) + " redirects to " + printable(origin_of(next), longest_quote) +
+                                                ", another server than the one our credentials are for; the redirect was not "
+                                                "followed, check the address"};
       }
       if (redirects == redirect_limit) {
         return Error{ErrorKind::connection, origin_of(request.uri) + " redirects more than " + std::to_string(redirect_limit) +
@@ -332,8 +329,10 @@ class CurlClient : public HttpClient {
                            " could not be reached: " + (code != 0 ? std::strerror(static_cast<int>(code)) : why));
       }
       case CURLE_PEER_FAILED_VERIFICATION:
-        return error("the certificate of " + peer + " is not trusted (" + why +
-                     "); if this server is the right one, name the file with its CA certificate in ssl_trusted_certificate");
+        return called(
+            server_untrusted,
+            "the certificate of " + peer + " is not trusted (" + why +
+                "); if this server is the right one, name the file with its CA certificate in ssl_trusted_certificate");
       case CURLE_SSL_CACERT_BADFILE:
         return error("the trusted certificates for " + peer + " could not be read (" + why +
                      "); check ssl_trusted_certificate");

@@ -22,6 +22,7 @@ struct HttpRequest {
   std::string uri;
   std::string content_type;  // with a body
   std::string body;
+  // They may hold credentials: a request that has any is redirected within its server only.
   std::vector<std::pair<std::string, std::string>> headers;
   // It changes something that cannot be taken back: over a connection of its own, since a kept one may be dying, and then
   // nobody knows whether the request arrived.
@@ -46,6 +47,9 @@ inline constexpr const char* server_unreachable = "urn:evercert:error:unreachabl
 // signatures.
 inline constexpr const char* connection_ended = "urn:evercert:error:connectionEnded";
 bool has_ended(const Error& error);
+
+// The same for one whose certificate is not trusted.
+inline constexpr const char* server_untrusted = "urn:evercert:error:untrusted";
 
 // Thread-safe: connections are pooled and kept alive.
 class HttpClient {

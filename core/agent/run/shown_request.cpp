@@ -55,7 +55,8 @@ Result<ShownRequest> read_shown_request(const std::string& text) {
   if (!input) return openssl_error(ErrorKind::internal, "there is no memory to read a request");
   std::uint8_t* begin = nullptr;
   long size = 0;
-  if (PEM_bytes_read_bio(&begin, &size, nullptr, PEM_STRING_X509_REQ, input.get(), nullptr, nullptr) != 1) return unreadable;
+  if (PEM_bytes_read_bio(&begin, &size, nullptr, PEM_STRING_X509_REQ, input.get(), refuse_pass_phrase, nullptr) != 1)
+    return unreadable;
   const OpensslBytesHandle owned(begin);
   ShownRequest shown;
   shown.der.assign(begin, begin + size);

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "evercert/result.h"
 
@@ -71,6 +72,14 @@ using TlsHandle = std::unique_ptr<SSL, Releaser<SSL_free>>;
 // An error with the first reason of OpenSSL's queue in its sentence; empties the queue, so that a server never finds our
 // left-overs there.
 Error openssl_error(ErrorKind kind, const std::string& what);
+
+// For every PEM_read_… and PEM_bytes_read_…: without it OpenSSL asks the terminal for the pass phrase of a block that says it
+// is encrypted, and a server, an agent or a script stands still.
+int refuse_pass_phrase(char* buffer, int size, int writing, void* unused);
+// Whether the newest error of OpenSSL's queue is such a block.
+bool was_pass_phrase_wanted();
+// Whether a PEM text has such a block, a certificate's or a key's.
+bool wants_pass_phrase(std::string_view pem);
 
 // Empties OpenSSL's queue when it goes; for callbacks that may fail quietly.
 class CleanErrorQueue {

@@ -80,11 +80,6 @@ class FileKeys : public KeyProvider {
   }
 };
 
-// Never asks a terminal: a server must not stop at a prompt.
-int no_password(char* /*buffer*/, int /*size*/, int /*writing*/, void* /*unused*/) {
-  return -1;
-}
-
 }  // namespace
 
 std::unique_ptr<KeyProvider> make_file_keys() {
@@ -93,8 +88,8 @@ std::unique_ptr<KeyProvider> make_file_keys() {
 
 Result<PrivateKey> read_pem_key(const Secret& pem) {
   const BioHandle memory(BIO_new_mem_buf(pem.view().data(), static_cast<int>(pem.view().size())));
-  KeyHandle key(memory ? PEM_read_bio_PrivateKey(memory.get(), nullptr, no_password, nullptr) : nullptr);
-  if (!key && pem.text().find("ENCRYPTED") != std::string_view::npos) {
+  KeyHandle key(memory ? PEM_read_bio_PrivateKey(memory.get(), nullptr, refuse_pass_phrase, nullptr) : nullptr);
+  if (!key && wants_pass_phrase(pem.text())) {
     const CleanErrorQueue clean;
     return Error{ErrorKind::key_provider, "the private key is encrypted; write it without a password first"};
   }
