@@ -168,7 +168,7 @@ bool ApacheCycle::begin(server_rec* main) {
 }
 
 Result<Done> ApacheCycle::prepare() {
-  const auto program = configuration_.agent_program(ap_unixd_config.user_id, ap_unixd_config.group_id);
+  auto program = configuration_.agent_program(ap_unixd_config.user_id, ap_unixd_config.group_id);
   if (!program) return program.error();
   const std::string path = configuration_.state_path();
   if (auto made = configuration_.prepare(program->become.value_or(::geteuid()), ap_unixd_config.group_id); !made) return made;
@@ -181,6 +181,9 @@ Result<Done> ApacheCycle::prepare() {
   if (auto kept = keep_agent(); !kept) return kept;
   if (auto begun = configuration_.begin(kept_agent()->instance()); !begun) return begun;
   last_serving_key = configuration_.serving_key();
+  // Once more: now with what hides it from its user.
+  program = configuration_.agent_program(ap_unixd_config.user_id, ap_unixd_config.group_id);
+  if (!program) return program.error();
   kept_agent()->follow(*program, std::move(*configuration_.carried()));
   configuration_.carried().reset();
   return Done{};

@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "evercert/leader_file.h"
+#include "evercert/text.h"
 
 namespace evercert {
 
@@ -74,7 +75,7 @@ void QueueLogger::write(LogLevel level, std::string_view line) {
   if (lines_.size() >= most_lines) lines_.pop_front();
   static constexpr std::string_view prefix = "evercert: ";
   if (line.starts_with(prefix)) line.remove_prefix(prefix.size());
-  lines_.push_back({level, std::string(prefix).append(line)});
+  lines_.push_back({level, std::string(prefix) + printable(line)});
 }
 
 std::optional<QueueLogger::Line> QueueLogger::next() {
@@ -193,6 +194,7 @@ Result<Done> Bridge::share(const SealKeys& keys) {
     program.become = user->uid;
     program.become_group = user->gid;
   }
+  if (auto hidden = hide(program, log_); !hidden) return hidden.error();
   auto keeper = start_keeper(program, *instance_, *cycle);
   if (!keeper) return keeper.error();
   instance_->board.reset();

@@ -2,11 +2,13 @@
 import os
 import pwd
 import re
+import shutil
 import subprocess
 
 import pytest
 
 from harness import apache as apache_of
+from harness import haproxy as haproxy_of
 from harness import nginx as nginx_of
 from harness import processes
 from harness.install import PROJECT
@@ -45,15 +47,25 @@ def test_the_thief_robs_a_server_that_does_not_defend_itself(program):
         thief.end()
 
 
+def copied(folder, install, mode):
+    """The agent's program as `cp` leaves it, or closed to others."""
+    path = os.path.join(folder, "copy-of-evercert")
+    shutil.copy(install.program, path)
+    os.chmod(path, mode)
+    return path
+
+
 def restarts(site):
     site.reload()
     return site.wait_agent()
 
 
+@pytest.mark.parametrize("mode", [0o711, 0o755], ids=["closed", "readable"])
 @pytest.mark.parametrize("server", ["nginx", "apache"])
-def test_nothing_is_taken_while_a_server_restarts_and_its_agent_is_killed(request, program, server):
+def test_nothing_is_taken_while_a_server_restarts_and_its_agent_is_killed(request, program, folder, install, server, mode):
     make = request.getfixturevalue(server)
-    site = make((nginx_of if server == "nginx" else apache_of).host("theft.test")).start()
+    site = make((nginx_of if server == "nginx" else apache_of).host("theft.test"))
+    site.use_program(copied(folder, install, mode)).start()
     site.audit.wait("served", "theft.test", seen=site.log)
     thieves = [Thief(program) for _ in range(2)]
     try:
@@ -70,3 +82,36 @@ def test_nothing_is_taken_while_a_server_restarts_and_its_agent_is_killed(reques
         with open("/proc/%d/status" % pid) as file:
             assert re.search(r"CapPrm:\t0+\n", file.read())
     assert site.process.poll() is None
+
+
+def test_nothing_is_taken_from_the_keeper_and_the_agent_of_haproxy(haproxy, program, folder, install):
+    thieves = [Thief(program) for _ in range(2)]
+    try:
+        site = haproxy([haproxy_of.certificate("theft.test")], settings={"program": copied(folder, install, 0o755)}).start()
+        site.audit.wait("served", "theft.test", seen=site.log)
+        for _ in range(6):
+            agent = site.wait_agent()
+            processes.kill(agent)
+            site.wait_agent(other_than=agent)
+    finally:
+        taken = [line for thief in thieves for line in thief.end()]
+    assert not taken, taken[:10]
+
+
+def test_a_program_that_was_exchanged_is_what_the_next_reload_starts(nginx, folder, install):
+    path = copied(folder, install, 0o755)
+    site = nginx(nginx_of.host("theft.test")).use_program(path).start()
+    site.audit.wait("served", "theft.test", seen=site.log)
+    old = site.wait_agent()
+    assert os.readlink("/proc/%d/exe" % old).startswith("/memfd:evercert")
+    with open("/proc/%d/exe" % old, "rb") as running, open(path, "rb") as file:
+        assert running.read() == file.read()
+    shutil.copy(path, path + ".new")
+    with open(path + ".new", "ab") as file:
+        file.write(b"another release")
+    os.replace(path + ".new", path)
+    site.reload()
+    new = site.wait_agent(other_than=old)
+    with open("/proc/%d/exe" % new, "rb") as running:
+        assert running.read().endswith(b"another release")
+    site.audit.wait("agent_leads", more_than=1, seen=site.log)

@@ -35,7 +35,8 @@ int wait_for_the_end() {
     pollfd readable{channel, POLLIN, 0};
     ::poll(&readable, 1, -1);
     const evercert::ServerWord word = evercert::hear_server(channel);
-    if (!word.again.empty()) say("{\"log\":\"info\",\"line\":\"again=" + word.again + "\"}");
+    if (!word.again.empty())
+      say("{\"log\":\"info\",\"line\":\"again=" + word.again + (word.image.valid() ? " with a copy" : "") + "\"}");
     if (!word.again.empty()) say("{\"ready\":1}");
     if (word.gone) return 0;
   }
@@ -77,6 +78,7 @@ std::string link_of(int descriptor) {
 
 int tell_all() {
   // Before it is protected: afterwards an ordinary user may not even read its own.
+  const bool lookable = ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1;
   const std::string at_start = open_descriptors();
   const std::string arguments = file_text("/proc/self/cmdline");
   const std::string environment = file_text("/proc/self/environ");
@@ -84,6 +86,7 @@ int tell_all() {
   if (!inheritance) return 9;
   evercert::ChannelLogger log(channel);
   log.write(LogLevel::info, "descriptors=" + at_start);
+  log.write(LogLevel::info, std::string("at first others may look into it: ") + (lookable ? "yes" : "no"));
   log.write(LogLevel::info, "arguments=" + arguments);
   log.write(LogLevel::info, "environment=" + environment);
   log.write(LogLevel::info, "instance=" + inheritance->instance);
@@ -185,6 +188,8 @@ int main(int count, char** words) {
       {"tell_all", tell_all}, {"obedient", be_obedient},    {"pid", tell_pid},
       {"crash", crash},       {"garbage", send_garbage},    {"twice", be_ready_twice},
       {"flood", flood},       {"silent", wait_for_the_end}, {"unprotected", be_ready_unprotected}};
+  // By descriptor: a copy has no name.
+  if (path.starts_with("/dev/fd/")) return tell_all();
   const auto behaviour = behaviours.find(path.substr(path.rfind('/') + 1));
   return behaviour == behaviours.end() ? 3 : behaviour->second();
 }

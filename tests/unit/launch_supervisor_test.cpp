@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "evercert/text.h"
 #include "launch_steps.h"
 #include "serving/launch/restart_pause.h"
 
@@ -20,6 +21,13 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(secrets_are_neither_in_arguments_nor_environment);
   CPPUNIT_TEST(the_agent_starts_with_clean_signals_and_limits);
   CPPUNIT_TEST(a_privileged_starter_drops_to_another_user);
+  CPPUNIT_TEST(a_program_that_its_user_may_read_is_executed_from_a_copy);
+  CPPUNIT_TEST(a_program_that_is_closed_to_others_is_executed_as_it_is);
+  CPPUNIT_TEST(a_program_that_became_readable_is_refused_with_the_remedy);
+  CPPUNIT_TEST(a_readable_program_that_cannot_be_copied_is_refused_with_the_remedy);
+  CPPUNIT_TEST(a_script_is_executed_with_a_warning);
+  CPPUNIT_TEST(an_agent_that_cannot_start_is_told_once_not_at_each_try);
+  CPPUNIT_TEST(an_agent_that_goes_on_gets_the_copy_of_the_next_program);
   CPPUNIT_TEST(the_agent_ends_with_its_server);
   CPPUNIT_TEST(a_crash_is_told_with_its_signal_and_the_agent_comes_back);
   CPPUNIT_TEST(an_end_before_ready_is_told_as_such);
@@ -96,9 +104,9 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(1, ::sigismember(&after, SIGUSR1));
     CPPUNIT_ASSERT_EQUAL(0, ::sigismember(&after, SIGTERM));
     CPPUNIT_ASSERT(serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
-    CPPUNIT_ASSERT_EQUAL(std::string("SigIgn:\\x090000000000000000"), log_->line_with("SigIgn"));
-    CPPUNIT_ASSERT_EQUAL(std::string("SigBlk:\\x090000000000000000"), log_->line_with("SigBlk"));
-    CPPUNIT_ASSERT_EQUAL(std::string("NoNewPrivs:\\x091"), log_->line_with("NoNewPrivs"));
+    CPPUNIT_ASSERT_EQUAL(std::string("SigIgn: 0000000000000000"), log_->line_with("SigIgn"));
+    CPPUNIT_ASSERT_EQUAL(std::string("SigBlk: 0000000000000000"), log_->line_with("SigBlk"));
+    CPPUNIT_ASSERT_EQUAL(std::string("NoNewPrivs: 1"), log_->line_with("NoNewPrivs"));
     CPPUNIT_ASSERT_EQUAL(std::string("umask=23"), log_->line_with("umask="));
     CPPUNIT_ASSERT_EQUAL(std::string("core=0"), log_->line_with("core="));
     CPPUNIT_ASSERT_EQUAL(std::string("dumpable=0"), log_->line_with("dumpable="));
@@ -108,10 +116,82 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     if (::geteuid() != 0) return;
     auto supervisor = started("tell_all", 65534);
     CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
-    CPPUNIT_ASSERT_EQUAL(std::string("Uid:\\x0965534\\x0965534\\x0965534\\x0965534"), log_->line_with("Uid"));
-    CPPUNIT_ASSERT_EQUAL(std::string("Gid:\\x0965534\\x0965534\\x0965534\\x0965534"), log_->line_with("Gid"));
-    CPPUNIT_ASSERT_EQUAL(std::string("Groups:\\x0965534 "), log_->line_with("Groups"));
-    CPPUNIT_ASSERT_EQUAL(std::string("CapPrm:\\x090000000000000000"), log_->line_with("CapPrm"));
+    CPPUNIT_ASSERT_EQUAL(std::string("Uid: 65534 65534 65534 65534"), log_->line_with("Uid"));
+    CPPUNIT_ASSERT_EQUAL(std::string("Gid: 65534 65534 65534 65534"), log_->line_with("Gid"));
+    CPPUNIT_ASSERT_EQUAL(std::string("Groups: 65534 "), log_->line_with("Groups"));
+    CPPUNIT_ASSERT_EQUAL(std::string("CapPrm: 0000000000000000"), log_->line_with("CapPrm"));
+  }
+
+  void a_program_that_its_user_may_read_is_executed_from_a_copy() {
+    if (::geteuid() != 0) return;
+    auto program = hidden("tell_all", 0755);
+    CPPUNIT_ASSERT(program.hidden && program.image);
+    auto supervisor = begun(program);
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
+    CPPUNIT_ASSERT_EQUAL(std::string("at first others may look into it: no"), log_->line_with("at first"));
+    CPPUNIT_ASSERT_EQUAL(std::string("descriptors=0 1 2 3 "), log_->line_with("descriptors="));
+  }
+
+  void a_program_that_is_closed_to_others_is_executed_as_it_is() {
+    if (::geteuid() != 0) return;
+    auto program = hidden("tell_all", 0711);
+    CPPUNIT_ASSERT(program.hidden && !program.image);
+    auto supervisor = begun(program);
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
+    CPPUNIT_ASSERT_EQUAL(std::string("at first others may look into it: no"), log_->line_with("at first"));
+  }
+
+  void a_program_that_became_readable_is_refused_with_the_remedy() {
+    if (::geteuid() != 0) return;
+    auto program = hidden("tell_all", 0711);
+    CPPUNIT_ASSERT_EQUAL(0, ::chmod((programs_.path() / "program").c_str(), 0755));
+    auto supervisor = begun(program);
+    CPPUNIT_ASSERT(serve_to_the_end(*supervisor));
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), log_->all().find("chmod 0711 " + program.path) != std::string::npos);
+  }
+
+  void a_readable_program_that_cannot_be_copied_is_refused_with_the_remedy() {
+    if (::geteuid() != 0) return;
+    const std::string path = (programs_.path() / "huge").string();
+    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+    CPPUNIT_ASSERT_EQUAL(0, ::ftruncate(file.get(), off_t{300} << 20));
+    Supervisor::Program program{.path = path, .become = 65534, .become_group = 65534};
+    const auto refused = hide(program, *log_);
+    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::configuration);
+    CPPUNIT_ASSERT_MESSAGE(refused.error().message, refused.error().message.ends_with("chmod 0711 " + path));
+    CPPUNIT_ASSERT_EQUAL(0, ::chmod(path.c_str(), 0711));
+    CPPUNIT_ASSERT(hide(program, *log_) && program.hidden && !program.image);
+  }
+
+  void a_script_is_executed_with_a_warning() {
+    if (::geteuid() != 0) return;
+    const std::string path = (programs_.path() / "script").string();
+    const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0755));
+    const std::string text = "#!/bin/sh\nexec " + programs_.program("tell_all") + " \"$@\"\n";
+    CPPUNIT_ASSERT_EQUAL(static_cast<ssize_t>(text.size()), ::write(file.get(), text.data(), text.size()));
+    Supervisor::Program program{.path = path, .become = 65534, .become_group = 65534};
+    CPPUNIT_ASSERT(hide(program, *log_).has_value());
+    CPPUNIT_ASSERT(!program.hidden && !program.image);
+    CPPUNIT_ASSERT(!log_->line_with("is a script").empty());
+  }
+
+  void an_agent_that_cannot_start_is_told_once_not_at_each_try() {
+    Supervisor supervisor({.path = "/no/such/program"}, *instance_, cycle_, *log_);
+    for (int round = 0; round < 10; ++round) {
+      CPPUNIT_ASSERT(supervisor.start());
+      CPPUNIT_ASSERT(serve_to_the_end(supervisor));
+    }
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(log_->all(), std::size_t{1}, log_->lines().size());
+    CPPUNIT_ASSERT(supervisor.restart_delay() > std::chrono::seconds(20));
+  }
+
+  void an_agent_that_goes_on_gets_the_copy_of_the_next_program() {
+    if (::geteuid() != 0) return;
+    auto supervisor = begun(hidden("obedient", 0711));
+    CPPUNIT_ASSERT(serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
+    CPPUNIT_ASSERT(supervisor->begin_again(hidden("obedient", 0755)));
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("again=").empty(); }));
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), log_->line_with("again=").find(" with a copy") != std::string::npos);
   }
 
   void the_agent_ends_with_its_server() {
@@ -171,8 +251,8 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     const auto lines = log_->lines();
     CPPUNIT_ASSERT_EQUAL(std::size_t{3}, lines.size());
     CPPUNIT_ASSERT(lines[0].first == LogLevel::warn);
-    CPPUNIT_ASSERT_EQUAL(std::string("two\\x0alines\\x1b[31m"), lines[0].second);
-    CPPUNIT_ASSERT_EQUAL(std::string(2000, 'y') + "...", lines[1].second);
+    CPPUNIT_ASSERT_EQUAL(std::string("two lines\\x1b[31m"), lines[0].second);
+    CPPUNIT_ASSERT_EQUAL(std::string(longest_line - 3, 'y') + "...", lines[1].second);
     CPPUNIT_ASSERT(lines[2].first == LogLevel::notice);
   }
 
@@ -213,7 +293,7 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     auto supervisor = started("obedient");
     CPPUNIT_ASSERT(serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
     const pid_t agent = supervisor->pid();
-    CPPUNIT_ASSERT(supervisor->begin_again("/opt/another/evercert"));
+    CPPUNIT_ASSERT(supervisor->begin_again({.path = "/opt/another/evercert"}));
     CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("again=").empty(); }));
     CPPUNIT_ASSERT_EQUAL(std::string("again=/opt/another/evercert"), log_->line_with("again="));
     CPPUNIT_ASSERT_EQUAL(agent, supervisor->pid());
@@ -222,7 +302,7 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   void an_agent_that_waits_for_its_descriptors_says_ready_once_more() {
     // Nobody has looked at its first word yet: the message that says again reaches it before its descriptors do.
     auto supervisor = started("tell_all");
-    CPPUNIT_ASSERT(supervisor->begin_again("/opt/another/evercert"));
+    CPPUNIT_ASSERT(supervisor->begin_again({.path = "/opt/another/evercert"}));
     CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(*supervisor, [&] { return !log_->line_with("done").empty(); }));
     CPPUNIT_ASSERT_EQUAL(std::string("secrets=right seal=0123456789abcdef"), log_->line_with("secrets="));
   }
@@ -230,7 +310,7 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   void an_agent_that_is_gone_cannot_be_told() {
     auto supervisor = started("crash");
     CPPUNIT_ASSERT(serve_to_the_end(*supervisor));
-    const auto told = supervisor->begin_again("/opt/another/evercert");
+    const auto told = supervisor->begin_again({.path = "/opt/another/evercert"});
     CPPUNIT_ASSERT(!told && told.error().kind == ErrorKind::connection);
   }
 
@@ -280,6 +360,21 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     program.become = user;
     program.become_group = user.value_or(0);
     program.ready_within = ready_within;
+    auto supervisor = std::make_unique<Supervisor>(program, *instance_, cycle_, *log_);
+    const auto outcome = supervisor->start();
+    CPPUNIT_ASSERT_MESSAGE(outcome ? "" : outcome.error().message, outcome);
+    return supervisor;
+  }
+
+  // As a starter that is root prepares it.
+  Supervisor::Program hidden(const std::string& behaviour, unsigned mode) {
+    Supervisor::Program program{.path = programs_.program(behaviour), .become = 65534, .become_group = 65534};
+    CPPUNIT_ASSERT_EQUAL(0, ::chmod((programs_.path() / "program").c_str(), mode));
+    const auto done = hide(program, *log_);
+    CPPUNIT_ASSERT_MESSAGE(done ? "" : done.error().message, done.has_value());
+    return program;
+  }
+  std::unique_ptr<Supervisor> begun(const Supervisor::Program& program) {
     auto supervisor = std::make_unique<Supervisor>(program, *instance_, cycle_, *log_);
     const auto outcome = supervisor->start();
     CPPUNIT_ASSERT_MESSAGE(outcome ? "" : outcome.error().message, outcome);

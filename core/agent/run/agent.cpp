@@ -87,9 +87,12 @@ void Agent::listen() {
 // --- who leads ---
 
 void Agent::hear() {
-  const ServerWord word = hear_server(descriptors_.channel);
+  ServerWord word = hear_server(descriptors_.channel);
   const bool goes_already = ending_;
-  successor_ = word.gone ? "" : word.again.empty() ? successor_ : word.again;
+  if (word.gone || !word.again.empty()) {
+    successor_ = word.gone ? "" : word.again;
+    successor_image_ = std::move(word.image);
+  }
   if (word.gone) ground_.loop.unwatch(descriptors_.channel);
   if (!goes_already && (word.gone || !successor_.empty())) finish(std::chrono::steady_clock::now());
 }

@@ -28,6 +28,8 @@ class Agent {
   void end();
   // After run(): the program that this process is to execute next, since the server's configuration changed; or empty.
   [[nodiscard]] const std::string& successor() const { return successor_; }
+  // Executed in its place where there is one.
+  [[nodiscard]] const Descriptor& successor_image() const { return successor_image_; }
 
   // What becomes of a wish to renew that came from the server itself, as a sentence. Never forced. Main thread only.
   std::string renew(const std::string& certificate);
@@ -67,6 +69,7 @@ class Agent {
   int parent_ = -1;
   bool ending_ = false;
   std::string successor_;
+  Descriptor successor_image_;
   bool clean_ = true;
   bool status_due_ = false;
   std::chrono::steady_clock::time_point leads_since_{};

@@ -30,6 +30,8 @@ constexpr std::size_t longest_log_line = 2000;
 
 Result<Done> protect_this_process() {
   if (auto undumpable = make_undumpable(); !undumpable) return undumpable;
+  // A program that was executed by descriptor is called by its number.
+  ::prctl(PR_SET_NAME, "evercert");
   const rlimit none{0, 0};
   if (::setrlimit(RLIMIT_CORE, &none) != 0) return system_error(ErrorKind::internal, "cannot forbid core files", errno);
   // A tracer that came before is not sent away by the kernel.
@@ -146,15 +148,15 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
 ServerWord hear_server(int channel) {
   // Whatever else the server may say is for a later release: read and dropped, so that the end behind it is seen.
   ServerWord word;
-  std::array<char, 4096> text;
   for (unsigned count = 0; count < 64; ++count) {
-    const ssize_t size = ::recv(channel, text.data(), text.size(), MSG_DONTWAIT);
-    if (size == 0) word.gone = true;
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) word.gone = errno != EAGAIN && errno != EWOULDBLOCK;
-    if (size <= 0) break;
-    const auto program = program_to_begin_with({text.data(), static_cast<std::size_t>(size)});
-    if (!program.empty()) word.again = program;
+    auto message = receive(channel);
+    if (!message) word.gone = true;
+    if (!message || !*message) break;
+    const auto program = program_to_begin_with((**message).text);
+    if (program.empty()) continue;
+    word.again = program;
+    word.image.reset();
+    if (!(**message).descriptors.empty()) word.image = std::move((**message).descriptors.front());
   }
   return word;
 }

@@ -36,6 +36,7 @@ Result<Inheritance> receive_inheritance(int channel, std::chrono::milliseconds t
 struct ServerWord {
   bool gone = false;  // end of file, or ECONNRESET where it left something unread
   std::string again;  // the program to begin anew with, since the configuration changed; or empty
+  Descriptor image;   // what to execute in its place; may be missing
 };
 ServerWord hear_server(int channel);
 

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include "agent/run/worker_link.h"
 #include "agent/store/file_store.h"
 #include "evercert/launch.h"
+#include "evercert/text.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -33,7 +35,7 @@ class ErrorStreamLogger : public Logger {
  public:
   void write(LogLevel level, std::string_view line) override {
     if (level == LogLevel::debug) return;
-    const std::string text = std::string(words[static_cast<std::size_t>(level)]) + ": " + std::string(line) + "\n";
+    const std::string text = std::string(words[static_cast<std::size_t>(level)]) + ": " + printable(line) + "\n";
     static_cast<void>(::write(STDERR_FILENO, text.data(), text.size()) == 0);
   }
 
@@ -93,11 +95,16 @@ struct Gathered {
 
 // The same process with the server's new configuration, which it is given once it is ready, and perhaps a newer program. Steps
 // that still run end here as with kill -9: their records are on disk.
-int become_successor(const std::string& program, int channel, Logger& log) {
+int become_successor(const std::string& program, const Descriptor& image, int channel, Logger& log) {
   std::string words[] = {"evercert", "run", "--descriptor", std::to_string(channel)};
   char* const arguments[] = {words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
   char* const environment[] = {nullptr};
-  if (fcntl(channel, F_SETFD, 0) == 0) execve(program.c_str(), arguments, environment);
+  if (fcntl(channel, F_SETFD, 0) == 0) {
+    if (image.valid())
+      syscall(SYS_execveat, image.get(), "", arguments, environment, AT_EMPTY_PATH);
+    else
+      execve(program.c_str(), arguments, environment);
+  }
   log.write(LogLevel::error, system_error(ErrorKind::internal, "cannot execute " + program, errno).message);
   std::_Exit(program_failed);
 }
@@ -112,6 +119,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   if (struct stat seen{}; fstat(state.get(), &seen) == 0) options.group = seen.st_gid;
   auto store = make_file_store(Descriptor(fcntl(state.get(), F_DUPFD_CLOEXEC, 3)), options);
   Events events;
+  events.speak_to(gathered.configured.plan->server);
   Loop loop;
   ReachedGenerations reached(gathered.leader_file);
   Ground ground{gathered.instance,
@@ -149,7 +157,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   if (link) link->on_renew([&agent](const std::string& certificate) { return agent.renew(certificate); });
   auto ended = agent.run();
   if (!ended) return fail(log, ended.error());
-  if (!agent.successor().empty()) return become_successor(agent.successor(), descriptors.channel, log);
+  if (!agent.successor().empty()) return become_successor(agent.successor(), agent.successor_image(), descriptors.channel, log);
   // A request to a CA is still under way: its record is on disk, and nobody waits for us.
   if (!*ended) std::_Exit(program_done);
   return program_done;

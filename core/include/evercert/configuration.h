@@ -120,6 +120,7 @@ class Configuration {
   bool leave_out(const HostWish& wish, HostFacts& facts);
   Result<Done> share(const std::vector<StoredLine>& stored);
   std::vector<StoredLine> read_lines(const SealKey& serving);
+  Result<Done> hide_program();
   void forget_plan();
   [[nodiscard]] bool wants_placeholder(CertificateSlot slot) const;
   std::shared_ptr<const ServedCertificate> placeholder(CertificateSlot slot);
@@ -132,6 +133,8 @@ class Configuration {
   std::vector<Host*> hosts_;
   std::string state_path_;
   std::string program_;
+  std::shared_ptr<const Descriptor> image_;  // as in Supervisor::Program
+  bool hidden_ = false;
   std::string agent_user_;
   unsigned cache_size_ = 0;
   std::unordered_map<CertificateSlot, Offered> offered_;

@@ -51,15 +51,18 @@ Result<Secret> read_memory_file(int descriptor);
 // Messages on the socketpair (SOCK_SEQPACKET), one JSON object each. Agent to starter: {"ready":1} once it is not dumpable,
 // {"log":LEVEL,"line":TEXT}, LEVEL being error warn notice info debug; {"beat":1} every few seconds from its loop. Starter to
 // agent: {"instance":ID} with the descriptors board, report, wake, plan, secrets, leader and, if there is one, link
-// (SCM_RIGHTS) on the same message; {"again":PROGRAM}: finish the running step, execute this program in the same process, and
-// say ready; end of file or ECONNRESET: the server is gone.
+// (SCM_RIGHTS) on the same message; {"again":PROGRAM}: finish the running step, execute this program (or the descriptor that
+// comes with it) in the same process, and say ready; end of file or ECONNRESET: the server is gone.
 //
 // A server whose parent may not wait for anything (Apache's) starts the agent there and lets a forked child, with its copy of
 // the supervisor, watch the descriptor.
 class Supervisor {
  public:
   struct Program {
-    std::string path;                  // absolute; the argument vector is fixed: evercert run --descriptor 3
+    std::string path;  // absolute; the argument vector is fixed: evercert run --descriptor 3
+    // Set by hide(): what is executed in place of the path, and that a path which its user may read is not executed.
+    std::shared_ptr<const Descriptor> image = {};
+    bool hidden = false;
     std::optional<uid_t> become = {};  // drop to this user before exec (when privileged)
     gid_t become_group = 0;
     bool joins_session = false;                     // of its starter, which has one apart from the server's
@@ -73,9 +76,9 @@ class Supervisor {
 
   // Forks and executes the program, there after a pause. Afterwards descriptor() is to be watched for input.
   Result<Done> start(std::chrono::milliseconds pause = std::chrono::milliseconds::zero());
-  // Makes the running agent begin anew with what `cycle` holds now, and with the program at this path: the same process, no
-  // order interrupted. Errors (connection): it does not listen.
-  Result<Done> begin_again(const std::string& path);
+  // Makes the running agent begin anew with what `cycle` holds now, and with this program: the same process, no order
+  // interrupted. Errors (connection): it does not listen.
+  Result<Done> begin_again(const Program& program);
   // For a server that waits for its children itself: this one has ended, `how` ("by signal 9"). As after `gone`.
   void ended(const std::string& how);
   [[nodiscard]] int descriptor() const;
@@ -96,6 +99,14 @@ class Supervisor {
   class Content;
   std::unique_ptr<Content> content_;
 };
+
+// A program whose user may read it is dumpable from its first instruction until it says otherwise (execve(2), prctl(2)): a
+// tracer of the same user that comes in between has its memory. So the starter, while it is root, executes a sealed copy in
+// memory that only root can read; where the file itself is closed to others (mode 0711, as packages install it) no copy is
+// needed. A new start takes the file as it is then. A script cannot be hidden, and a warning says so; where nothing is
+// privileged nothing is done. Errors (configuration): the program may be read and no copy can be made; the sentence has the
+// remedy.
+Result<Done> hide(Supervisor::Program& program, Logger& log);
 
 // For servers whose serving processes may not start others (HAProxy): a keeper, the same program as `evercert keep`, owns the
 // Supervisor. It is nobody's child (a server that reaps its children waits for it in vain), has what the agent needs before the

@@ -138,7 +138,7 @@ const std::vector<Complaint>& Configuration::check(const std::string& server, co
 }
 
 Result<Supervisor::Program> Configuration::agent_program(std::uint32_t user, std::uint32_t group) const {
-  Supervisor::Program program{.path = program_};
+  Supervisor::Program program{.path = program_, .image = image_, .hidden = hidden_};
   if (::geteuid() != 0) return program;
   program.become = user;
   program.become_group = group;
@@ -173,6 +173,7 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   if (!leader) return leader.error();
   instance_ = std::move(instance);
   if (auto shared = share(read_lines(keys->serving)); !shared) return shared;
+  if (auto hidden = hide_program(); !hidden) return hidden;
   ReachedGenerations reached(leader->get());
   for (const auto& [slot, certificate] : offered_) reached_[slot] = reached.of(certificate.name);
   for (const auto& [slot, name] : other_lines_) reached_[slot] = reached.of(name);
@@ -190,6 +191,15 @@ Result<Done> Configuration::serve_on(std::shared_ptr<Instance> instance, const S
   serving_key_ = serving;
   forget_plan();
   return shared;
+}
+
+// While this process is root: who starts the agent later may not be (nginx's manager).
+Result<Done> Configuration::hide_program() {
+  Supervisor::Program program{.path = program_};
+  auto hidden = hide(program, log_);
+  image_ = std::move(program.image);
+  hidden_ = program.hidden;
+  return hidden;
 }
 
 void Configuration::forget_plan() {
@@ -242,6 +252,7 @@ Result<Done> Configuration::share(const std::vector<StoredLine>& stored) {
 
 void Configuration::close_secrets() {
   carried_.reset();
+  image_.reset();
   if (instance_) instance_->board.reset();
 }
 

@@ -1,11 +1,13 @@
-// The starter's side of handing an agent, or its keeper, what it needs.
+// What the starter sends down the agent's channel.
 #pragma once
 
 #include "evercert/launch.h"
 
 namespace evercert {
 
-// One message with all descriptors. Never waits.
+// The descriptors, once the agent is protected.
 Result<Done> hand_over(int channel, const Instance& instance, const Cycle& cycle);
+// {"again":PROGRAM}, with the program's copy where there is one. Errors: connection.
+Result<Done> tell_again(int channel, const Supervisor::Program& program);
 
 }  // namespace evercert

@@ -6,7 +6,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <system_error>
 
 #include "evercert/launch.h"
 #include "serving/base/files.h"
@@ -44,7 +43,9 @@ Result<Json> first_message(int channel, std::chrono::milliseconds within) {
 }  // namespace
 
 Result<Keeper> start_keeper(const Supervisor::Program& program, const Instance& instance, const Cycle& cycle) {
-  auto spawned = spawn_detached(program, {"keep", "--descriptor", std::to_string(channel_number), "--program", program.path});
+  // What the keeper executes is what it is itself, which nobody but root may read.
+  const std::string kept = program.hidden ? "/proc/self/exe" : program.path;
+  auto spawned = spawn_detached(program, {"keep", "--descriptor", std::to_string(channel_number), "--program", kept});
   if (!spawned) return spawned.error();
   const auto message = first_message(spawned->channel.get(), program.ready_within);
   if (!message) return not_started(program.path, message.error().message);
@@ -52,8 +53,8 @@ Result<Keeper> start_keeper(const Supervisor::Program& program, const Instance& 
     const auto step = json_text(*message, "failed", "a message");
     const auto code = json_number(*message, "errno", "a message");
     if (!step || !code) return not_started(program.path, "it is of another release");
-    return not_started(program.path,
-                       "cannot " + one_log_line(*step) + " it: " + std::generic_category().message(static_cast<int>(*code)));
+    return Error{ErrorKind::internal,
+                 "the agent cannot be started: " + why_not_started(*step, static_cast<int>(*code), program.path)};
   }
   if (auto safe = check_protected(spawned->pid); !safe)
     return not_started(program.path, "it gets no secrets: " + safe.error().message);

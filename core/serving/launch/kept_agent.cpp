@@ -37,7 +37,7 @@ void KeptAgent::follow(const Supervisor::Program& program, Cycle cycle) {
   program_ = program;
   cycle_.emplace(std::move(cycle));
   if (agent_ > 0) {
-    if (supervisor_->begin_again(program_.path)) return start_relay();
+    if (supervisor_->begin_again(program_)) return start_relay();
     // It has not read for a long time, or is gone already: its end comes to ended(), which starts the next.
     ::kill(agent_, SIGKILL);
     return;
@@ -47,7 +47,7 @@ void KeptAgent::follow(const Supervisor::Program& program, Cycle cycle) {
 }
 
 void KeptAgent::go_on() {
-  if (agent_ > 0 && supervisor_->begin_again(program_.path)) start_relay();
+  if (agent_ > 0 && supervisor_->begin_again(program_)) start_relay();
 }
 
 void KeptAgent::start() {
@@ -83,7 +83,7 @@ void KeptAgent::ended(Child child, const std::string& how) {
   }
   // Where the agent has gone as well its own report follows. A living one is asked again, since nobody knows how far the relay
   // had come.
-  if (supervisor_->begin_again(program_.path)) start_relay();
+  if (supervisor_->begin_again(program_)) start_relay();
 }
 
 // --- the relay ---

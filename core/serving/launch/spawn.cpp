@@ -18,12 +18,17 @@
 #include <cerrno>
 #include <cstring>
 #include <string_view>
+#include <system_error>
 
+#include "evercert/text.h"
 #include "serving/base/files.h"
 
 namespace evercert {
 
 namespace {
+
+// The program's copy, until it is executed.
+constexpr int image_number = channel_number + 1;
 
 // A message to the starter, put together without any allocation, then the end.
 [[noreturn]] void fail(int channel, const char* step) {
@@ -101,12 +106,14 @@ enum class Parentage { child, nobodys };
   // Out of the way first: either may already have a number that is about to be replaced.
   const int high_channel = ::fcntl(channel, F_DUPFD, channel_number + 1);
   const int high_null = ::fcntl(null_device, F_DUPFD, channel_number + 1);
+  const int high_image = program.image ? ::fcntl(program.image->get(), F_DUPFD, image_number + 1) : -1;
   if (high_channel < 0 || high_null < 0) fail(channel, "arrange the descriptors of");
   if (::dup2(high_channel, channel_number) < 0 || ::dup2(high_null, 0) < 0) fail(high_channel, "arrange the descriptors of");
   // Whoever reads what `haproxy -D` prints, as an init script does, waits until nobody holds that end any more.
   if (parentage == Parentage::nobodys && (::dup2(high_null, 1) < 0 || ::dup2(high_null, 2) < 0))
     fail(channel_number, "arrange the descriptors of");
-  close_all_from(channel_number + 1);
+  if (program.image && ::dup3(high_image, image_number, O_CLOEXEC) < 0) fail(channel_number, "arrange the descriptors of");
+  close_all_from(program.image ? image_number + 1 : image_number);
   reset_signals();
   // Apache ends its whole process group when it stops, and a terminal does; the agent ends with its channel, between two steps.
   if (!program.joins_session) ::setsid();
@@ -115,6 +122,15 @@ enum class Parentage { child, nobodys };
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(channel_number, "restrict");
   ::umask(027);
   pause_before(channel_number, pause);
+  if (program.image) {
+    ::syscall(SYS_execveat, image_number, "", arguments, environment, AT_EMPTY_PATH);
+    fail(channel_number, failed_step_execute);
+  }
+  // It was closed to others when the starter looked; somebody may have exchanged it since.
+  if (program.hidden && ::geteuid() != 0 && ::faccessat(AT_FDCWD, program.path.c_str(), R_OK, AT_EACCESS) == 0) {
+    errno = EPERM;
+    fail(channel_number, failed_step_hide);
+  }
   ::execve(program.path.c_str(), arguments, environment);
   fail(channel_number, failed_step_execute);
 }
@@ -179,6 +195,14 @@ Result<Spawned> spawn(const Supervisor::Program& program, std::vector<std::strin
 }
 
 }  // namespace
+
+std::string why_not_started(const std::string& step, int code, const std::string& path) {
+  if (step == failed_step_hide)
+    return "the agent's user may read " + path + " and could look into it while it starts; do: chmod 0711 " + path +
+           " (or reload the server, which then executes a copy that only root can read)";
+  return "cannot " + printable(step) + " " + path + ": " + std::generic_category().message(code) +
+         "; see that the program is installed there and may be executed (option program)";
+}
 
 Result<Spawned> spawn_agent(const Supervisor::Program& program, const std::vector<std::string>& words,
                             std::chrono::milliseconds pause) {

@@ -28,5 +28,9 @@ Result<Spawned> spawn_detached(const Supervisor::Program& program, const std::ve
 
 // What the child sends on the channel instead of starting: {"failed":STEP,"errno":N}.
 constexpr const char* failed_step_execute = "execute";
+constexpr const char* failed_step_hide = "hide";  // its user may read it
+
+// "cannot execute PATH: …; see that …": why the program does not start, from that message.
+std::string why_not_started(const std::string& step, int code, const std::string& path);
 
 }  // namespace evercert

@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -57,11 +56,9 @@ class Supervisor::Content {
     return Done{};
   }
 
-  Result<Done> begin_again(const std::string& path) {
-    program_.path = path;
-    const std::string text = dump_json(Json{{"again", program_.path}});
-    if (::send(channel_.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-      return system_error(ErrorKind::connection, "the agent does not listen", errno);
+  Result<Done> begin_again(const Program& program) {
+    program_ = program;
+    if (auto told = tell_again(channel_.get(), program_); !told) return told;
     // It may finish a step first.
     started_ = std::chrono::steady_clock::now() + longest_step;
     delivered_ = false;
@@ -70,7 +67,8 @@ class Supervisor::Content {
 
   void ended(const std::string& how) {
     if (!channel_.valid()) return;
-    log_.write(LogLevel::notice, "evercert: the agent's process ended " + how + process_field());
+    pause_.lost(std::chrono::steady_clock::now() - started_);
+    if (pause_.worth_telling()) log_.write(LogLevel::notice, "evercert: the agent's process ended " + how + process_field());
     leave();
   }
 
@@ -123,9 +121,7 @@ class Supervisor::Content {
     if (message->contains("failed")) {
       const auto step = json_text(*message, "failed", "a message");
       const auto code = json_number(*message, "errno", "a message");
-      if (!delivered_ && step && code)
-        failed_ = "cannot " + one_log_line(*step) + " " + program_.path + ": " +
-                  std::generic_category().message(static_cast<int>(*code));
+      if (!delivered_ && step && code) failed_ = why_not_started(*step, static_cast<int>(*code), program_.path);
     }
     return true;
   }
@@ -164,22 +160,24 @@ class Supervisor::Content {
   State dismiss() {
     if (process_.valid()) ::syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0U);
     failed_ = "was ended";
+    pause_.lost(std::chrono::steady_clock::now() - started_);
     return leave();
   }
 
   State lost() {
+    pause_.lost(std::chrono::steady_clock::now() - started_);
+    // One that got to work is told each time: it may have had another reason.
+    if (!delivered_ && !pause_.worth_telling()) return leave();
     const char* when = delivered_ ? "evercert: the agent has gone" : "evercert: the agent has gone before it was ready";
     if (failed_.empty()) {
       log_.write(LogLevel::warn, when + exit_words() + process_field());
     } else {
-      log_.write(LogLevel::error, "evercert: the agent does not start: " + failed_ +
-                                      "; see that the program is installed there and may be executed (option program)");
+      log_.write(LogLevel::error, "evercert: the agent does not start: " + failed_ + "; it is tried again, told once an hour");
     }
     return leave();
   }
 
   State leave() {
-    pause_.lost(std::chrono::steady_clock::now() - started_);
     channel_.reset();
     if (process_.valid()) unreaped_.push_back(std::move(process_));
     pid_ = -1;
@@ -236,8 +234,8 @@ Result<Done> Supervisor::start(std::chrono::milliseconds pause) {
   return content_->start(pause);
 }
 
-Result<Done> Supervisor::begin_again(const std::string& path) {
-  return content_->begin_again(path);
+Result<Done> Supervisor::begin_again(const Program& program) {
+  return content_->begin_again(program);
 }
 
 void Supervisor::ended(const std::string& how) {

@@ -85,14 +85,6 @@ class Nginx(Server):
         with open(self.configuration, "w") as file:
             file.write("\n".join(lines) + "\n")
 
-    def use_program(self, program):
-        """Another program in place of the agent."""
-        with open(self.configuration) as file:
-            text = file.read()
-        with open(self.configuration, "w") as file:
-            file.write(text.replace(self.install.program, program))
-        return self
-
     def arguments(self):
         return [*sanitizer.prefix(self.install), PROGRAM, "-c", self.configuration, "-e", self.error_log]
 

