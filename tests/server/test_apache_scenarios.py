@@ -39,7 +39,7 @@ def test_one_bound_account_serves_all_names_and_another_binding_is_another_accou
     serial = tls.leaf_at(ports.TLS, "first.test").serial
     site.write(issuer_extra="", hosts=host("first.test") + host("fourth.test"))
     site.reload()
-    assert "external_account_key" in evercert.wait_state("fourth.test", "action_required")["problem"]["message"]
+    assert "EvercertExternalAccountKey" in evercert.wait_state("fourth.test", "action_required")["problem"]["message"]
     assert tls.leaf_at(ports.TLS, "first.test").serial == serial
 
 
@@ -50,7 +50,7 @@ def test_a_wrong_account_binding_waits_for_a_person_and_is_healed_by_a_graceful_
     bad = ("nobody", secret) if wrong == "number" else (kid, base64.urlsafe_b64encode(os.urandom(48)).decode())
     site = apache(host("bound.test"), pebble=ca, issuer_extra=binding(folder, *bad)).start()
     problem = evercert.wait_state("bound.test", "action_required")["problem"]
-    assert "external_account_key" in problem["message"] and "orrect" in problem["remedy"], problem
+    assert "EvercertExternalAccountKey" in problem["message"] and problem["remedy"].startswith("Compare EvercertExternalAccountKey"), problem
     assert ca.request_count() < 12, ca.requests()  # it is not tried again and again
     site.write(issuer_extra=binding(folder, kid, secret))
     site.reload()

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/acme/problem.h"
+#include "evercert/text.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/key/key_provider.h"
@@ -14,20 +15,47 @@ namespace {
 // Often enough for a server that was set up anew, too rare to make a fault into a flood of accounts.
 constexpr std::chrono::hours heal_interval{1};
 
-// Whoever is refused for what stands in the configuration needs no second try, but another configuration.
-Error with_remedy(Error error, const IssuerSpec& spec) {
-  const auto is_one_of = [&](std::initializer_list<const char*> types) {
-    return std::any_of(types.begin(), types.end(), [&](const char* type) { return is_problem(error, type); });
-  };
-  std::string remedy;
-  if (is_one_of({"invalidContact", "unsupportedContact"})) remedy = "correct contact";
-  if (is_one_of({"externalAccountRequired"})) remedy = "set external_account_key as the CA gave it to you";
-  // RFC 8555 section 7.3.4 leaves open how a binding is refused.
-  if (spec.external_account && is_one_of({"unauthorized", "malformed"}))
-    remedy = "compare external_account_key with what the CA gave you: both its key identifier and its key";
-  if (remedy.empty()) return error;
+bool says_one_of(const Error& error, std::initializer_list<const char*> words) {
+  std::string said = error.problem ? error.problem->detail : "";
+  std::transform(said.begin(), said.end(), said.begin(),
+                 [](char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter; });
+  // Whom to ask is no fault of ours.
+  for (const std::string_view whom : {"contact us", "contact support", "contact your", "please contact"}) {
+    for (auto at = said.find(whom); at != std::string::npos; at = said.find(whom)) said.erase(at, whom.size());
+  }
+  return std::any_of(words.begin(), words.end(), [&](const char* word) { return said.find(word) != std::string::npos; });
+}
+
+// Ours, for what stands in the configuration.
+Error of_configuration(Error error, const char* word, const std::string& remedy, const std::string& link = "") {
+  Problem problem = error.problem ? *error.problem : Problem();
+  problem.type = std::string("urn:evercert:error:") + word;
+  if (!link.empty()) problem.instance = link;
+  error.problem = std::make_shared<const Problem>(std::move(problem));
   error.kind = ErrorKind::configuration;
   error.message += "; " + remedy;
+  return error;
+}
+
+// Whoever is refused for what stands in the configuration needs no second try, but another configuration. RFC 8555 leaves open
+// how a binding (section 7.3.4) or a missing contact is refused: the CA's words tell them apart, and what they do not tell is
+// left at them.
+Error with_remedy(Error error, const IssuerSpec& spec) {
+  const auto is = [&](const char* type) { return is_problem(error, type); };
+  const bool vague = is("malformed") || is("unauthorized");
+  if (is("invalidContact") || is("unsupportedContact") ||
+      (vague && says_one_of(error, {"contact", "email", "e-mail", "mailto"}))) {
+    return of_configuration(std::move(error), "contact",
+                            spec.contacts.empty() ? "set contact to a mail address" : "correct contact");
+  }
+  const bool binding =
+      is("externalAccountRequired") ||
+      (vague && says_one_of(error, {"external", "eab", "binding", "hmac", "key identifier", "kid", "credential"}));
+  if (!spec.external_account && binding)
+    return of_configuration(std::move(error), "externalAccountRequired", "set external_account_key as the CA gave it to you");
+  if (spec.external_account && (binding || is("unauthorized")))
+    return of_configuration(std::move(error), "externalAccount",
+                            "compare external_account_key with what the CA gave you: both its key identifier and its key");
   return error;
 }
 
@@ -216,13 +244,14 @@ Result<Account::Registered> Account::register_key(Find find) {
 
 Result<std::string> Account::payload_for(const Directory& directory) const {
   if (!directory.terms_of_service.empty() && !spec_.terms_accepted) {
-    return Error{ErrorKind::configuration, server_.who() + " takes accounts only from those who agree to its terms; read " +
-                                               directory.terms_of_service + " and set accept_terms_of_service"};
+    return of_configuration(
+        {ErrorKind::configuration, server_.who() + " takes accounts only from those who agree to its terms"}, "termsOfService",
+        "read " + directory.terms_of_service + " and set accept_terms_of_service", directory.terms_of_service);
   }
   if (directory.external_account_required && !spec_.external_account) {
-    return Error{ErrorKind::configuration, server_.who() +
-                                               " takes accounts only from its customers: get a key identifier and an HMAC key "
-                                               "from it and set external_account_key"};
+    return of_configuration({ErrorKind::configuration, server_.who() + " takes accounts only from its customers"},
+                            "externalAccountRequired",
+                            "get a key identifier and an HMAC key from it and set external_account_key");
   }
   Json payload = Json::object();
   if (spec_.terms_accepted) payload["termsOfServiceAgreed"] = true;
@@ -248,12 +277,13 @@ Result<std::string> Account::ask_for_account(const std::string& payload, bool& e
     const auto status = json->find("status");
     if (status != json->end() && status->is_string() && *status != "valid") {
       return Error{ErrorKind::action_required, server_.who() + " says our account is " +
-                                                   status->get<std::string>().substr(0, 40) +
+                                                   printable(status->get_ref<const std::string&>(), longest_quote) +
                                                    "; use another account_key or ask the CA"};
     }
   }
   std::string url = response->header("Location");
   if (url.empty()) return Error{ErrorKind::connection, server_.who() + " registered an account without saying its address"};
+  if (auto usable = server_.check(url, "use our account"); !usable) return usable.error();
   return url;
 }
 

@@ -329,7 +329,7 @@ class CurlClient : public HttpClient {
                            " could not be reached: " + (code != 0 ? std::strerror(static_cast<int>(code)) : why));
       }
       case CURLE_PEER_FAILED_VERIFICATION:
-        return called(
+        return typed(
             server_untrusted,
             "the certificate of " + peer + " is not trusted (" + why +
                 "); if this server is the right one, name the file with its CA certificate in ssl_trusted_certificate");

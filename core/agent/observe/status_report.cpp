@@ -1,6 +1,5 @@
 #include "agent/observe/status_report.h"
 
-#include <array>
 #include <cstdio>
 
 namespace evercert {
@@ -27,38 +26,6 @@ const char* to_string(CertificateState state) {
       return "held";
   }
   return "waiting";
-}
-
-std::string remedy_for(const std::string& kind) {
-  struct Remedy {
-    std::string_view kind;
-    std::string_view sentence;
-  };
-  static constexpr std::array remedies{
-      Remedy{"configuration", "Correct the configuration and reload the server."},
-      Remedy{"action_required", "Do what the message asks for; nothing is tried again before that."},
-      Remedy{"issuer_refused", "Read the CA's reason; if the configuration is right, the next attempt may be accepted."},
-      Remedy{"rate_limited", "Nothing to do: the next attempt waits until the CA allows it."},
-      Remedy{"connection", "Check that this host reaches the CA (network, proxy, resolver); attempts go on."},
-      Remedy{"key_provider", "Check the key: the token, its PIN and its free space, or the algorithm asked for."},
-      Remedy{"storage", "Check free space, owner and mode of the state directory; damaged files are in quarantine/."},
-      Remedy{"challenge_failed", "Check that each name points to this server and that port 80 is open from the Internet."},
-      Remedy{"dns", "Check the name servers, their keys and policies, or the program that writes records; attempts go on."},
-      Remedy{"not_served", "Check that the server listens where the proof asks it, or set proof_address or proof off."},
-      Remedy{"not_taken", "Nothing to do at first: it is given to the server again. If it stays so, reload the server."},
-      Remedy{"export", "See to what the message names (export_path, runtime_api, master_cli); it is tried again by itself."},
-      Remedy{"hook",
-             "Run the command as the agent's user to see why it fails; it is run again by itself until it ends with 0."},
-      Remedy{"older_generation",
-             "Find out who changed the state directory; then renew, or accept what is there with rollback."},
-      Remedy{"internal", "This is a fault in evercert: please report it with the log's lines around this time."},
-  };
-  for (const Remedy& remedy : remedies) {
-    if (remedy.kind == kind) {
-      return std::string(remedy.sentence);
-    }
-  }
-  return "See the log for the lines before this one.";
 }
 
 std::string to_rfc3339(Time time) {

@@ -21,7 +21,7 @@ struct StatusProblem {
   std::string kind;  // to_string(ErrorKind), or not_served, not_taken, export, hook, revoked
   std::string message;
   Time since;
-  std::string remedy;  // what a person can do; one fixed sentence per kind
+  std::string remedy;  // what a person can do (remedies.h)
 };
 
 struct CertificateStatus {
@@ -137,9 +137,6 @@ std::string render_text(const StatusReport& report);  // a table for terminals
 // In a few words, for a server's own status page.
 std::string render_section_html(const StatusReport& report);
 std::string render_section_lines(const StatusReport& report);
-
-// The remedy for an error kind, one sentence.
-std::string remedy_for(const std::string& kind);
 
 // RFC 3339 in UTC, seconds. The form of every time we write.
 std::string to_rfc3339(Time time);

@@ -43,7 +43,7 @@ Json failure_json(const Pace::Failure& failure) {
   for (const auto& [kind, count] : failure.rows) rows[std::to_string(static_cast<int>(kind))] = count;
   return {{"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
           {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options},
-          {"until_asked", failure.until_asked}};
+          {"until_asked", failure.until_asked},     {"remedy", failure.remedy}};
 }
 
 Pace::Failure failure_from(const Json& json) {
@@ -51,6 +51,7 @@ Pace::Failure failure_from(const Json& json) {
   Pace::Failure failure{static_cast<ErrorKind>(kind), json.at("message").get<std::string>(), time_of(json.at("since")),
                         json.at("in_a_row").get<unsigned>(), json.value("options", "")};
   failure.until_asked = json.value("until_asked", false);
+  failure.remedy = json.value("remedy", "");
   if (json.contains("rows")) {
     for (int each = 0; each <= static_cast<int>(ErrorKind::dns); ++each) {
       const auto count = json.at("rows").find(std::to_string(each));

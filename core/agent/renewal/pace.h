@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,7 +26,12 @@ struct Pace {
     std::string options{};  // IssuerSeat::options and the names then; empty: a correction of them ends no pause
     // Failures by their kind since the last success: a CA that fails now so and now so does not begin each row anew.
     std::map<ErrorKind, unsigned> rows{};
+    std::string remedy{};      // what a person can do
     bool until_asked = false;  // a person said no: no other order before a person asks
+    // Since the last success, of whatever kind.
+    [[nodiscard]] unsigned tries() const {
+      return std::accumulate(rows.begin(), rows.end(), 0U, [](unsigned sum, const auto& row) { return sum + row.second; });
+    }
   };
   std::optional<Failure> failure;
   Time next_attempt;             // no step before it

@@ -1,9 +1,11 @@
 // What a renewal does after a failure, and what others may ask and see of it.
 #include <algorithm>
 
+#include "agent/observe/remedies.h"
 #include "agent/observe/status_report.h"
 #include "agent/renewal/backoff.h"
 #include "agent/renewal/renewal.h"
+#include "evercert/text.h"
 
 namespace evercert {
 namespace {
@@ -173,8 +175,9 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
 Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> probe) {
   if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", now, 0};
   pace_.failure->kind = error.kind;
-  pace_.failure->message = error.message;
+  pace_.failure->message = printable(error.message, longest_sentence);
   pace_.failure->in_a_row = ++pace_.failure->rows[error.kind];
+  pace_.failure->remedy = remedy_for(trouble_of(error, proves_by_dns()));
   // Who cancelled an order does not want it back because an option has changed.
   const std::string word = problem_word(error);
   pace_.failure->options = seat_ && word != cancelled_word ? options_of(*seat_) : "";
@@ -215,6 +218,12 @@ std::optional<Time> Renewal::note_validation(const Error& error, Time now) {
   return parts_.validations.blocked_until(uri, ours, now);
 }
 
+bool Renewal::proves_by_dns() const {
+  if (!seat_) return false;
+  const auto kind = seat_->issuer->spec().challenge;
+  return kind == ChallengeKind::dns_01 || kind == ChallengeKind::dns_txt || kind == ChallengeKind::dns_cname;
+}
+
 bool Renewal::choose_issuer(const Error& error) {
   if (certificate_.issuers.size() < 2) return false;
   const Time now = parts_.clock.now();
@@ -243,7 +252,9 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
   const std::string next = issuers[pace_.issuer_index % issuers.size()];
   const auto shown = pace_.failure;
   // Others may have found out that it is gone: then nothing failed here before.
-  pace_.set_aside[left] = {shown.value_or(Pace::Failure{error.kind, error.message, now, 0}), pace_.next_attempt};
+  const std::string remedy = remedy_for(trouble_of(error, proves_by_dns()));
+  pace_.set_aside[left] = {shown.value_or(Pace::Failure{error.kind, error.message, now, 0, "", {}, remedy}),
+                           pace_.next_attempt};
   const auto known = pace_.set_aside.extract(next);
   pace_.failure = known ? known.mapped().failure : std::nullopt;
   pace_.next_attempt = known ? known.mapped().next_attempt : Time();
@@ -304,7 +315,7 @@ void Renewal::note_people(bool waits, Time now) {
   const std::string message = record.problem ? record.problem->message : "somebody at the CA must act before it goes on";
   if (!people_ || people_->message != message) {
     const Time since = record.history.empty() ? now : record.history.back().at;
-    people_ = Pace::Failure{ErrorKind::action_required, message, since, 1};
+    people_ = Pace::Failure{ErrorKind::action_required, message, since, 1, "", {}, remedy_for("action_required")};
     people_told_ = Time();
   }
   bool asked = false;
@@ -372,7 +383,7 @@ void Renewal::hold(const Error& why) {
     if (held_ && held_->message == why.message) return;
     held_ = why;
     view_.held = true;
-    view_.failure = Pace::Failure{why.kind, why.message, parts_.clock.now(), 1};
+    view_.failure = Pace::Failure{why.kind, why.message, parts_.clock.now(), 1, "", {}, remedy_for("held")};
     view_.next.reset();
     view_.now.clear();
   }

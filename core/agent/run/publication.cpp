@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/observe/remedies.h"
 #include "serving/base/bounds.h"
 #include "serving/config/identifier.h"
 #include "serving/key/key_provider.h"
@@ -148,7 +149,7 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
   if (!std::exchange(place.revoked_read, true)) revoked = revoked_leaves(certificate.name);
   {
     const std::lock_guard lock(mutex_);
-    if (problem) problem->remedy = remedy_for(problem->kind);
+    if (problem) problem->remedy = remedy_for(newest && newest->held ? "held" : problem->kind);
     // It is the same one as long as it says the same.
     if (problem && place.current.stored && place.current.stored->message == problem->message) {
       problem->since = place.current.stored->since;
