@@ -20,10 +20,15 @@ namespace {
 
 constexpr std::size_t events_shown = 20;
 
-// A member as text: empty when it is absent or not a string.
-std::string text_in(const Json& object, const char* member) {
+// A member as text: empty when it is absent or not a string. As it stands there: for comparing, not for showing.
+std::string raw_text_in(const Json& object, const char* member) {
   const auto found = object.is_object() ? object.find(member) : object.end();
   return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// The same, to be shown.
+std::string text_in(const Json& object, const char* member) {
+  return printable(raw_text_in(object, member));
 }
 
 std::uint64_t number_in(const Json& object, const char* member) {
@@ -75,7 +80,7 @@ Result<StatusOnDisk> read_status(const Request& request) {
 std::vector<std::string> names_in(const Json& status) {
   std::vector<std::string> names;
   for (const Json& certificate : member_in(status, "certificates")) {
-    names.push_back(text_in(certificate, "name"));
+    names.push_back(raw_text_in(certificate, "name"));
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -86,7 +91,7 @@ const Json* certificate_in(const Json& status, const std::string& name) {
   const Json* found = nullptr;
   unsigned count = 0;
   for (const Json& certificate : member_in(status, "certificates")) {
-    if (text_in(certificate, "name") == name) {
+    if (raw_text_in(certificate, "name") == name) {
       return &certificate;
     }
     for (const Json& identifier : member_in(certificate, "identifiers")) {
@@ -99,7 +104,22 @@ const Json* certificate_in(const Json& status, const std::string& name) {
   return count == 1 ? found : nullptr;
 }
 
+// What stands in for the page of an agent that has not written one.
+bool was_never_written(const Json& status) {
+  return raw_text_in(status, "generated_at").empty();
+}
+
+int never_started(const std::string& state_path, Surroundings& surroundings) {
+  surroundings.err << "no server has been started with the state directory " << printable(state_path)
+                   << " yet, or its agent has not come so far; start it, or name another directory with --state or --config\n";
+  return exit_done;
+}
+
 int no_such_certificate(const StatusOnDisk& status, const std::string& name, Surroundings& surroundings) {
+  if (was_never_written(status.json)) {
+    never_started(status.state_path, surroundings);
+    return exit_failed;
+  }
   const std::string near = nearest_word(name, names_in(status.json));
   surroundings.err << "there is no certificate \"" << printable(name) << "\" in " << status.state_path
                    << (near.empty() ? "; evercert list names them" : ", did you mean \"" + printable(near) + "\"?") << "\n";
@@ -147,13 +167,12 @@ void print_notes(const Json& certificate, Surroundings& surroundings) {
   }
   const Json& problem = member_in(certificate, "problem");
   if (problem.is_object()) {
-    surroundings.out << "    problem since " << text_in(problem, "since") << " (" << printable(text_in(problem, "kind"))
-                     << "): " << printable(text_in(problem, "message"))
-                     << "\n    what you can do: " << printable(text_in(problem, "remedy")) << "\n";
+    surroundings.out << "    problem since " << text_in(problem, "since") << " (" << text_in(problem, "kind")
+                     << "): " << text_in(problem, "message") << "\n    what you can do: " << text_in(problem, "remedy") << "\n";
   }
   for (const Json& left : member_in(certificate, "set_aside")) {
-    surroundings.out << "    issuer " << printable(text_in(left, "issuer")) << " is set aside until " << text_in(left, "until")
-                     << " (" << printable(text_in(left, "key")) << "): " << printable(text_in(left, "message")) << "\n";
+    surroundings.out << "    issuer " << text_in(left, "issuer") << " is set aside until " << text_in(left, "until") << " ("
+                     << text_in(left, "key") << "): " << text_in(left, "message") << "\n";
   }
 }
 
@@ -161,9 +180,9 @@ std::vector<std::string> row_of(const Json& certificate) {
   const Json& served = member_in(certificate, "served");
   const Json& next = member_in(certificate, "next");
   const std::string until = text_in(certificate, "not_after");
-  return {printable(text_in(certificate, "name")), text_in(certificate, "state"), until.empty() ? "-" : until,
+  return {text_in(certificate, "name"), text_in(certificate, "state"), until.empty() ? "-" : until,
           served.is_object() ? std::to_string(number_in(served, "generation")) : "-",
-          next.is_object() ? text_in(next, "at") + "  " + printable(text_in(next, "why")) : "-"};
+          next.is_object() ? text_in(next, "at") + "  " + text_in(next, "why") : "-"};
 }
 
 void print_table(const std::vector<const Json*>& certificates, Surroundings& surroundings) {
@@ -232,13 +251,16 @@ int print_status(const Request& request, Surroundings& surroundings) {
   }
   if (request.json) {
     if (request.name.empty()) {
-      surroundings.out << status->text << (status->text.ends_with('\n') ? "" : "\n");
+      surroundings.out << printable_json(status->text) << (status->text.ends_with('\n') ? "" : "\n");
       return exit_done;
     }
     Json one = status->json;
     one["certificates"] = Json::array({*certificates.front()});
-    surroundings.out << dump_json(one) << "\n";
+    surroundings.out << printable_json(dump_json(one)) << "\n";
     return exit_done;
+  }
+  if (was_never_written(status->json)) {
+    return never_started(status->state_path, surroundings);
   }
   surroundings.err << agent_line(status->json, status->state_path) << "\n";
   if (certificates.empty()) {
@@ -259,7 +281,7 @@ int print_list(const Request& request, Surroundings& surroundings) {
   }
   const std::vector<std::string> names = names_in(status->json);
   if (request.json) {
-    surroundings.out << dump_json(Json{{"format", 1}, {"certificates", names}}) << "\n";
+    surroundings.out << printable_json(dump_json(Json{{"format", 1}, {"certificates", names}})) << "\n";
     return exit_done;
   }
   for (const std::string& name : names) {
@@ -280,16 +302,17 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
   const std::string name = text_in(*certificate, "name");
   Result<std::vector<Json>> events = recent_events(status->state, name, events_shown);
   if (!events) {
-    surroundings.err << "the audit trail cannot be read: " << events.error().message << "\n";
+    surroundings.err << "the audit trail cannot be read: " << printable(events.error().message) << "\n";
     events = std::vector<Json>{};
   }
   Result<Json> pairs = pair_facts(status->state_path, status->state, name);
   if (!pairs) {
-    surroundings.err << pairs.error().message << "\n";
+    surroundings.err << printable(pairs.error().message) << "\n";
     pairs = Json::array();
   }
   if (request.json) {
-    surroundings.out << dump_json(Json{{"format", 1}, {"certificate", *certificate}, {"pairs", *pairs}, {"events", *events}})
+    surroundings.out << printable_json(dump_json(
+                            Json{{"format", 1}, {"certificate", *certificate}, {"pairs", *pairs}, {"events", *events}}))
                      << "\n";
     return exit_done;
   }
@@ -306,8 +329,8 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
   }
   surroundings.out << (events->empty() ? "" : "\n");
   for (const Json& event : *events) {
-    surroundings.out << text_in(event, "at") << "  " << std::left << std::setw(20) << printable(text_in(event, "name")) << "  "
-                     << printable(text_in(event, "sentence")) << "\n";
+    surroundings.out << text_in(event, "at") << "  " << std::left << std::setw(20) << text_in(event, "name") << "  "
+                     << text_in(event, "sentence") << "\n";
   }
   return exit_done;
 }
@@ -315,7 +338,8 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
 int print_version(const Request& request, Surroundings& surroundings) {
   const std::string openssl = OpenSSL_version(OPENSSL_VERSION_STRING);
   if (request.json) {
-    surroundings.out << dump_json(Json{{"format", 1}, {"version", EVERCERT_VERSION}, {"openssl", openssl}}) << "\n";
+    surroundings.out << printable_json(dump_json(Json{{"format", 1}, {"version", EVERCERT_VERSION}, {"openssl", openssl}}))
+                     << "\n";
   } else {
     surroundings.out << "evercert " << EVERCERT_VERSION << " (OpenSSL " << openssl << ")\n";
   }

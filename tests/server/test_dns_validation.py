@@ -53,6 +53,8 @@ def test_a_wildcard_and_its_parent_are_proved_under_one_name_beside_a_foreign_re
     wait_for(lambda: server.look_up("_acme-challenge.wild.test") == ['"somebody else"'], "our records to be gone",
              seen=lambda: server.look_up("_acme-challenge.wild.test"))
     assert site.audit.count("renewal_failed") == 0
+    wait_for(lambda: 'evercert_challenges_total{kind="dns-01",result="valid"} 2' in
+             tls.plain_get(ports.STATUS, "localhost", "/evercert/metrics")[1].decode(), "both challenges to be counted by their kind")
 
 
 def test_the_ca_is_told_only_when_every_name_server_of_the_zone_shows_the_record(nginx, named, ca, folder, evercert):

@@ -1,5 +1,8 @@
 #include "agent/observe/event.h"
 
+#include "evercert/settings.h"
+#include "evercert/text.h"
+
 namespace evercert {
 
 void Events::subscribe(Listener listener) {
@@ -10,6 +13,10 @@ void Events::subscribe(Listener listener) {
 void Events::tell(Event event) {
   if (event.at == std::chrono::system_clock::time_point{}) {
     event.at = std::chrono::system_clock::now();
+  }
+  event.sentence = printable(spelled(event.sentence, server_), longest_sentence);
+  for (auto& field : event.fields) {
+    field.second = printable(field.second, longest_quote);
   }
   const std::lock_guard<std::mutex> guard(mutex_);
   for (const Listener& listener : listeners_) {

@@ -20,7 +20,8 @@ struct Event {
   // account_created, account_lost, bundle_damaged, rolled_back, imported, revoked, issuer_unreachable, issuer_back,
   // order_forgotten, contacts_changed, contacts_not_changed, handed_over, not_taken, exported, export_failed, told_to_hook,
   // hook_failed, revoked_served, revocation_not_noted, order_cancelled, order_not_cancelled,
-  // cancellation_requested, revocation_requested, revocation_refused, request_unanswered, order_moved.
+  // cancellation_requested, revocation_requested, revocation_refused, request_unanswered, order_moved,
+  // challenges_failed; of Alarms: failing, late, held, recovered.
   std::string name;
   LogLevel level = LogLevel::info;
   std::chrono::system_clock::time_point at;
@@ -35,12 +36,15 @@ class Events {
   using Listener = std::function<void(const Event&)>;
   // Before threads start; listeners are called one at a time, on the thread that tells, and must be quick.
   void subscribe(Listener listener);
-  // Fills in `at` when it is unset.
+  // The server whose configuration sentences speak of: options are told as it spells them. Before threads start.
+  void speak_to(std::string server) { server_ = std::move(server); }
+  // Fills in `at` when it is unset; sentence and fields become printable text of bounded length.
   void tell(Event event);
 
  private:
   std::mutex mutex_;
   std::vector<Listener> listeners_;
+  std::string server_;
 };
 
 }  // namespace evercert

@@ -3,7 +3,7 @@
 #include <array>
 
 #include "agent/observe/status_report.h"
-#include "agent/observe/utf8.h"
+#include "evercert/text.h"
 
 namespace evercert {
 namespace {
@@ -38,16 +38,11 @@ class Page {
 
  private:
   void append_escaped(std::string_view content) {
-    const std::string valid = valid_utf8(content);
-    for (const char letter : valid) {
-      if (letter == '\n') {
-        text_ += "\\n";
-      } else {
-        if (letter == '\\' || letter == '"') {
-          text_ += '\\';
-        }
-        text_ += letter;
+    for (const char letter : printable(content)) {
+      if (letter == '\\' || letter == '"') {
+        text_ += '\\';
       }
+      text_ += letter;
     }
   }
 
@@ -97,6 +92,11 @@ void add_certificates(Page& page, const std::vector<CertificateStatus>& certific
     for (const CertificateState state : states) {
       page.sample({{"certificate", certificate.name}, {"state", to_string(state)}}, certificate.state == state ? 1 : 0);
     }
+  }
+  page.family("evercert_certificate_failing_since_timestamp_seconds", "gauge",
+              "Since when something has been wrong with it, 0 while nothing is.");
+  for (const CertificateStatus& certificate : certificates) {
+    page.sample({{"certificate", certificate.name}}, certificate.problem ? seconds_of(certificate.problem->since) : 0);
   }
   page.family("evercert_certificate_generation", "gauge", "The newest generation in the store, 0 for none.");
   for (const CertificateStatus& certificate : certificates) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <set>
 #include <vector>
 
 #include "agent/net/http_client.h"
@@ -33,6 +35,29 @@ constexpr std::chrono::seconds until_settled{2};
 
 // A record that spreads is looked for this often.
 constexpr std::chrono::seconds look_again{1};
+
+// "http-01=2,dns-01=1"
+std::string counted(const std::vector<Challenge>& challenges) {
+  std::map<std::string, unsigned> kinds;
+  for (const auto& challenge : challenges) ++kinds[to_string(challenge.kind)];
+  std::string text;
+  for (const auto& [kind, number] : kinds) text += (text.empty() ? "" : ",") + kind + "=" + std::to_string(number);
+  return text;
+}
+
+// Those whose names the CA complains of; all where it names none of them.
+std::vector<Challenge> failed_of(const std::vector<Challenge>& challenges, const Error& error) {
+  std::set<std::string> names;
+  if (error.problem) {
+    for (const auto& part : error.problem->subproblems) names.insert(part.identifier);
+  }
+  std::vector<Challenge> failed;
+  for (const auto& challenge : challenges) {
+    if (names.contains(challenge.identifier.value) || names.contains("*." + challenge.identifier.value))
+      failed.push_back(challenge);
+  }
+  return failed.empty() ? challenges : failed;
+}
 
 bool order_is_dead(ErrorKind kind) {
   return kind == ErrorKind::issuer_refused || kind == ErrorKind::challenge_failed;
@@ -329,6 +354,9 @@ Result<StepResult> OrderMachine::collect() {
 Result<StepResult> OrderMachine::abandon() {
   // Giving up is a courtesy to the CA: when it fails the authorizations expire by themselves.
   const bool forgotten = record_.problem && is_forgotten(*record_.problem);
+  if (record_.problem && record_.problem->kind == ErrorKind::challenge_failed && !record_.challenges.empty())
+    tell("challenges_failed", LogLevel::info, "not every name of " + record_.certificate + " could be validated",
+         {{"challenges", counted(failed_of(record_.challenges, *record_.problem))}});
   if (record_.order && !forgotten) static_cast<void>(parts_.issuer.abandon(*record_.order).has_value());
   for (const auto& challenge : record_.challenges) static_cast<void>(parts_.solver.clean_up(challenge).has_value());
   if (record_.order) record_.known.push_back(record_.order->reference);
@@ -386,7 +414,8 @@ Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability)
   }
   if (placed_now) tell("order_placed", LogLevel::info, "an order for " + names_of(record_.identifiers) + " was placed");
   if (!same && next == OrderState::ready)
-    tell("order_ready", LogLevel::info, "every name of " + record_.certificate + " is validated");
+    tell("order_ready", LogLevel::info, "every name of " + record_.certificate + " is validated",
+         {{"challenges", counted(record_.challenges)}});
   return result;
 }
 
@@ -440,7 +469,8 @@ Result<Done> OrderMachine::published() {
   return enter(OrderState::issued, Durability::process);
 }
 
-void OrderMachine::tell(const char* name, LogLevel level, const std::string& sentence) {
+void OrderMachine::tell(const char* name, LogLevel level, const std::string& sentence,
+                        std::vector<std::pair<std::string, std::string>> fields) {
   Event event;
   event.name = name;
   event.level = level;
@@ -448,7 +478,8 @@ void OrderMachine::tell(const char* name, LogLevel level, const std::string& sen
   event.certificate = record_.certificate;
   event.issuer = record_.issuer;
   event.sentence = sentence;
-  event.fields = {{"key", record_.key.text()}};
+  event.fields = std::move(fields);
+  event.fields.emplace_back("key", record_.key.text());
   if (record_.order) event.fields.emplace_back("order", record_.order->reference);
   parts_.events.tell(std::move(event));
 }

@@ -105,7 +105,8 @@ class OrderMachine {
   void pass(OrderState state);  // in memory only
   Result<Done> enter(OrderState state, Durability durability);
   Result<Done> write(Durability durability);
-  void tell(const char* name, LogLevel level, const std::string& sentence);
+  void tell(const char* name, LogLevel level, const std::string& sentence,
+            std::vector<std::pair<std::string, std::string>> fields = {});
 
   Parts parts_;
   OrderRecord record_;

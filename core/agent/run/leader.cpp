@@ -52,6 +52,7 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
                                                               answered, &offers_, revoked});
                                   },
              [this](const IssuerSpec& spec) { return make_solver(spec); }, ground.events),
+      alarms_(ground.events, ground.clock),
       since_(ground.clock.now()),
       workers_(ground.clock, worker_threads),
       publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
@@ -72,6 +73,7 @@ void Leader::start() {
     ground_.log.write(LogLevel::warn, swept.error().message);
   }
   sweep();
+  watch_what_happens();
   tend_accounts();
   import_from_issuers();
   apply(plans_.put({ground_.instance, ground_.plan->server, ground_.plan, true}));
@@ -88,7 +90,7 @@ void Leader::sweep() {
       for (const auto& answer : *open) static_cast<void>(board_answers_.put(answer).has_value());
     }
     ground_.board.sweep_answers(now);
-    watch_expiry();
+    watch_all();
     watch_revoked();
     return {now + std::chrono::minutes(1)};
   });
@@ -124,33 +126,6 @@ void Leader::tend_accounts() {
     ground_.loop.post(changed_);
     return {next};
   });
-}
-
-// The last twentieth of a life is told once, and its end.
-void Leader::watch_expiry() {
-  const Time now = ground_.clock.now();
-  std::vector<std::string> names;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [name, renewals] : renewals_) names.push_back(name);
-  }
-  for (const auto& name : names) {
-    const auto current = publication_.current(name);
-    const auto lifetime = current.lifetime();
-    const bool expired = lifetime && lifetime->not_after <= now;
-    const std::string word = !lifetime || !is_emergency(*lifetime, now) ? "" : expired ? "expired" : "expiring";
-    const std::string mark = word.empty() ? "" : word + std::to_string(current.generation);
-    if (std::exchange(expiry_told_[name], mark) == mark || word.empty()) continue;
-    Event event;
-    event.name = word;
-    event.level = LogLevel::error;
-    event.certificate = name;
-    event.issuer = current.issuer;
-    event.sentence =
-        name + (expired ? " has expired at " : " is about to expire: it ends at ") + to_rfc3339(lifetime->not_after);
-    event.fields = {{"generation", std::to_string(current.generation)}};
-    ground_.events.tell(std::move(event));
-  }
 }
 
 void Leader::follow(PlanSource source) {
@@ -248,6 +223,7 @@ void Leader::remove(const std::string& certificate) {
     renewals_.erase(found);
     not_looked_at_.erase(certificate);
   }
+  alarms_.forget(certificate);
   for (const auto& renewal : gone) {
     workers_.remove(renewal->job());
     hit_watch_.watch(renewal->job(), {});

@@ -16,6 +16,7 @@
 #include "agent/challenge/dns_records.h"
 #include "agent/challenge/http_01.h"
 #include "agent/challenge/joined_files.h"
+#include "agent/observe/alarms.h"
 #include "agent/run/ground.h"
 #include "agent/run/hit_watch.h"
 #include "agent/run/import_sources.h"
@@ -71,6 +72,8 @@ class Leader {
   [[nodiscard]] std::set<std::string> under_way(const std::string& issuer) const;
   [[nodiscard]] const PlanUnion& plans() const { return plans_; }
   [[nodiscard]] Publication& publication() { return publication_; }
+  // For what is found out elsewhere: revoked and still served, older than it should be.
+  [[nodiscard]] Alarms& alarms() { return alarms_; }
   [[nodiscard]] SharedAnswers& shared_answers() { return shared_answers_; }
   [[nodiscard]] Workers& workers() { return workers_; }
   std::optional<IssuerSeat> seat_of(const PlanUnion::Item& item, const std::string& issuer);
@@ -96,8 +99,13 @@ class Leader {
   void looked_at(const std::string& certificate);
   void sweep();
   void tell_of_clock(Time now);
-  void watch_expiry();
   static constexpr const char* accounts_job = "accounts";
+  void watch_what_happens();
+  void watch_all();
+  void watch_soon(const std::string& certificate);
+  void watch(const std::string& certificate);
+  void watch_expiry(const std::string& certificate, const Publication::Current& current);
+  void watch_renewal(const std::string& certificate, const Publication::Current& current);
   void tend_accounts();
 
   Ground& ground_;
@@ -126,7 +134,8 @@ class Leader {
   std::map<std::pair<std::string, std::string>, std::uint64_t> challenge_results_;
   std::set<std::string> not_looked_at_;
   std::map<std::string, Time> revoked_told_;
-  std::map<std::string, std::string> expiry_told_;  // of the sweeping job only
+  std::set<std::string> to_watch_;  // guarded by mutex_, too
+  Alarms alarms_;
   Time since_;
   Workers workers_;  // its threads use all above: they end first
   Publication publication_;

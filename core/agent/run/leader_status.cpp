@@ -1,7 +1,11 @@
 // What the leader shows on the status page, and what it counts for it.
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "agent/issuer/commercial_account.h"
+#include "agent/observe/remedies.h"
 #include "agent/run/leader.h"
 #include "serving/base/bounds.h"
 
@@ -21,6 +25,18 @@ StatusProblem revoked_problem(const Publication::Current& current, const std::st
               (current.served ? " and served all the same" : "") + ": clients that ask the CA refuse it",
           current.published_at,
           "Say `evercert renew " + name + " --force` to order another, or take the name out of the configuration."};
+}
+
+// "http-01=2,dns-01=1", as the order machine writes it.
+std::map<std::string, std::uint64_t> counts_of(const std::string& text) {
+  std::map<std::string, std::uint64_t> counts;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::size_t middle = text.find('=', begin);
+    if (middle < end) counts[text.substr(begin, middle - begin)] += std::strtoull(text.c_str() + middle + 1, nullptr, 10);
+    begin = end + 1;
+  }
+  return counts;
 }
 
 }  // namespace
@@ -58,15 +74,20 @@ void Leader::watch_revoked() {
 void Leader::count(const Event& event) {
   // The first look at what was asked for comes soon.
   if (event.name == "cancellation_requested" || event.name == "revocation_requested") workers_.poke(accounts_job);
+  const auto is_one_of = [&](std::initializer_list<const char*> names) {
+    return std::find(names.begin(), names.end(), event.name) != names.end();
+  };
+  if (is_one_of({"renewal_failed", "action_required", "issuer_changed", "published", "served", "not_served", "rolled_back"}))
+    watch_soon(event.certificate);
   const std::lock_guard lock(mutex_);
   if (event.name == "issued") ++order_results_[{event.issuer, "issued"}];
-  if (event.name == "renewal_failed") {
-    ++order_results_[{event.issuer, "failed"}];
-    for (const auto& [name, value] : event.fields) {
-      if (name == "kind" && value == "challenge_failed") ++challenge_results_[{"http-01", "failed"}];
-    }
+  if (event.name == "renewal_failed") ++order_results_[{event.issuer, "failed"}];
+  if (!is_one_of({"order_ready", "challenges_failed"})) return;
+  const std::string result = event.name == "order_ready" ? "valid" : "failed";
+  for (const auto& [name, value] : event.fields) {
+    if (name != "challenges") continue;
+    for (const auto& [kind, number] : counts_of(value)) challenge_results_[{kind, result}] += number;
   }
-  if (event.name == "order_ready") ++challenge_results_[{"http-01", "valid"}];
 }
 
 StatusReport Leader::report() {
@@ -147,7 +168,11 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
     }
   }
   std::optional<StatusProblem> failed;
-  if (failure) failed = {to_string(failure->kind), failure->message, failure->since, remedy_for(to_string(failure->kind))};
+  if (failure) {
+    failed = {to_string(failure->kind), failure->message, failure->since,
+              failure->remedy.empty() ? remedy_for(to_string(failure->kind)) : failure->remedy};
+  }
+  for (auto& left : status.set_aside) left.message = spelled(left.message, ground_.plan->server);
   const bool person = failure && (failure->kind == ErrorKind::action_required || failure->kind == ErrorKind::configuration);
   // The word and the problem are of one piece: each line is a claim, and what it is made from.
   const auto say = [&](CertificateState state, std::initializer_list<std::optional<StatusProblem>> problems) {
@@ -174,6 +199,11 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
         {stored, current.not_taken, current.not_exported, current.hook_failed});
   } else {
     say(ordering ? CertificateState::ordering : CertificateState::waiting, {stored});
+  }
+  if (status.problem) {
+    const std::string& server = ground_.plan->server;
+    status.problem->message = spelled(status.problem->message, server);
+    status.problem->remedy = spelled(status.problem->remedy, server);
   }
   {
     const std::lock_guard lock(mutex_);
