@@ -1,5 +1,8 @@
 #include "apache_host.h"
 
+#include "evercert/settings.h"
+#include "evercert/text.h"
+
 namespace evercert {
 
 namespace {
@@ -26,7 +29,7 @@ int apache_level(LogLevel level) {
 
 void log_line(int level, const server_rec* server, std::string_view line) {
   if (line.starts_with(prefix)) line.remove_prefix(prefix.size());
-  ap_log_error(APLOG_MARK, level, 0, server, "evercert: %.*s", static_cast<int>(line.size()), line.data());
+  ap_log_error(APLOG_MARK, level, 0, server, "evercert: %s", printable(spelled(line, "Apache")).c_str());
 }
 
 void ApacheLogger::write(LogLevel level, std::string_view line) {

@@ -46,7 +46,7 @@ const char* store(const cmd_parms* cmd, Section& section, Scope scope, const std
   if (known != nullptr && (known->kind == ValueKind::switch_on_off || known->kind == ValueKind::flag))
     for (std::string& word : words) word = lower_case(word);
   const auto done = set(section, scope, option, words, place_of(cmd));
-  if (!done) return refuse(cmd, done.error().message);
+  if (!done) return refuse(cmd, spelled(done.error().message, "Apache", place_of(cmd), scope, option));
   anchor_paths(section.settings.back(), std::string(text(ap_server_root)));
   return nullptr;
 }
@@ -95,7 +95,7 @@ const char* add_certificate(cmd_parms* cmd, void*, int count, char* const argume
     Section section;
     section.place = place_of(cmd);
     const auto read = set_certificate_line(section, words_of(count, arguments));
-    if (!read) return refuse(cmd, read.error().message);
+    if (!read) return refuse(cmd, spelled(read.error().message, "Apache", place_of(cmd), Scope::certificate));
     virtual_host_of(cmd->server).wish.certificates.push_back(std::move(section));
     return nullptr;
   });

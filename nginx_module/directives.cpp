@@ -39,7 +39,7 @@ std::string_view option_of(const ngx_command_t* command) {
 // Relative files are below the folder of nginx.conf, as everywhere in nginx.
 char* store(ngx_conf_t* cf, Section& section, Scope scope, std::string_view option, const std::vector<std::string>& words) {
   auto done = set(section, scope, option, words, place_of(cf));
-  if (!done) return refuse(cf, done.error().message);
+  if (!done) return refuse(cf, spelled(done.error().message, "nginx", place_of(cf), scope, option));
   std::string_view directory = text(cf->cycle->conf_prefix);
   while (directory.size() > 1 && directory.back() == '/') directory.remove_suffix(1);
   anchor_paths(section.settings.back(), std::string(directory));
@@ -79,7 +79,7 @@ char* add_certificate(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     Section& section = static_cast<HostWish*>(conf)->certificates.emplace_back();
     section.place = place_of(cf);
     auto read = set_certificate_line(section, words_of(cf, 1));
-    return read ? accepted : refuse(cf, read.error().message);
+    return read ? accepted : refuse(cf, spelled(read.error().message, "nginx", place_of(cf), Scope::certificate));
   });
 }
 

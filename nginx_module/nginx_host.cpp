@@ -1,5 +1,8 @@
 #include "nginx_host.h"
 
+#include "evercert/settings.h"
+#include "evercert/text.h"
+
 namespace evercert {
 
 namespace {
@@ -35,7 +38,8 @@ ngx_str_t pool_text(ngx_pool_t* pool, std::string_view value) {
 void log_line(ngx_uint_t level, ngx_log_t* log, std::string_view line) {
   if (log == nullptr) return;
   if (line.starts_with(prefix)) line.remove_prefix(prefix.size());
-  ngx_log_error(level, log, 0, "evercert: %*s", line.size(), line.data());
+  const std::string shown = printable(spelled(line, "nginx"));
+  ngx_log_error(level, log, 0, "evercert: %*s", shown.size(), shown.data());
 }
 
 void NginxLogger::write(LogLevel level, std::string_view line) {

@@ -9,8 +9,8 @@
 
 #include "agent/issuer/revocation_reasons.h"
 #include "cli/commands.h"
-#include "serving/base/bounds.h"
 #include "cli/terminal.h"
+#include "serving/base/bounds.h"
 
 namespace evercert {
 namespace {

@@ -54,7 +54,7 @@ MISTAKES = {
     "one name claimed twice with different issuers": (
         TWO + host("a.test", "EvercertCertificate one") + host(["b.test", "a.test"], "EvercertCertificate two", http=False),
         "EvercertCertificate two", ["a.test", "one", "two"]),
-    "a number that is none": ("EvercertCacheSize many\n" + ISSUER + host("a.test"), "EvercertCacheSize many", ["cache_size"]),
+    "a number that is none": ("EvercertCacheSize many\n" + ISSUER + host("a.test"), "EvercertCacheSize many", ["EvercertCacheSize"]),
     "SSLEngine left implicit": (ISSUER + host("a.test").replace("SSLEngine on\n", ""), "Evercert on", ["SSLEngine on"]),
     "no source of a certificate": (ISSUER + host("a.test") + host("none.test", "", http=False).replace("<VirtualHost 1", "<VirtualHost  1"),
                                    "<VirtualHost  1", ["SSLCertificateFile", "Evercert on"]),
@@ -106,9 +106,9 @@ def test_all_mistakes_are_told_at_once(folder, install):
 
 
 WARNINGS = {
-    "terms not accepted": (block("EvercertUri %s" % URI) + host("a.test"), ["accept_terms_of_service"]),
+    "terms not accepted": (block("EvercertUri %s" % URI) + host("a.test"), ["EvercertAcceptTermsOfService"]),
     "no listener where the CA asks": (ISSUER + host("a.test"), [str(ports.FREE + 1), "http"]),
-    "a zone that is not needed": ("EvercertSharedZone zone=acme:1m\n" + ISSUER + host("a.test"), ["shared_zone"]),
+    "a zone that is not needed": ("EvercertSharedZone zone=acme:1m\n" + ISSUER + host("a.test"), ["EvercertSharedZone"]),
     "a host that speaks no TLS": (ISSUER + host("a.test", http=False, plain="") + "<VirtualHost 127.0.0.1:%d>\nServerName b.test\nEvercert on\n</VirtualHost>\n" % ports.HTTP,
                                   ["SSLEngine", "served nowhere"]),
 }

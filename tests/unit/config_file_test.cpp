@@ -189,7 +189,9 @@ class SettingsFileTest : public CppUnit::TestFixture {
   }
 
   void huge_numbers_are_refused() {
-    const Settings settings = settings_of("{\"http_port\": 99999999999999999999999, \"tls_port\": -1, \"cache_size\": 1.5}");
+    const Settings settings = settings_of(
+        "{\"http_port\": 99999999999999999999999, \"tls_port\": -1, \"cache_size\": 1.5, \"certificates\": [{\"identifiers\": "
+        "\"a.example\"}]}");
     MadeUpFiles files;
     const Checked result = checked(settings, files);
     CPPUNIT_ASSERT_EQUAL_MESSAGE(all_of(result), std::size_t{3}, result.complaints.size());

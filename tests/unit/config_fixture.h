@@ -83,12 +83,14 @@ inline void assert_warning(const Checked& checked, const std::string& option, un
   assert_one(checked, Complaint::Severity::warning, option, line, part);
 }
 
-// A document whose line 1 defines the issuer "ca", with more of its members on line 2, and with certificates on line 3.
+// A document whose line 1 defines the issuer "ca", with more of its members on line 2, and with certificates on line 3,
+// or one that nothing is wrong with.
 inline std::string document(const std::string& issuer_members, const std::string& certificates,
                             const std::string& global_members = "") {
   return R"({ "issuers": { "ca": { "uri": "https://ca.example/directory", "accept_terms_of_service": true)"
          "\n" +
-         issuer_members + " } },\n\"certificates\": [" + certificates + "]\n" + global_members + "}";
+         issuer_members + " } },\n\"certificates\": [" +
+         (certificates.empty() ? R"({ "identifiers": "some.example" })" : certificates) + "]\n" + global_members + "}";
 }
 
 }  // namespace evercert::test

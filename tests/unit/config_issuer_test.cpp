@@ -233,8 +233,8 @@ class IssuerCheckTest : public CppUnit::TestFixture {
   void switches_are_on_or_off() {
     CPPUNIT_ASSERT(!issuer_of(R"("ssl_verify": "off")").verify);
     CPPUNIT_ASSERT(issuer_of(R"("common_name_in_csr": true)").common_name_in_csr);
-    assert_error(with_issuer(R"("ssl_verify": "no")"), "ssl_verify", 2, "neither on nor off");
-    assert_error(with_global(R"("proof": "maybe")"), "proof", 4, "neither on nor off");
+    assert_error(with_issuer(R"("ssl_verify": "no")"), "ssl_verify", 2, "neither true nor false");
+    assert_error(with_global(R"("proof": "maybe")"), "proof", 4, "neither true nor false");
   }
 
   void contacts_become_uris() {
@@ -321,8 +321,8 @@ class IssuerCheckTest : public CppUnit::TestFixture {
   }
 
   void what_is_no_proxy_is_refused() {
-    assert_error(with_issuer(R"("proxy": "p.example:3128")"), "proxy", 2, "no absolute URI");
     assert_error(with_issuer(R"("proxy": "http://p.example")"), "proxy", 2, "has no port");
+    assert_error(with_issuer(R"("proxy": "p.example:3128")"), "proxy", 2, "write http://p.example:3128");
     assert_error(with_issuer(R"("proxy": "ftp://p.example:1")"), "proxy", 2, "is no proxy");
     assert_error(with_issuer(R"("proxy": ["http://p.example:1", "me"])"), "proxy", 2, "without the file of a password");
     assert_error(with_issuer(R"("proxy": ["http://p.example:1", "me", "gone"])"), "proxy", 2, "cannot read");

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int unauthorized = 401;
 constexpr int forbidden = 403;
-constexpr int not_found = 404;
+constexpr int no_such_place = 404;
 constexpr std::chrono::minutes believable_gap{2};
 
 }  // namespace
@@ -83,8 +83,8 @@ Error RestApi::failed(const RestAnswer& answer, const std::string& what) {
   Error error = rest_.refused(ErrorKind::issuer_refused, what, said);
   error.problem = std::make_shared<const Problem>(Problem{refusal.code, rest_.quoted(refusal.said), "", {}});
   // What is not found without a word of what it is, or as a route, is the place itself.
-  if (answer.status == not_found && (contains_word(refusal.code, "route") ||
-                                     (refusal.code.empty() && (refusal.said.empty() || refusal.said == "Not Found")))) {
+  if (answer.status == no_such_place && (contains_word(refusal.code, "route") ||
+                                         (refusal.code.empty() && (refusal.said.empty() || refusal.said == "Not Found")))) {
     error.kind = ErrorKind::connection;
     error.message += "; there is no such interface at " + origin_of(spec_.uri) + ": check uri";
     error.problem = std::make_shared<const Problem>(Problem{not_the_interface, rest_.quoted(refusal.said), "", {}});

@@ -37,7 +37,7 @@ constexpr std::chrono::seconds until_settled{2};
 constexpr std::chrono::seconds look_again{1};
 
 // "http-01=2,dns-01=1"
-std::string counted(const std::vector<Challenge>& challenges) {
+std::string challenge_counts(const std::vector<Challenge>& challenges) {
   std::map<std::string, unsigned> kinds;
   for (const auto& challenge : challenges) ++kinds[to_string(challenge.kind)];
   std::string text;
@@ -356,7 +356,7 @@ Result<StepResult> OrderMachine::abandon() {
   const bool forgotten = record_.problem && is_forgotten(*record_.problem);
   if (record_.problem && record_.problem->kind == ErrorKind::challenge_failed && !record_.challenges.empty())
     tell("challenges_failed", LogLevel::info, "not every name of " + record_.certificate + " could be validated",
-         {{"challenges", counted(failed_of(record_.challenges, *record_.problem))}});
+         {{"challenges", challenge_counts(failed_of(record_.challenges, *record_.problem))}});
   if (record_.order && !forgotten) static_cast<void>(parts_.issuer.abandon(*record_.order).has_value());
   for (const auto& challenge : record_.challenges) static_cast<void>(parts_.solver.clean_up(challenge).has_value());
   if (record_.order) record_.known.push_back(record_.order->reference);
@@ -415,7 +415,7 @@ Result<StepResult> OrderMachine::adopt(IssuerOrder order, Durability durability)
   if (placed_now) tell("order_placed", LogLevel::info, "an order for " + names_of(record_.identifiers) + " was placed");
   if (!same && next == OrderState::ready)
     tell("order_ready", LogLevel::info, "every name of " + record_.certificate + " is validated",
-         {{"challenges", counted(record_.challenges)}});
+         {{"challenges", challenge_counts(record_.challenges)}});
   return result;
 }
 

@@ -1,6 +1,7 @@
 // What follows a publication: files and workers get the generation, the listeners are asked for it, the hook is told.
 #include <algorithm>
 
+#include "agent/observe/remedies.h"
 #include "agent/run/proof.h"
 #include "agent/run/publication.h"
 #include "serving/base/bounds.h"

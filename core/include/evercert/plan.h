@@ -170,8 +170,9 @@ struct Complaint {
   enum class Severity { notice, warning, error };
   Severity severity = Severity::error;
   Place place;
-  std::string option;   // the option's name, or empty
-  std::string message;  // what is wrong, and what to write instead; without the place
+  std::string option;           // the option's name, or empty
+  std::string message;          // what is wrong, and what to write instead, options as this file spells them; without the place
+  Scope scope = Scope::global;  // of the option
 };
 
 struct Checked {

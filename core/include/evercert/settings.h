@@ -70,6 +70,12 @@ struct Settings {
   std::vector<Section> certificates;
 };
 
+// A sentence of ours with its options as they are written there: evercert_http_port, EvercertHttpPort, http_port. `server`:
+// "nginx/1.22.1"; a file that ends in .json spells them as the table does. `scope` and `about`: the block, and the option, that
+// the sentence speaks of. May be applied again.
+std::string spelled(std::string_view sentence, std::string_view server, const Place& place = {}, Scope scope = Scope::global,
+                    std::string_view about = {});
+
 // Adds one setting to a section; the certificate option `name` also names the section. Errors (configuration): unknown option
 // with the nearest known one, too few or too many words, given twice though not repeatable, control characters in a word. The
 // message does not repeat the place.

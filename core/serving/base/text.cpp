@@ -67,7 +67,7 @@ bool is_unseen(std::uint32_t code) {
   return std::any_of(spans.begin(), spans.end(), [code](Span span) { return code >= span.first && code <= span.last; });
 }
 
-bool is_plain(char letter) {
+bool is_plain_letter(char letter) {
   return letter >= 0x20 && letter < 0x7f;
 }
 
@@ -88,7 +88,7 @@ std::string shown_as(std::string_view bytes, const Character& character) {
 
 std::string printable(std::string_view text, std::size_t limit) {
   // Nearly all text is short and ASCII.
-  if (text.size() <= limit && std::all_of(text.begin(), text.end(), is_plain)) return std::string(text);
+  if (text.size() <= limit && std::all_of(text.begin(), text.end(), is_plain_letter)) return std::string(text);
   std::string safe;
   safe.reserve(std::min(text.size(), limit));
   // Where to cut, should it grow too long: behind the last piece that leaves room for the mark.

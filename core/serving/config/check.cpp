@@ -22,8 +22,16 @@ std::vector<std::string> SectionReader::words(std::string_view option) const {
 
 void SectionReader::complain(Complaint::Severity severity, std::string_view option, std::string message) const {
   const Setting* const setting = option.empty() ? nullptr : find(option);
-  complaints_.push_back(
-      {severity, setting != nullptr ? setting->place : section_.place, std::string(option), std::move(message)});
+  complaints_.push_back({severity, setting != nullptr ? setting->place : section_.place, std::string(option),
+                         std::move(message), setting != nullptr ? setting->option->scope : scope_of(option)});
+}
+
+// That of the block's settings, or the first that knows the option.
+Scope SectionReader::scope_of(std::string_view option) const {
+  if (!section_.settings.empty()) return section_.settings.front().option->scope;
+  for (const Scope scope : {Scope::global, Scope::issuer})
+    if (find_option(scope, option) != nullptr) return scope;
+  return Scope::certificate;
 }
 
 void SectionReader::error(std::string_view option, std::string message) const {
@@ -35,7 +43,8 @@ void SectionReader::warning(std::string_view option, std::string message) const 
 }
 
 void SectionReader::blame(const Setting& setting, std::string message) const {
-  complaints_.push_back({Complaint::Severity::error, setting.place, std::string(setting.option->name), std::move(message)});
+  complaints_.push_back({Complaint::Severity::error, setting.place, std::string(setting.option->name), std::move(message),
+                         setting.option->scope});
 }
 
 void SectionReader::read_switch(std::string_view option, bool& value) const {
@@ -49,7 +58,11 @@ void SectionReader::read_switch(std::string_view option, bool& value) const {
   if (parsed)
     value = *parsed;
   else
-    blame(*setting, std::string(option) + ": " + parsed.error().message);
+    blame(*setting, std::string(option) + ": " +
+                        (setting->place.file.ends_with(".json")
+                             ? in_quotes(setting->words[0]) + " is neither true nor false; write one of "
+                                                              "them, without quotes"
+                             : parsed.error().message));
 }
 
 void SectionReader::read_number(std::string_view option, unsigned least, unsigned most, unsigned& value) const {
@@ -156,6 +169,15 @@ Checked check_with(const Settings& settings, FileSource& files, const FileSystem
   plan.dns = check_dns(settings.global, files, checked.complaints);
   check_issuers(settings, files, plan, checked.complaints);
   checked.certificates_of_section = check_certificates(settings, defaults, plan, checked.complaints);
+  // Where files of ours say everything, one that says nothing is an oversight.
+  const bool all_in_ours = plan.server.empty() || plan.server.starts_with("HAProxy");
+  if (all_in_ours && settings.certificates.empty() && settings.global.place.file.ends_with(".json"))
+    SectionReader(settings.global, checked.complaints)
+        .warning("",
+                 "no certificate is named, so nothing is ordered or served; write \"certificates\": [ { \"identifiers\": "
+                 "[\"NAME\"] } ]");
+  for (Complaint& complaint : checked.complaints)
+    complaint.message = spelled(complaint.message, plan.server, complaint.place, complaint.scope, complaint.option);
   if (!has_errors(checked.complaints)) checked.plan = std::move(plan);
   if (!checked.complaints.empty()) sort_by_place(settings, checked.complaints);
   return checked;

@@ -38,6 +38,7 @@ class SectionReader {
 
  private:
   void complain(Complaint::Severity severity, std::string_view option, std::string message) const;
+  [[nodiscard]] Scope scope_of(std::string_view option) const;
   const Section& section_;
   std::vector<Complaint>& complaints_;
 };
@@ -58,6 +59,10 @@ DnsSettings check_dns(const Section& section, FileSource& files, std::vector<Com
 void check_purchase(const SectionReader& reader, FileSource& files, IssuerSpec& spec);
 
 IssuerSpec check_issuer(const Section& section, const DnsSettings& dns, FileSource& files, std::vector<Complaint>& complaints);
+
+// Warns of names that the server cannot match or that no public CA issues for; refuses addresses that no host has.
+void check_names(const SectionReader& reader, const Plan& plan, const std::vector<Identifier>& identifiers,
+                 const std::vector<std::string>& issuers);
 
 // All certificates of the settings: reads, merges equal ones, compares claims. Fills the plan's certificates.
 std::vector<std::vector<std::size_t>> check_certificates(const Settings& settings, const ProofDefaults& defaults, Plan& plan,

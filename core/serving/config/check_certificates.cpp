@@ -71,6 +71,7 @@ class CertificatesReading {
       reader.error("name", "name cannot stand beside each, which names each certificate after its own name; remove one");
     if (identifiers.empty()) return {};
     check_wildcards(reader, identifiers, spec.issuers);
+    check_names(reader, plan_, identifiers, spec.issuers);
     if (!each && identifiers.size() > many_names)
       reader.warning("", "this certificate is for " + std::to_string(identifiers.size()) +
                              " names, more than most issuers put in " + "one; write " +

@@ -1,9 +1,23 @@
+#include <sys/stat.h>
+
 #include "serving/config/check.h"
 #include "serving/config/words.h"
 
 namespace evercert {
 
 namespace {
+
+// Of a path that is to be made the nearest that exists tells whether it can be.
+void check_is_directory(const SectionReader& reader, const std::string& path) {
+  for (std::string at = path; !at.empty(); at.resize(at.rfind('/'))) {
+    struct stat facts {};
+    if (::stat(at.c_str(), &facts) != 0) continue;
+    if (!S_ISDIR(facts.st_mode))
+      reader.error("state_path", "state_path: " + (at == path ? path + " is" : path + " cannot be made, since " + at + " is") +
+                                     " no directory; name another one");
+    return;
+  }
+}
 
 void check_state_path(const SectionReader& reader, const FileSystemProbe& probe, Plan& plan) {
   plan.state_path = "/var/lib/evercert";
@@ -16,6 +30,7 @@ void check_state_path(const SectionReader& reader, const FileSystemProbe& probe,
     if (!forced)
       reader.blame(*setting, "state_path: the second word " + in_quotes(setting->words[1]) + " is unknown; write PATH [force]");
   }
+  if (probe) check_is_directory(reader, plan.state_path);
   if (forced || !probe) return;
   if (const auto network = probe(plan.state_path))
     reader.error("state_path",

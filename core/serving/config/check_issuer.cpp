@@ -12,11 +12,6 @@ namespace evercert {
 
 namespace {
 
-// Refuses to ask anybody for a passphrase.
-int no_passphrase(char*, int, int, void*) {
-  return -1;
-}
-
 BioHandle reading(const Secret& content) {
   return BioHandle(::BIO_new_mem_buf(content.view().data(), static_cast<int>(content.view().size())));
 }
@@ -24,7 +19,7 @@ BioHandle reading(const Secret& content) {
 Result<KeySpec> spec_of_pem(const Secret& pem, const std::string& path) {
   const CleanErrorQueue clean;
   const BioHandle input = reading(pem);
-  const KeyHandle key(::PEM_read_bio_PrivateKey(input.get(), nullptr, no_passphrase, nullptr));
+  const KeyHandle key(::PEM_read_bio_PrivateKey(input.get(), nullptr, refuse_pass_phrase, nullptr));
   if (!key)
     return configuration_error(path + " holds no private key in PEM without a passphrase; name such a file, or a kind of key");
   const auto bits = static_cast<unsigned>(::EVP_PKEY_get_bits(key.get()));
@@ -44,7 +39,7 @@ Result<KeySpec> spec_of_pem(const Secret& pem, const std::string& path) {
 bool holds_certificate(const Secret& pem) {
   const CleanErrorQueue clean;
   const BioHandle input = reading(pem);
-  return CertificateHandle(::PEM_read_bio_X509(input.get(), nullptr, no_passphrase, nullptr)) != nullptr;
+  return CertificateHandle(::PEM_read_bio_X509(input.get(), nullptr, refuse_pass_phrase, nullptr)) != nullptr;
 }
 
 class IssuerReading {
@@ -269,6 +264,9 @@ class IssuerReading {
     const std::string& path = setting->words[0];
     auto pem = files_.read(path, FileSource::Care::plain);
     if (!pem) return reader_.blame(*setting, "ssl_trusted_certificate: " + pem.error().message);
+    if (wants_pass_phrase(pem->text()))
+      return reader_.blame(*setting, "ssl_trusted_certificate: " + path + " has an encrypted block in it, which nobody here " +
+                                         "could open; write the certificates there without a pass phrase");
     if (!holds_certificate(*pem))
       return reader_.blame(*setting, "ssl_trusted_certificate: " + path + " holds no PEM certificate; name a file with the " +
                                          "certificate (BEGIN CERTIFICATE) that signed the issuer's own server");
@@ -301,6 +299,10 @@ class IssuerReading {
     if (words.size() == 1 && words[0] == "off") return;
     if (words.size() == 2) return refuse("a user stands without the file of a password; write URI USER FILE");
     const auto uri = parse_uri(words[0]);
+    const bool bare = words[0].find("://") == std::string::npos && words[0].find('@') == std::string::npos;
+    if (!uri && bare)
+      return refuse(in_quotes(words[0]) + " does not say how the proxy is spoken to; write http://" + words[0] +
+                    " (or https://, socks5://, socks5h://)");
     if (!uri) return refuse(uri.error().message);
     const std::vector<std::string> schemes = {"http", "https", "socks5", "socks5h"};
     if (std::find(schemes.begin(), schemes.end(), uri->scheme) == schemes.end())

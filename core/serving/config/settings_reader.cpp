@@ -35,6 +35,7 @@ SettingsReader::SettingsReader(Settings& settings, LineCounter& lines, std::stri
     : settings_(settings), lines_(lines), file_(std::move(file)), include_(std::move(include)) {
   std::error_code ignored;
   directory_ = std::filesystem::absolute(file_, ignored).parent_path().string();
+  if (settings_.global.place.file.empty()) settings_.global.place = {file_, 0};
 }
 
 bool SettingsReader::fail(unsigned line, const std::string& sentence) {

@@ -15,6 +15,31 @@ constexpr std::array<std::array<std::string_view, 3>, 4> inside_directives = {{
     {"each", "evercert each", "Evercert each"},
 }};
 
+std::size_t end_of_word(std::string_view text, std::size_t at) {
+  while (at < text.size() && ((text[at] >= 'a' && text[at] <= 'z') || (text[at] >= '0' && text[at] <= '9') || text[at] == '_'))
+    ++at;
+  return at;
+}
+
+// Not a piece of a path, of a longer name or of an address.
+bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
+  if (begin > 0 && std::string_view(" \"(").find(text[begin - 1]) == std::string_view::npos) return false;
+  if (end == text.size()) return true;
+  if (text[end] == '.') return end + 1 == text.size() || text[end + 1] == ' ';
+  return std::string_view(" \",;:)").find(text[end]) != std::string_view::npos;
+}
+
+// A name with an underscore is no other word; one without is an option where the sentence says so.
+const Option* option_in(std::string_view text, std::size_t begin, std::string_view word, Scope scope, std::string_view about) {
+  const std::string_view before = text.substr(0, begin);
+  const bool named = before.ends_with("option ") || before.ends_with("option \"");
+  const bool spoken_of = word == about && (before.empty() || before.ends_with('"') || before.ends_with("write: "));
+  if (word.find('_') == std::string_view::npos && !named && !spoken_of) return nullptr;
+  for (const Scope where : {scope, Scope::global, Scope::certificate, Scope::issuer})
+    if (const Option* const option = find_option(where, word)) return option;
+  return nullptr;
+}
+
 }  // namespace
 
 std::string camel_case(std::string_view name) {
@@ -33,7 +58,8 @@ std::string camel_case(std::string_view name) {
 
 Spelling spelling_of(std::string_view server, const Place& place) {
   if (place.file.ends_with(".json")) return Spelling::json;
-  return server.starts_with("Apache") ? Spelling::apache : Spelling::nginx;
+  if (server.starts_with("nginx")) return Spelling::nginx;
+  return server.starts_with("Apache") ? Spelling::apache : Spelling::json;
 }
 
 std::string spell(const Option& option, Spelling spelling) {
@@ -45,6 +71,26 @@ std::string spell(const Option& option, Spelling spelling) {
       if (word == option.name) return std::string(spelling == Spelling::nginx ? in_nginx : in_apache);
   if (spelling == Spelling::apache) return "Evercert" + camel_case(name);
   return option.scope == Scope::issuer ? name : "evercert_" + name;
+}
+
+std::string spelled(std::string_view sentence, std::string_view server, const Place& place, Scope scope,
+                    std::string_view about) {
+  const Spelling spelling = spelling_of(server, place);
+  if (spelling == Spelling::json) return std::string(sentence);
+  std::string result;
+  for (std::size_t at = 0; at < sentence.size();) {
+    const std::size_t end = end_of_word(sentence, at);
+    if (end == at) {
+      result += sentence[at++];
+      continue;
+    }
+    const std::string_view word = sentence.substr(at, end - at);
+    const Option* const option = stands_alone(sentence, at, end) ? option_in(sentence, at, word, scope, about) : nullptr;
+    const std::string spelt = option == nullptr ? "" : spell(*option, spelling);
+    result += spelt.empty() ? word : spelt;
+    at = end;
+  }
+  return result;
 }
 
 std::string spell_each(Spelling spelling) {
