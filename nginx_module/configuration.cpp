@@ -4,11 +4,29 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "evercert/text.h"
+
 extern "C" ngx_module_t ngx_evercert_module;
 
 namespace evercert {
 
 namespace {
+
+ngx_uint_t nginx_level(LogLevel level) {
+  switch (level) {
+    case LogLevel::error:
+      return NGX_LOG_ERR;
+    case LogLevel::warn:
+      return NGX_LOG_WARN;
+    case LogLevel::notice:
+      return NGX_LOG_NOTICE;
+    case LogLevel::info:
+      return NGX_LOG_INFO;
+    case LogLevel::debug:
+      break;
+  }
+  return NGX_LOG_DEBUG;
+}
 
 // What outlives reloads belongs to the cycles that use it; this only finds it again.
 std::weak_ptr<Instance> running_instance;
@@ -23,6 +41,14 @@ const ngx_core_conf_t& core_of(ngx_cycle_t* cycle) {
 }
 
 }  // namespace
+
+void log_words(ngx_uint_t level, ngx_log_t* log, std::string_view line) {
+  log_line(level, log, printable(spelled(line, "nginx")));
+}
+
+void NginxLogger::write(LogLevel level, std::string_view line) {
+  log_words(nginx_level(level), ngx_cycle->log, line);
+}
 
 NginxCycle* cycle_of(ngx_cycle_t* cycle) {
   return reinterpret_cast<NginxCycle*>(ngx_get_conf(cycle->conf_ctx, ngx_evercert_module));
@@ -39,7 +65,7 @@ NginxHost* NginxCycle::add_host(const HostWish& wish, const HostFacts& facts) {
   host.cycle = this;
   const auto added = configuration_.add_host(host, wish, facts);
   if (added) return &host;
-  log_line(NGX_LOG_EMERG, nginx_->log, added.error().message + " in " + facts.place.text());
+  log_words(NGX_LOG_EMERG, nginx_->log, added.error().message + " in " + facts.place.text());
   return nullptr;
 }
 
@@ -64,7 +90,7 @@ ngx_int_t NginxCycle::finish() {
   if (!report(configuration_.check(NGINX_VER, program, place)) || configuration_.plan() == nullptr) return NGX_ERROR;
   if (configuration_.plan()->certificates.empty()) return NGX_OK;
   if (auto done = prepare(); !done) {
-    log_line(NGX_LOG_EMERG, nginx_->log, done.error().message);
+    log_words(NGX_LOG_EMERG, nginx_->log, done.error().message);
     return NGX_ERROR;
   }
   return add_path();
@@ -77,7 +103,7 @@ bool NginxCycle::report(const std::vector<Complaint>& complaints) {
     const bool error = complaint.severity == Complaint::Severity::error;
     acceptable = acceptable && !error;
     const auto milder = complaint.severity == Complaint::Severity::warning ? NGX_LOG_WARN : NGX_LOG_NOTICE;
-    log_line(error ? NGX_LOG_EMERG : milder, nginx_->log, complaint.message + " in " + complaint.place.text());
+    log_words(error ? NGX_LOG_EMERG : milder, nginx_->log, complaint.message + " in " + complaint.place.text());
   }
   return acceptable;
 }
@@ -94,18 +120,18 @@ Result<Done> NginxCycle::prepare() {
             ": nginx starts the agent from its cache "
             "manager process, which cannot change to another user; remove the line, or name the user of nginx's workers, " +
             user_name(user)};
-  if (const auto warning = configuration_.export_warning(user, group)) log_line(NGX_LOG_WARN, nginx_->log, *warning);
+  if (const auto warning = configuration_.export_warning(user, group)) log_words(NGX_LOG_WARN, nginx_->log, *warning);
   if (auto made = configuration_.prepare(user, group); !made) return made;
   if (const auto fit = configuration_.examine(); !fit) {
     if (ngx_test_config) return fit;
-    log_line(NGX_LOG_ERR, nginx_->log, fit.error().message);
+    log_words(NGX_LOG_ERR, nginx_->log, fit.error().message);
   }
   if (ngx_test_config) return Done{};
 
   if (::geteuid() != 0)
-    log_line(NGX_LOG_NOTICE, nginx_->log,
-             "nginx was not started by root: the keys in " + plan.state_path + " are as safe as everything else of user " +
-                 user_name(user));
+    log_words(NGX_LOG_NOTICE, nginx_->log,
+              "nginx was not started by root: the keys in " + plan.state_path + " are as safe as everything else of user " +
+                  user_name(user));
   auto instance = running_instance.lock();
   if (!instance) {
     auto created = Instance::create();

@@ -22,6 +22,9 @@ extern "C" {
 
 namespace evercert {
 
+// A line in nginx's log that may quote what others wrote, options as nginx spells them. The stream module has no part in this.
+void log_words(ngx_uint_t level, ngx_log_t* log, std::string_view line);
+
 // 32 bytes, as many as a session id context may have.
 using NameMark = std::array<unsigned char, 32>;
 NameMark make_mark(std::string_view what, std::string_view name);

@@ -37,7 +37,7 @@ char* finish_cycle(ngx_cycle_t*, void* cycle) {
 // In every child, whatever its configuration says: another process of the same user must not look into it.
 ngx_int_t protect_process(ngx_cycle_t* cycle) {
   const Result<Done> settled = ngx_process == NGX_PROCESS_SINGLE ? make_undumpable() : settle_child();
-  if (!settled) log_line(NGX_LOG_ERR, cycle->log, settled.error().message);
+  if (!settled) log_words(NGX_LOG_ERR, cycle->log, settled.error().message);
   return NGX_OK;
 }
 

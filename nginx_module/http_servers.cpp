@@ -88,7 +88,7 @@ bool bind_server(NginxCycle& cycle, const ngx_http_core_srv_conf_t& core, HttpSe
   if (facts.listeners.empty()) {
     // `evercert on` for all of http{} does not mean the blocks that only redirect.
     if (server.inherited && server.certificates.empty()) return true;
-    log_line(
+    log_words(
         NGX_LOG_WARN, ngx_cycle->log,
         "this server block has no \"listen … ssl\": its certificate is ordered, but served nowhere in " + facts.place.text());
   }

@@ -1,29 +1,10 @@
 #include "nginx_host.h"
 
-#include "evercert/settings.h"
-#include "evercert/text.h"
-
 namespace evercert {
 
 namespace {
 
 constexpr std::string_view prefix = "evercert: ";
-
-ngx_uint_t nginx_level(LogLevel level) {
-  switch (level) {
-    case LogLevel::error:
-      return NGX_LOG_ERR;
-    case LogLevel::warn:
-      return NGX_LOG_WARN;
-    case LogLevel::notice:
-      return NGX_LOG_NOTICE;
-    case LogLevel::info:
-      return NGX_LOG_INFO;
-    case LogLevel::debug:
-      break;
-  }
-  return NGX_LOG_DEBUG;
-}
 
 }  // namespace
 
@@ -38,12 +19,7 @@ ngx_str_t pool_text(ngx_pool_t* pool, std::string_view value) {
 void log_line(ngx_uint_t level, ngx_log_t* log, std::string_view line) {
   if (log == nullptr) return;
   if (line.starts_with(prefix)) line.remove_prefix(prefix.size());
-  const std::string shown = printable(spelled(line, "nginx"));
-  ngx_log_error(level, log, 0, "evercert: %*s", shown.size(), shown.data());
-}
-
-void NginxLogger::write(LogLevel level, std::string_view line) {
-  log_line(nginx_level(level), ngx_cycle->log, line);
+  ngx_log_error(level, log, 0, "evercert: %*s", line.size(), line.data());
 }
 
 }  // namespace evercert
