@@ -95,10 +95,10 @@ bool bind_server(NginxCycle& cycle, const ngx_http_core_srv_conf_t& core, HttpSe
   auto* const ssl = conf_of<ngx_http_ssl_srv_conf_t>(&core, ngx_http_ssl_module);
   if (ssl->reject_handshake == 1) facts.served_otherwise = "ssl_reject_handshake on";
   if (ssl->reject_handshake == 1 && !server.inherited && !facts.listeners.empty()) {
-    log_line(NGX_LOG_EMERG, ngx_cycle->log,
-             "\"ssl_reject_handshake on\" refuses every handshake here, so no certificate would ever be served; remove it, or "
-             "evercert in " +
-                 facts.place.text());
+    log_words(NGX_LOG_EMERG, ngx_cycle->log,
+              "\"ssl_reject_handshake on\" refuses every handshake here, so no certificate would ever be served; remove it, or "
+              "evercert in " +
+                  facts.place.text());
     return false;
   }
   if (server.has_certificate) facts.served_otherwise = "its own ssl_certificate";

@@ -67,7 +67,7 @@ class Supervisor::Content {
 
   void ended(const std::string& how) {
     if (!channel_.valid()) return;
-    pause_.lost(std::chrono::steady_clock::now() - started_);
+    pause_.lost(std::chrono::steady_clock::now() - started_, how);
     if (pause_.worth_telling()) log_.write(LogLevel::notice, "evercert: the agent's process ended " + how + process_field());
     leave();
   }
@@ -165,12 +165,14 @@ class Supervisor::Content {
   }
 
   State lost() {
-    pause_.lost(std::chrono::steady_clock::now() - started_);
-    // One that got to work is told each time: it may have had another reason.
+    // As the kernel tells a parent that of a program which could not be executed.
+    const std::string how = failed_.empty() ? exit_words() : "with exit code 127";
+    pause_.lost(std::chrono::steady_clock::now() - started_, how);
+    // One that got to work is told each time.
     if (!delivered_ && !pause_.worth_telling()) return leave();
     const char* when = delivered_ ? "evercert: the agent has gone" : "evercert: the agent has gone before it was ready";
     if (failed_.empty()) {
-      log_.write(LogLevel::warn, when + exit_words() + process_field());
+      log_.write(LogLevel::warn, std::string(when) + (how.empty() ? "" : " ") + how + process_field());
     } else {
       log_.write(LogLevel::error, "evercert: the agent does not start: " + failed_ + "; it is tried again, told once an hour");
     }
@@ -197,7 +199,7 @@ class Supervisor::Content {
     if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(process_.get()), &ended, WEXITED | WNOHANG) != 0) return {};
     if (ended.si_pid == 0) return {};
     process_.reset();
-    return (ended.si_code == CLD_EXITED ? " with exit code " : " by signal ") + std::to_string(ended.si_status);
+    return (ended.si_code == CLD_EXITED ? "with exit code " : "by signal ") + std::to_string(ended.si_status);
   }
 
   // By pidfd, never by pid: the server may have reaped it, and the number may belong to one of its workers now.
