@@ -1,4 +1,4 @@
-// Which addresses of a CA get our signed requests and our credentials (decision 0026).
+// Which addresses of a CA get our signed requests and our credentials (decision 0031).
 #pragma once
 
 #include <string>
