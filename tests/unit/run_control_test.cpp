@@ -50,7 +50,8 @@ class ControlTest : public CppUnit::TestFixture {
 
   void messages_come_whole_and_in_order_however_they_were_cut() {
     prove();
-    const std::string both = peer_->sealed("{\"a\":1}") + peer_->sealed("{\"b\":2}");
+    std::string both = peer_->sealed("{\"a\":1}");
+    both += peer_->sealed("{\"b\":2}");
     say(both.substr(0, both.size() / 2 + 3));
     CPPUNIT_ASSERT(received() == Json({{"a", 1}}));
     say(both.substr(both.size() / 2 + 3) + peer_->sealed("{\"c\":3}"));
@@ -113,7 +114,9 @@ class ControlTest : public CppUnit::TestFixture {
   void it_is_ready_when_a_message_waits_in_memory() {
     prove();
     CPPUNIT_ASSERT(!connection_->ready(0ms));
-    say(peer_->sealed("{\"a\":1}") + peer_->sealed("{\"b\":2}"));
+    std::string both = peer_->sealed("{\"a\":1}");
+    both += peer_->sealed("{\"b\":2}");
+    say(both);
     CPPUNIT_ASSERT(connection_->ready(5s));
     received();
     CPPUNIT_ASSERT(connection_->ready(0ms));
