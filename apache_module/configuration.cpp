@@ -74,9 +74,9 @@ bool ApacheCycle::check(server_rec* main, apr_pool_t* pool) {
 // What the test of a configuration accepts must start.
 bool ApacheCycle::would_start(const server_rec* main) {
   const auto program = configuration_.agent_program(ap_unixd_config.user_id, ap_unixd_config.group_id);
-  Result<Done> done = program ? configuration_.prepare(program->become.value_or(::geteuid()), ap_unixd_config.group_id)
-                              : Result<Done>(program.error());
-  if (done) done = configuration_.examine();
+  Result<Done> done = program ? configuration_.examine() : Result<Done>(program.error());
+  if (done && ::access(configuration_.state_path().c_str(), F_OK) == 0)
+    done = configuration_.prepare(program->become.value_or(::geteuid()), ap_unixd_config.group_id);
   if (!done) log_line(APLOG_CRIT | APLOG_STARTUP, main, done.error().message);
   return done.has_value();
 }

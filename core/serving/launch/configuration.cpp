@@ -156,6 +156,12 @@ Result<Done> Configuration::examine() const {
     return system_error(
         ErrorKind::configuration,
         "the agent's program \"" + program_ + "\" cannot be executed, install it or name another (option program)", errno);
+  // Not made yet: what is above it is asked, and left alone.
+  if (::access(state_path_.c_str(), F_OK) != 0) {
+    const std::string above = state_path_.substr(0, std::max<std::size_t>(state_path_.rfind('/'), 1));
+    if (::access(above.c_str(), W_OK | X_OK) == 0) return Done{};
+    return system_error(ErrorKind::configuration, "the directory \"" + state_path_ + "\" cannot be made", errno);
+  }
   const auto keys = existing_seal_keys(state_path_);
   // Whoever tests without being root does not get to see it, though a start would.
   const bool hidden = !keys && ::geteuid() != 0 && ::access((state_path_ + "/seal.key").c_str(), R_OK) != 0;
