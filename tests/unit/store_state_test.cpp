@@ -42,6 +42,7 @@ class StoreStateTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_seal_key_is_made_once_and_kept);
   CPPUNIT_TEST(racing_starters_get_the_same_key);
   CPPUNIT_TEST(a_seal_key_that_others_may_read_is_refused);
+  CPPUNIT_TEST(a_seal_key_that_a_volume_gave_to_its_group_is_taken_back);
   CPPUNIT_TEST(a_seal_key_in_a_directory_open_to_all_is_refused);
   CPPUNIT_TEST(a_seal_key_of_a_stranger_is_refused);
   CPPUNIT_TEST(a_seal_key_that_is_a_link_or_a_pipe_is_refused);
@@ -93,7 +94,7 @@ class StoreStateTest : public CppUnit::TestFixture {
     prepare();
     write_bytes(path_ + "/state/status.json", bytes_of("{}"));
     const auto refused = prepare_state_directories(path_, 65534, 65534);
-    CPPUNIT_ASSERT(!refused && refused.error().message.find("chown -R 65534") != std::string::npos);
+    CPPUNIT_ASSERT(!refused && refused.error().message.find("one directory serves one user") != std::string::npos);
   }
 
   void an_inner_directory_that_is_a_link_is_refused() {
@@ -154,10 +155,24 @@ class StoreStateTest : public CppUnit::TestFixture {
   void a_seal_key_that_others_may_read_is_refused() {
     prepare();
     CPPUNIT_ASSERT(seal_keys(path_).has_value());
-    for (const unsigned mode : {0640U, 0604U, 0660U}) {
+    for (const unsigned mode : {0604U, 0644U, 0664U}) {
       CPPUNIT_ASSERT_EQUAL(0, chmod((path_ + "/seal.key").c_str(), mode));
       CPPUNIT_ASSERT(seal_keys(path_).error().kind == ErrorKind::storage);
       CPPUNIT_ASSERT(existing_seal_keys(path_).error().message.find("chmod 600") != std::string::npos);
+    }
+  }
+
+  void a_seal_key_that_a_volume_gave_to_its_group_is_taken_back() {
+    prepare();
+    const auto made = seal_keys(path_);
+    CPPUNIT_ASSERT(made.has_value());
+    for (const unsigned mode : {0640U, 0660U}) {
+      CPPUNIT_ASSERT_EQUAL(0, chmod((path_ + "/seal.key").c_str(), mode));
+      const auto found = existing_seal_keys(path_);
+      CPPUNIT_ASSERT(found && *found && (*found)->serving.id == made->serving.id);
+      struct stat status {};
+      CPPUNIT_ASSERT_EQUAL(0, ::stat((path_ + "/seal.key").c_str(), &status));
+      CPPUNIT_ASSERT_EQUAL(0600U, status.st_mode & 0777U);
     }
   }
 

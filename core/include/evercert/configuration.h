@@ -39,7 +39,7 @@ struct HostFacts {
   std::vector<std::vector<std::string>> listeners;  // TLS ones, as words of proof_address
   std::vector<std::string> plain_ports;             // of the whole server
   // What makes a certificate of ours pointless here, as the operator's lines say it ("its own ssl_certificate"); or empty.
-  std::string served_otherwise;
+  std::string served_otherwise = {};
 };
 
 // A server block or virtual host that serves certificates of ours. Lives as long as its configuration.
