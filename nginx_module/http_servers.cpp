@@ -69,9 +69,6 @@ std::vector<std::string> names_of(const ngx_http_core_srv_conf_t& server) {
     const std::string name(text(all[i].name));
     if (all[i].regex != nullptr) {
       names.push_back("~" + name);
-    } else if (name.starts_with('.')) {  // nginx's short form of a name and all below it
-      names.push_back(name.substr(1));
-      names.push_back("*" + name);
     } else if (!name.empty()) {
       names.push_back(name);
     }

@@ -3,6 +3,7 @@ names, kind of key and form of chain, and nothing is ordered for it."""
 import os
 import re
 import shlex
+import subprocess
 
 import pytest
 
@@ -87,6 +88,39 @@ def test_what_nginxs_own_module_has_is_taken_over_by_the_command_and_at_each_sta
     site.start()
     tls.wait_leaf(ports.TLS, "n.move.test", lambda leaf: leaf.serial == second, seen=site.log)
     assert pebble.orders(mark) == 0
+
+
+WORDS_OF_NGINXS_OWN_MODULE = """
+acme_issuer example { uri %(uri)s; challenge http; contact ops@example.test; external_account_key kid %(mac)s;
+    state_path %(state)s; accept_terms_of_service; ssl_trusted_certificate %(trust)s; }
+acme_shared_zone zone=ngx_acme_shared:1M;
+server { listen 127.0.0.1:%(tls)d ssl; server_name .words.test; acme_certificate example; ssl_certificate $acme_certificate; ssl_certificate_key $acme_certificate_key; }
+server { listen 127.0.0.1:%(http)d; location / { return 404; } }
+"""
+
+
+def test_words_of_nginxs_own_module_work_after_the_pages_search_and_replace(nginx, other_pebble, folder):
+    ca = other_pebble(eab=True)
+    secret = os.path.join(folder, "mac")
+    with open(secret, "w") as file:
+        file.write(ca.eab[1])
+    os.chmod(secret, 0o644)
+    written = os.path.join(folder, "words.conf")
+    with open(written, "w") as file:
+        file.write(WORDS_OF_NGINXS_OWN_MODULE.replace(" kid ", " %s " % ca.eab[0]) % {
+            "uri": ca.uri, "mac": secret, "state": os.path.join(folder, "acme_example"), "trust": ca.trust, "http": ports.HTTP, "tls": ports.TLS})
+    with open(os.path.join(PROJECT, "docs", "how-to", "move-from-nginx-acme.md")) as file:
+        command = re.search(r"^sed -i .*$", file.read(), re.M).group(0)
+    subprocess.run(["sh", "-c", command.replace(" nginx.conf", " " + shlex.quote(written))], check=True)
+    with open(written) as file:
+        site = nginx(file.read(), pebble=None)
+    code, said = site.test()
+    assert code != 0 and "chmod" in said and secret in said, said
+    os.chmod(secret, 0o600)
+    site.start()
+    leaf = tls.wait_leaf(ports.TLS, "words.test", lambda leaf: "Pebble" in leaf.issuer, seen=site.log)
+    assert sorted(leaf.names) == ["words.test", "www.words.test"]
+    assert tls.leaf_at(ports.TLS, "www.words.test").serial == leaf.serial
 
 
 def ids(user):

@@ -39,6 +39,7 @@ std::string addresses_of(const CertificateSpec& certificate) {
 
 class CertificateCheckTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(CertificateCheckTest);
+  CPPUNIT_TEST(a_short_form_means_the_name_with_and_without_www_where_no_wildcard_can_be_proved);
   CPPUNIT_TEST(the_first_name_stays_first_and_names_the_certificate);
   CPPUNIT_TEST(server_names_are_used_when_no_identifiers_are_given);
   CPPUNIT_TEST(no_usable_name_is_an_error);
@@ -93,10 +94,18 @@ class CertificateCheckTest : public CppUnit::TestFixture {
     assert_error(with("{\n\"server_names\": []}"), "server_names", 4, "add a server name");
   }
 
+  void a_short_form_means_the_name_with_and_without_www_where_no_wildcard_can_be_proved() {
+    CPPUNIT_ASSERT_EQUAL(std::string("a.example www.a.example"), names_of(only(R"({"server_names": ".a.example"})")));
+    CPPUNIT_ASSERT_EQUAL(std::string("www.a.example a.example"),
+                         names_of(only(R"({"server_names": ["www.a.example", ".a.example"]})")));
+    assert_error(with("{\n\"server_names\": [\".a.example\", \"*.a.example\"]}"), "server_names", 4,
+                 "\"*.a.example\" is a wildcard");
+  }
+
   void a_wildcard_under_http_01_is_refused() {
     assert_error(with("{\n\"identifiers\": [\"a.example\", \"*.a.example\"]}"), "identifiers", 4,
                  "\"*.a.example\" is a wildcard, which http-01 cannot prove (issuer ca)");
-    assert_error(with("{\n\"server_names\": \".a.example\"}"), "server_names", 4, "\"*.a.example\" is a wildcard");
+    assert_error(with("{\n\"server_names\": \"*.a.example\"}"), "server_names", 4, "\"*.a.example\" is a wildcard");
   }
 
   void a_regular_expression_is_refused_with_the_way_out() {

@@ -58,7 +58,8 @@ class CertificatesReading {
     const SectionReader reader(section, complaints_);
     CertificateSpec spec;
     spec.place = section.place;
-    const std::vector<Identifier> identifiers = read_identifiers(reader);
+    std::set<Identifier> short_forms;
+    std::vector<Identifier> identifiers = read_identifiers(reader, short_forms);
     spec.issuers = read_issuers(reader);
     spec.keys = read_keys(reader);
     reader.read_switch("placeholder", spec.placeholder);
@@ -70,7 +71,10 @@ class CertificatesReading {
     if (each && !section.name.empty())
       reader.error("name", "name cannot stand beside each, which names each certificate after its own name; remove one");
     if (identifiers.empty()) return {};
-    check_wildcards(reader, identifiers, spec.issuers);
+    if (!prove_wildcards(spec.issuers)) {
+      settle_short_forms(reader, identifiers, short_forms);
+      check_wildcards(reader, identifiers, spec.issuers);
+    }
     check_names(reader, plan_, identifiers, spec.issuers);
     if (!each && identifiers.size() > many_names)
       reader.warning("", "this certificate is for " + std::to_string(identifiers.size()) +
@@ -99,7 +103,8 @@ class CertificatesReading {
     return index ? std::vector<std::size_t>{*index} : std::vector<std::size_t>();
   }
 
-  std::vector<Identifier> read_identifiers(const SectionReader& reader) {
+  // `short_forms`: the wildcards among them that stand in words such as ".example.com".
+  std::vector<Identifier> read_identifiers(const SectionReader& reader, std::set<Identifier>& short_forms) {
     const bool listed = reader.find("identifiers") != nullptr;
     const std::string_view option = listed ? "identifiers" : "server_names";
     std::vector<Identifier> identifiers;
@@ -116,8 +121,12 @@ class CertificatesReading {
                                                                      identifiers_hint(reader.section().place)));
           continue;
         }
-        for (Identifier& identifier : *read)
-          if (seen.insert(identifier).second) identifiers.push_back(std::move(identifier));
+        for (Identifier& identifier : *read) {
+          const bool fresh = seen.insert(identifier).second;
+          if (!word.starts_with('.')) short_forms.erase(identifier);
+          if (fresh && word.starts_with('.') && identifier.is_wildcard()) short_forms.insert(identifier);
+          if (fresh) identifiers.push_back(std::move(identifier));
+        }
       }
     }
     if (identifiers.empty() && !faulty)
@@ -192,18 +201,38 @@ class CertificatesReading {
     return keys;
   }
 
+  [[nodiscard]] bool prove_wildcards(const std::vector<std::string>& issuers) const {
+    return issuers.empty() || std::any_of(issuers.begin(), issuers.end(),
+                                          [&](const std::string& name) { return plan_.issuer(name)->proves_wildcards(); });
+  }
+
+  // Where no issuer can prove the wildcard of ".example.com", the word stands for example.com and www.example.com, as in
+  // nginx's own ACME module.
+  static void settle_short_forms(const SectionReader& reader, std::vector<Identifier>& identifiers,
+                                 const std::set<Identifier>& short_forms) {
+    for (std::size_t i = 0; i < identifiers.size(); ++i) {
+      if (!short_forms.contains(identifiers[i])) continue;
+      const std::string domain = identifiers[i].value.substr(2);
+      const Identifier www{IdentifierKind::dns, "www." + domain};
+      reader.warning("server_names", in_quotes("." + domain) + " is taken as " + domain + " and " + www.value +
+                                         ", since the issuer cannot prove the wildcard *." + domain +
+                                         "; list other names below it one by one");
+      if (std::find(identifiers.begin(), identifiers.end(), www) == identifiers.end())
+        identifiers[i] = www;
+      else
+        identifiers.erase(identifiers.begin() + static_cast<std::ptrdiff_t>(i--));
+    }
+  }
+
   void check_wildcards(const SectionReader& reader, const std::vector<Identifier>& identifiers,
                        const std::vector<std::string>& issuers) {
     const auto wildcard = std::find_if(identifiers.begin(), identifiers.end(),
                                        [](const Identifier& identifier) { return identifier.is_wildcard(); });
-    if (wildcard == identifiers.end() || issuers.empty()) return;
-    const bool provable = std::any_of(issuers.begin(), issuers.end(),
-                                      [&](const std::string& name) { return plan_.issuer(name)->proves_wildcards(); });
-    if (!provable)
-      reader.error(reader.find("identifiers") != nullptr ? "identifiers" : "server_names",
-                   in_quotes(wildcard->value) + " is a wildcard, which " + unable_way(issuers) + " cannot prove (issuer " +
-                       enumerated(issuers) + "); list the names one by one, or write challenge " + able_way(issuers) +
-                       " in the issuer");
+    if (wildcard == identifiers.end()) return;
+    reader.error(reader.find("identifiers") != nullptr ? "identifiers" : "server_names",
+                 in_quotes(wildcard->value) + " is a wildcard, which " + unable_way(issuers) + " cannot prove (issuer " +
+                     enumerated(issuers) + "); list the names one by one, or write challenge " + able_way(issuers) +
+                     " in the issuer");
   }
 
   // The way that the first of them takes, and one that it could take instead, in its own words.
