@@ -121,8 +121,26 @@ def test_links_put_in_place_during_reloads_give_nothing_of_root_away(nginx, fold
     assert facts.st_uid == 0 and facts.st_mode & 0o777 == 0o700, facts
     assert os.listdir(precious) == []
     # What is theirs they may take away; what is served is back with it.
-    if os.path.lexists(swapped + ".away"):
-        if os.path.lexists(swapped):
-            os.unlink(swapped)
+    if os.path.islink(swapped):
+        os.unlink(swapped)
+    if not os.path.lexists(swapped):
         os.rename(swapped + ".away", swapped)
     assert tls.wait_leaf(ports.TLS, "links.test")
+
+
+@SERVERS
+def test_a_volume_that_gives_its_group_all_files_is_closed_again_and_serves(request, folder, kind):
+    state = os.path.join(folder, "evercert")
+    site = server(request, kind, "volume-%s.test" % kind, state=state).start()
+    site.audit.wait("served", "volume-%s.test" % kind)
+    site.stop()
+    group = pwd.getpwnam(WEB[kind]).pw_gid
+    for path, mode in ((state, 0o2775), (os.path.join(state, "seal.key"), 0o660), (os.path.join(state, "leader"), 0o660)):
+        os.chown(path, 0, group)
+        os.chmod(path, mode)
+    code, said = site.test()
+    assert code == 0, said
+    site.start()
+    assert tls.wait_leaf(ports.TLS, "volume-%s.test" % kind)
+    assert os.stat(state).st_mode & 0o022 == 0
+    assert {os.stat(os.path.join(state, name)).st_mode & 0o777 for name in ("seal.key", "leader")} == {0o600}

@@ -121,10 +121,12 @@ class StoreLeaderFileTest : public CppUnit::TestFixture {
     const auto missing = existing_leader_file(directory_.path());
     CPPUNIT_ASSERT(missing && !*missing && !fs::exists(path_));
     write_bytes(path_, {});
-    CPPUNIT_ASSERT_EQUAL(0, chmod(path_.c_str(), 0640));
+    CPPUNIT_ASSERT_EQUAL(0, chmod(path_.c_str(), 0644));
     CPPUNIT_ASSERT(is_refused());
-    CPPUNIT_ASSERT_EQUAL(0, chmod(path_.c_str(), 0600));
+    CPPUNIT_ASSERT_EQUAL(0, chmod(path_.c_str(), 0660));  // as a volume's group gets it
     CPPUNIT_ASSERT(!is_refused());
+    struct stat facts {};
+    CPPUNIT_ASSERT(stat(path_.c_str(), &facts) == 0 && (facts.st_mode & 07777) == 0600);
     fs::create_hard_link(path_, directory_ / "other");
     CPPUNIT_ASSERT(is_refused());
     fs::remove(path_);

@@ -14,6 +14,7 @@ class StoreOwnershipTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(what_root_alone_may_write_to_is_accepted_also_before_it_exists);
   CPPUNIT_TEST(a_directory_of_another_user_is_refused_with_the_command);
   CPPUNIT_TEST(a_directory_that_others_may_write_to_is_refused);
+  CPPUNIT_TEST(what_is_roots_and_open_to_a_group_is_taken_back);
   CPPUNIT_TEST(a_parent_of_another_user_is_refused);
   CPPUNIT_TEST(in_a_sticky_directory_what_is_named_must_be_of_root);
   CPPUNIT_TEST(a_link_is_followed_and_where_it_leads_is_looked_at);
@@ -56,10 +57,25 @@ class StoreOwnershipTest : public CppUnit::TestFixture {
   void a_directory_that_others_may_write_to_is_refused() {
     if (geteuid() != 0) return;
     fs::create_directory(path_);
-    for (const mode_t mode : {0775U, 0757U, 01777U, 01775U}) {
+    for (const mode_t mode : {0777U, 0757U, 01777U}) {
       set_mode(path_, mode);
       expect(path_, "run: chmod go-w " + path_ + ",");
     }
+  }
+
+  void what_is_roots_and_open_to_a_group_is_taken_back() {
+    if (geteuid() != 0) return;
+    fs::create_directories(path_ + "/state");
+    for (const mode_t mode : {0775U, 02775U, 01770U}) {
+      set_mode(path_, mode);
+      CPPUNIT_ASSERT_EQUAL(std::string(), refusal(path_));
+      struct stat facts {};
+      CPPUNIT_ASSERT(stat(path_.c_str(), &facts) == 0);
+      CPPUNIT_ASSERT_EQUAL(mode & ~mode_t{S_IWGRP}, facts.st_mode & 07777);
+    }
+    // Not so above it: that is somebody else's to decide.
+    set_mode(path_, 0775);
+    expect(path_ + "/state", "chmod go-w " + path_ + ",");
   }
 
   void a_parent_of_another_user_is_refused() {

@@ -110,8 +110,18 @@ class Walk {
   Result<Done> look(Descriptor next) {
     if (!next.valid() || fstat(next.get(), &here_) != 0) return unreadable(where_);
     current_ = std::move(next);
+    if (rest_.empty() && take_back()) return Done{};
     const bool root_alone = here_.st_uid == 0 && (!open_to_others(here_) || is_sticky(here_));
     return root_alone ? Result<Done>(Done{}) : refused(where_, here_);
+  }
+
+  // A volume with a group of its own opens its directory to that group at each mount. What is root's already, and names nothing
+  // that others could have put there unnoticed, is closed again.
+  bool take_back() {
+    if (here_.st_uid != 0 || (here_.st_mode & (S_IWGRP | S_IWOTH)) != S_IWGRP) return false;
+    const std::string name = "/proc/self/fd/" + std::to_string(current_.get());
+    return chmod(name.c_str(), here_.st_mode & 07777 & ~static_cast<mode_t>(S_IWGRP)) == 0 &&
+           fstat(current_.get(), &here_) == 0;
   }
 
   [[nodiscard]] Error unreadable(const std::string& where) const {

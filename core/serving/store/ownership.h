@@ -9,9 +9,10 @@
 namespace evercert {
 
 // With root's rights: every directory on the way, over links, belongs to root and is closed to others' writing; a sticky one
-// (/tmp) may be open to them as long as what the path names in it is root's. `path` itself is never open. What does not exist
-// yet is no fault. Without root's rights there is nothing to tell apart. `what`: "the state directory". Errors: configuration,
-// one sentence with path, owner, mode and what to type.
+// (/tmp) may be open to them as long as what the path names in it is root's. `path` itself is never open:
+// where it is root's and only its group may write, that is taken back. What does not exist yet is no fault. Without root's
+// rights there is nothing to tell apart. `what`: "the state directory". Errors: configuration, one sentence with path, owner,
+// mode and what to type.
 Result<Done> check_only_root_writes(const std::string& path, const std::string& what);
 
 }  // namespace evercert
