@@ -169,9 +169,10 @@ Checked check_with(const Settings& settings, FileSource& files, const FileSystem
   plan.dns = check_dns(settings.global, files, checked.complaints);
   check_issuers(settings, files, plan, checked.complaints);
   checked.certificates_of_section = check_certificates(settings, defaults, plan, checked.complaints);
-  // Where files of ours say everything, one that says nothing is an oversight.
+  // Where files of ours say everything, one that says nothing is an oversight; told when nothing else is to be mended first.
   const bool all_in_ours = plan.server.empty() || plan.server.starts_with("HAProxy");
-  if (all_in_ours && settings.certificates.empty() && settings.global.place.file.ends_with(".json"))
+  if (checked.complaints.empty() && all_in_ours && settings.certificates.empty() &&
+      settings.global.place.file.ends_with(".json"))
     SectionReader(settings.global, checked.complaints)
         .warning("",
                  "no certificate is named, so nothing is ordered or served; write \"certificates\": [ { \"identifiers\": "
