@@ -60,6 +60,24 @@ def restarts(site):
     return site.wait_agent()
 
 
+def test_the_thief_robs_an_agent_that_a_script_starts(nginx, program, folder, install):
+    """What a script executes cannot be hidden: the thief is fast enough, and the log warns of such a program."""
+    script = os.path.join(folder, "wrapper")
+    with open(script, "w") as file:
+        file.write('#!/bin/bash\nexec -a evercert %s "$@"\n' % copied(folder, install, 0o755))
+    os.chmod(script, 0o755)
+    site = nginx(nginx_of.host("theft.test")).use_program(script).start()
+    site.audit.wait("served", "theft.test", seen=site.log)
+    assert "is a script" in site.log()
+    thieves = [Thief(program) for _ in range(2)]
+    try:
+        for _ in range(6):
+            restarts(site)
+    finally:
+        taken = [line for thief in thieves for line in thief.end()]
+    assert any("socket:" in line for line in taken)
+
+
 @pytest.mark.parametrize("mode", [0o711, 0o755], ids=["closed", "readable"])
 @pytest.mark.parametrize("server", ["nginx", "apache"])
 def test_nothing_is_taken_while_a_server_restarts_and_its_agent_is_killed(request, program, folder, install, server, mode):
