@@ -404,6 +404,7 @@ class RenewalTest : public RenewalGround {
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
     certificate_.identifiers.push_back({IdentifierKind::dns, "other.example.test"});
+    current_->covers = false;
     restart();
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
@@ -489,7 +490,7 @@ class RenewalTest : public RenewalGround {
     CPPUNIT_ASSERT(!renewal_->cancel());
     const auto again = run();
     CPPUNIT_ASSERT_EQUAL(1U, ca().count("abandon"));
-    CPPUNIT_ASSERT(again && *again >= clock_.now() + 23h);
+    CPPUNIT_ASSERT(!again);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
     ca().people_wanted = false;
     CPPUNIT_ASSERT(!renewal_->request(false));
