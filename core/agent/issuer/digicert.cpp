@@ -207,7 +207,10 @@ Result<Task> DigiCert::task(const std::string& order, const std::string& name, C
     if (!changed) return changed.error();
     remember(order, kind);
   }
-  auto answer = get({"PUT", order_path(order) + "/dcv-random-value", "tell how " + name + " is to be validated"});
+  // It may make a value, so it is not repeated by itself.
+  RestRequest request{"PUT", order_path(order) + "/dcv-random-value", "tell how " + name + " is to be validated"};
+  request.effect = RestRequest::Effect::changes;
+  auto answer = get(request);
   if (!answer) {
     if (answer.error().kind != ErrorKind::issuer_refused) return answer.error();
     task.readiness = Task::Readiness::not_yet;

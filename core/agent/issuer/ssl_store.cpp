@@ -251,14 +251,14 @@ Result<Done> SslStore::revoke(const LeafFacts& leaf, int reason, const std::stri
   auto row = row_of(leaf);
   if (!row) return row.error();
   const std::string why = *word + ": " + comment;
-  Json body{{"TheSSLStoreOrderID", loose_text(*row, "TheSSLStoreOrderID")}, {"SerialNumber", loose_text(*row, "SerialNumber")}};
-  Json refund = body;
-  body["RevokeReason"] = why;
-  auto revoked = tell({"POST", "order/certificaterevokerequest", "revoke the certificate", body});
+  const std::string order = loose_text(*row, "TheSSLStoreOrderID");
+  auto revoked =
+      tell({"POST", "order/certificaterevokerequest", "revoke the certificate",
+            Json{{"TheSSLStoreOrderID", order}, {"SerialNumber", loose_text(*row, "SerialNumber")}, {"RevokeReason", why}}});
   if (revoked || revoked.error().kind != ErrorKind::issuer_refused) return revoked;
   // Which of both calls revokes is not documented alike: where the one is refused, taking the order back does it.
-  refund["RefundReason"] = why;
-  return tell({"POST", "order/refundrequest", "take back the order and revoke the certificate", refund});
+  return tell({"POST", "order/refundrequest", "take back the order and revoke the certificate",
+               Json{{"TheSSLStoreOrderID", order}, {"RefundReason", why}}});
 }
 
 Result<Settled> SslStore::revocation_of(const LeafFacts& leaf) {
