@@ -69,9 +69,9 @@ Workers::Again Renewal::keep_until(Time begins, Time now) {
   retry_at_ = at;
   end_place();
   const std::string sentence = "the issued certificate is not valid before " + to_rfc3339(begins + begin_tolerance) +
-                               "; it is kept, and served from then on";
+                               " by this machine's clock, which may be slow; it is kept, and served from then on";
   if (!std::exchange(begin_told_, true)) {
-    tell("issued_not_valid_yet", LogLevel::notice, sentence, {{"retry_at", to_rfc3339(begins)}});
+    tell("issued_not_valid_yet", LogLevel::warn, sentence, {{"retry_at", to_rfc3339(begins)}});
   }
   show("waits: " + sentence, begins, "the issued certificate begins");
   const std::lock_guard lock(mutex_);
