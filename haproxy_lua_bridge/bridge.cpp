@@ -136,8 +136,11 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
     serving = std::move((**keys).serving);
     const auto state = StateReader::open(plan_->state_path);
     auto lines = state ? stored_lines(*state, *serving) : Result<std::vector<StoredLine>>(state.error());
-    if (!lines) return lines.error();
-    stored = std::move(*lines);
+    // Whoever may write below state/ must not be able to keep HAProxy from starting.
+    if (lines)
+      stored = std::move(*lines);
+    else
+      log_.write(LogLevel::error, "what is stored cannot be read: " + lines.error().message);
     find_lines(*plan_, settings_, stored, std::chrono::system_clock::now());
   }
   auto written = write_pem_files(pem_path_, *plan_, serving, stored, log_);

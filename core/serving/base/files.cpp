@@ -17,7 +17,7 @@ namespace {
 
 // Walks component by component; for kernels and sandboxes without openat2.
 int open_stepwise(int directory, const std::string& path, int flags) {
-  Descriptor current(::dup(directory));
+  Descriptor current(::fcntl(directory, F_DUPFD_CLOEXEC, 0));
   std::size_t begin = 0;
   while (current.valid()) {
     const std::size_t end = path.find('/', begin);

@@ -28,6 +28,9 @@ inline constexpr std::size_t largest_named_file = 1 * size::mebi;    // secrets,
 inline constexpr std::size_t largest_pem = 1 * size::mebi;           // exports, PEM files for HAProxy, files to import
 inline constexpr std::size_t largest_resolver_file = 64 * size::kibi;  // /etc/resolv.conf
 
+// How many generations of a line a start tries to open, newest first: two are kept, and whoever may write there can make more.
+inline constexpr std::size_t most_generations_tried = 16;
+
 // Memory files that a server hands to its agent, and lines between processes.
 inline constexpr std::size_t largest_memory_file = 64 * size::mebi;
 inline constexpr std::size_t largest_plan_line =

@@ -175,15 +175,18 @@ Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) co
 Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   auto keys = seal_keys(state_path_);
   if (!keys) return keys.error();
+  // Without it nothing is renewed, and the start of the server does not wait for that.
   auto leader = open_leader_file(state_path_);
-  if (!leader) return leader.error();
+  if (!leader) log_.write(LogLevel::error, leader.error().message + "; what is stored is served, nothing is renewed");
   instance_ = std::move(instance);
   if (auto shared = share(read_lines(keys->serving)); !shared) return shared;
   if (auto hidden = hide_program(); !hidden) return hidden;
-  ReachedGenerations reached(leader->get());
-  for (const auto& [slot, certificate] : offered_) reached_[slot] = reached.of(certificate.name);
-  for (const auto& [slot, name] : other_lines_) reached_[slot] = reached.of(name);
-  auto carried = Cycle::create(settings_, *keys, files_, std::move(*leader));
+  if (leader) {
+    ReachedGenerations reached(leader->get());
+    for (const auto& [slot, certificate] : offered_) reached_[slot] = reached.of(certificate.name);
+    for (const auto& [slot, name] : other_lines_) reached_[slot] = reached.of(name);
+  }
+  auto carried = Cycle::create(settings_, *keys, files_, leader ? std::move(*leader) : Descriptor());
   if (!carried) return carried.error();
   carried_.emplace(std::move(*carried));
   serving_key_ = std::move(keys->serving);

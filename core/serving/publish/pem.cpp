@@ -54,7 +54,9 @@ std::optional<Bundle> newest_usable(const StateReader& state, const SealKey& ser
                                     std::uint64_t reached, Logger& log) {
   const auto generations = generations_of(state, certificate);
   if (!generations) return std::nullopt;
+  std::size_t attempts = 0;
   for (const std::uint64_t generation : *generations) {
+    if (++attempts > most_generations_tried) break;
     const auto file = state.read(bundle_path(certificate, generation), largest_bundle);
     if (file && !*file) continue;
     auto bundle = file ? open_bundle(serving, certificate, generation, **file) : Result<Bundle>(file.error());

@@ -94,7 +94,9 @@ std::string name_of_folder(const std::string& folder) {
 Result<std::optional<StoredLine>> stored_line(const StateReader& state, const SealKey& serving, const std::string& name) {
   const auto generations = generations_of(state, name);
   if (!generations) return generations.error();
+  std::size_t attempts = 0;
   for (const std::uint64_t generation : *generations) {
+    if (++attempts > most_generations_tried) break;
     const auto file = state.read(bundle_path(name, generation), largest_bundle);
     if (!file || !*file) continue;
     if (const auto bundle = open_bundle(serving, name, generation, **file)) return line_of(*bundle);

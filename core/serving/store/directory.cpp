@@ -30,6 +30,9 @@ DirectoryEntry::Kind kind_of(int directory, const dirent& found) {
   return S_ISDIR(status.st_mode) ? DirectoryEntry::Kind::directory : DirectoryEntry::Kind::other;
 }
 
+// Far above what is ever stored; whoever may write there can make more.
+constexpr std::size_t most_entries = 1'000'000;
+
 }  // namespace
 
 Result<std::vector<DirectoryEntry>> entries_of(Descriptor directory) {
@@ -42,6 +45,8 @@ Result<std::vector<DirectoryEntry>> entries_of(Descriptor directory) {
     const dirent* const found = readdir(opened.get());
     if (found == nullptr) break;
     const std::string_view name = found->d_name;
+    if (entries.size() >= most_entries)
+      return Error{ErrorKind::storage, "a directory in the state directory holds more than a million files"};
     if (name != "." && name != "..") entries.push_back({std::string(name), kind_of(dirfd(opened.get()), *found)});
   }
   if (errno != 0) return system_error(ErrorKind::storage, "cannot list a directory in the state directory", errno);

@@ -96,7 +96,7 @@ Result<std::optional<Descriptor>> open_leader(const std::string& state_path, int
     return system_error(ErrorKind::storage, "\"" + path + "\" cannot be opened", errno);
   // As with seal.key, what a volume gave its group is taken back.
   const bool closed = (facts.st_mode & 077) == 0 || ((facts.st_mode & 07) == 0 && fchmod(file.get(), 0600) == 0);
-  if (!S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || !closed || facts.st_nlink != 1)
+  if (!S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || !closed)
     return Error{ErrorKind::storage,
                  "\"" + path +
                      "\" is refused: it must be a regular file of the user that starts the server, closed to "
