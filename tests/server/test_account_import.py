@@ -213,7 +213,7 @@ def test_a_group_is_refused_where_orders_have_none(shop, evercert):
 
 def test_with_order_off_nothing_is_bought_until_somebody_asks(shop, evercert):
     site = shop.start("asked.test")
-    wait_for(lambda: "order off" in (evercert.certificate("asked.test") or {}).get("now", "") or None, "the wait to be told")
+    wait_for(lambda: "order off" in ((evercert.certificate("asked.test") or {}).get("now") or "") or None, "the wait to be told")
     assert shop.ca.orders() == []
     assert evercert.run("renew", "asked.test", timeout=40).returncode == DONE
     assert len(shop.ca.orders()) == 1 and site.audit.count("served", "asked.test") == 1
