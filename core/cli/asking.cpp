@@ -14,7 +14,7 @@ int ask_agent(const Request& request, const Json& message, Surroundings& surroun
   if (!state_path) {
     return fail(state_path.error(), surroundings);
   }
-  Result<ControlConnection> agent = reach_agent(*state_path);
+  Result<ControlConnection> agent = reach_agent(*state_path, patience_of(request));
   if (!agent) {
     return nobody_answers(agent.error(), surroundings);
   }

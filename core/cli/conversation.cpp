@@ -91,7 +91,7 @@ std::string silent_agent(const std::string& who) {
          "starts another";
 }
 
-Result<ControlConnection> reach_agent(const std::string& state_path) {
+Result<ControlConnection> reach_agent(const std::string& state_path, const Patience& patience) {
   Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path);
   if (!keys) {
     const bool ours = ::geteuid() == 0 || keys.error().kind != ErrorKind::storage;
@@ -107,7 +107,7 @@ Result<ControlConnection> reach_agent(const std::string& state_path) {
   if (!agent) {
     return Error{ErrorKind::connection, agent.error().message + hint};
   }
-  Result<bool> proved = agent->prove(agent_silence);
+  Result<bool> proved = agent->prove(patience.whole ? std::min(*patience.whole, agent_silence) : agent_silence);
   if (!proved) {
     return Error{ErrorKind::connection, control_socket_path(state_path) + ": " + proved.error().message +
                                             "; look at who may write to " + state_path +

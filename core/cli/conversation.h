@@ -28,7 +28,7 @@ Patience patience_of(const Request& request);
 
 // The agent that leads this state directory, proved to hold its key. Errors: connection: nobody leads, or who does is silent or
 // is somebody else; storage: we may not read seal.key; configuration: others than root could exchange what lies there.
-Result<ControlConnection> reach_agent(const std::string& state_path);
+Result<ControlConnection> reach_agent(const std::string& state_path, const Patience& patience = {});
 
 // Who leads a state directory, for a person: "process 7"; nullopt: nobody, or we may not know.
 std::optional<std::string> leader_of(const std::string& state_path);

@@ -48,7 +48,7 @@ int roll_back(const Request& request, Surroundings& surroundings) {
     surroundings.err << "\"" << printable(request.name) << "\" cannot be the name of a certificate\n";
     return exit_failed;
   }
-  Result<ControlConnection> agent = reach_agent(*state_path);
+  Result<ControlConnection> agent = reach_agent(*state_path, patience_of(request));
   if (!agent && agent.error().kind != ErrorKind::connection) {
     return fail(agent.error(), surroundings);
   }

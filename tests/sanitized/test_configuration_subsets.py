@@ -44,7 +44,7 @@ CERTIFICATE = {
     "placeholder": True, "proof": False, "proof_address": ["127.0.0.1:%d" % ports.TLS, "proxy_protocol"],
 }
 # What a server says of itself, and only evercert.json has words for.
-OF_SERVER = {"server": "HAProxy/2.6.12"}
+OF_SERVER = {"server": "HAProxy/2.6.12", "lines": ["first.example.test", "line.example.test"]}
 OF_HOST = {"server_names": ["n.example.test"], "plain_ports": [80, ports.HTTP]}
 TABLES = {"Global": {*GLOBAL, *OF_SERVER}, "Issuers": set(ISSUER), "Certificates": {*CERTIFICATE, *OF_HOST}}
 
