@@ -41,7 +41,8 @@ def test_haproxy_shows_each_host_its_own_file(haproxy, buyer, folder, answers):
     for name in NAMES:
         site.audit.wait("served", name, timeout=40, seen=site.log)
         assert buyer.is_served(name)
-        assert ("http://%s/.well-known/pki-validation/fileauth.txt" % name, "found") in were_asked_for(buyer)
+        paths = {address.split("://")[1] for address, what in were_asked_for(buyer) if what == "found"}  # by https first
+        assert name + "/.well-known/pki-validation/fileauth.txt" in paths
     # Other people's files are let through by the action, and nothing is there for the service.
     status = tls.plain_get(ports.HTTP, "one.test", "/.well-known/pki-validation/other.txt")[0]
     assert status == (404 if answers == "service" else 200)
@@ -73,7 +74,8 @@ def test_an_agent_without_a_server_shows_each_host_its_own_file(buyer, folder, i
     try:
         for name in NAMES:
             Audit(state).wait("published", name, timeout=40)
-            assert ("http://%s/.well-known/pki-validation/fileauth.txt" % name, "found") in were_asked_for(buyer)
+            paths = {address.split("://")[1] for address, what in were_asked_for(buyer) if what == "found"}  # by https first
+        assert name + "/.well-known/pki-validation/fileauth.txt" in paths
         wait_for(lambda: tls.plain_get(ports.HTTP, "three.test", "/.well-known/pki-validation/fileauth.txt")[0] == 404,
                  "no file for a host that has none")
     finally:
