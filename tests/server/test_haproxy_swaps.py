@@ -93,40 +93,74 @@ def test_chains_longer_than_haproxys_buffers_are_swapped(haproxy, other_pebble, 
     assert tls.leaf_at(ports.TLS, "long.test").serial != before
 
 
-@pytest.mark.parametrize("fault", ["wrong key", "wrong host", "expired"])
-def test_what_is_wrong_is_refused_before_haproxy_sees_it(haproxy, evercert, authority, folder, fault):
+@pytest.mark.parametrize("fault,said", [("wrong key", "match"), ("expired", "expired")])
+def test_what_is_wrong_is_refused_before_haproxy_sees_it(haproxy, evercert, authority, folder, fault, said):
     site = haproxy([certificate("good.test")]).start()
     site.audit.wait("served", "good.test", seen=site.log)
     serial = tls.leaf_at(ports.TLS, "good.test").serial
-    name = "bad.test" if fault == "wrong host" else "good.test"
-    place = lineages.write(folder, authority, [name], days=(-90, -1) if fault == "expired" else (-1, 90))
-    live = os.path.join(place, "live")
-    if fault == "wrong host":
-        os.rename(os.path.join(live, "bad.test"), os.path.join(live, "good.test"))
+    # Only what is valid for longer than what is served is looked at.
+    place = lineages.write(folder, authority, ["good.test"], days=(-90, -1) if fault == "expired" else (-1, 4000))
     if fault == "wrong key":
-        os.unlink(os.path.join(live, name, "privkey.pem"))
-        write_private(os.path.join(live, name, "privkey.pem"), private_key_pem(ec.generate_private_key(ec.SECP256R1())))
+        key = os.path.join(place, "live", "good.test", "privkey.pem")
+        os.unlink(key)
+        write_private(key, private_key_pem(ec.generate_private_key(ec.SECP256R1())))
     done = evercert.run("import", "certbot", place)
-    assert done.returncode != DONE or "good.test" in done.stdout + done.stderr
+    assert (done.returncode != DONE or "skipped" in done.stdout) and said in done.stdout + done.stderr, done
     assert tls.leaf_at(ports.TLS, "good.test").serial == serial
     assert evercert.wait_state("good.test", "served")["generation"] == 1
     assert not site.complaints()
 
 
-@pytest.mark.parametrize("wanted", [["ecdsa:256"], ["ecdsa:256", "rsa:2048"]], ids=" ".join)
-def test_what_was_taken_over_is_served_until_the_wanted_kind_of_key_is_there(haproxy, evercert, pebble, authority, folder, wanted):
+def test_a_certificate_of_another_host_is_kept_for_that_host_and_never_served_for_this_one(haproxy, evercert, authority, folder):
+    site = haproxy([certificate("good.test")]).start()
+    site.audit.wait("served", "good.test", seen=site.log)
+    serial = tls.leaf_at(ports.TLS, "good.test").serial
+    live = os.path.join(lineages.write(folder, authority, ["bad.test"]), "live")
+    os.rename(os.path.join(live, "bad.test"), os.path.join(live, "good.test"))  # the folder's name proves nothing
+    done = evercert.run("import", "certbot", os.path.dirname(live))
+    assert done.returncode == DONE and "no configuration names it so far" in done.stdout, done
+    wait_for(lambda: [line["name"] for line in evercert.status()["unnamed"]] == ["bad.test"], "it to be listed", seen=evercert.status)
+    for name in ("good.test", "bad.test"):
+        assert tls.leaf_at(ports.TLS, name).serial == serial
+    assert evercert.wait_state("good.test", "served")["generation"] == 1
+    site.reload()
+    assert tls.leaf_at(ports.TLS, "good.test").serial == serial and not site.complaints()
+
+
+def kind_offered(*kinds):
+    return {"version": tls.TLS12, "ciphers": ":".join("ECDHE-%s-AES128-GCM-SHA256" % kind for kind in kinds)}
+
+
+def test_what_was_taken_over_keeps_its_kind_of_key_until_it_is_renewed(haproxy, evercert, pebble, authority, folder):
+    place = lineages.write(folder, authority, ["moved.test"], kind="rsa")
+    site = haproxy([certificate("moved.test", key=["ecdsa:256"])])
+    done = evercert.run("import", "certbot", place, "--user", "haproxy")
+    assert done.returncode == DONE, done.stderr
+    mark = pebble.mark()
+    site.start()
+    evercert.wait_state("moved.test", "served")
+    leaf = tls.leaf_at(ports.TLS, "moved.test", **kind_offered("ECDSA", "RSA"))
+    assert leaf.kind == "rsa" and "evercert tests" in leaf.issuer
+    assert "of its life" in evercert.certificate("moved.test")["next"]["why"] and pebble.orders(mark) == 0
+    evercert.renew("moved.test")
+    leaf = tls.leaf_at(ports.TLS, "moved.test", **kind_offered("ECDSA", "RSA"))
+    assert leaf.kind == "ec" and "Pebble" in leaf.issuer
+
+
+def test_what_was_taken_over_is_served_until_the_second_kind_of_key_is_there_and_beside_it(haproxy, evercert, pebble, authority, folder):
     place = lineages.write(folder, authority, ["moved.test"], kind="rsa")
     pebble.kill()
-    site = haproxy([certificate("moved.test", key=wanted)])
+    site = haproxy([certificate("moved.test", key=["ecdsa:256", "rsa:2048"])])
     done = evercert.run("import", "certbot", place, "--user", "haproxy")
     assert done.returncode == DONE, done.stderr
     site.start()
-    ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
     for _ in range(3):
-        leaf = tls.leaf_at(ports.TLS, "moved.test", version=tls.TLS12, ciphers=ciphers)
+        leaf = tls.leaf_at(ports.TLS, "moved.test", **kind_offered("ECDSA", "RSA"))
         assert leaf.kind == "rsa" and "evercert tests" in leaf.issuer
     pebble.start()
-    tls.wait_leaf(ports.TLS, "moved.test", lambda leaf: leaf.kind == "ec" and "Pebble" in leaf.issuer, 40, seen=site.log)
+    tls.wait_leaf(ports.TLS, "moved.test", lambda leaf: leaf.kind == "ec" and "Pebble" in leaf.issuer, 40, seen=site.log,
+                  **kind_offered("ECDSA", "RSA"))
+    assert "evercert tests" in tls.leaf_at(ports.TLS, "moved.test", **kind_offered("RSA")).issuer
 
 
 def test_a_rollback_serves_the_previous_generation_again(haproxy, evercert):
