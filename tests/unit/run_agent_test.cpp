@@ -170,7 +170,7 @@ class Server {
   std::condition_variable changed_;
   std::vector<Event> seen_;
   Events events_;
-  Loop loop_;
+  PollLoop loop_;
   std::optional<Ground> ground_;
   std::unique_ptr<Agent> agent_;
   std::thread thread_;

@@ -35,7 +35,7 @@ class RunWorkerLinkTest : public CppUnit::TestFixture {
  private:
   const LittleCa ca_;
   KeptLog log_;
-  Loop loop_;
+  PollLoop loop_;
   std::shared_ptr<Instance> instance_;
   std::optional<Board> board_;
   std::optional<ReportPage> report_;

@@ -8,17 +8,17 @@
 
 namespace evercert {
 
-Loop::Loop() : bell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+PollLoop::PollLoop() : bell_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
-void Loop::watch(int descriptor, short events, std::function<void(short)> ready) {
+void PollLoop::watch(int descriptor, short events, std::function<void(short)> ready) {
   watches_[descriptor] = {events, std::make_shared<std::function<void(short)>>(std::move(ready))};
 }
 
-void Loop::unwatch(int descriptor) {
+void PollLoop::unwatch(int descriptor) {
   watches_.erase(descriptor);
 }
 
-void Loop::post(std::function<void()> action) {
+void PollLoop::post(std::function<void()> action) {
   {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(action));
@@ -27,11 +27,11 @@ void Loop::post(std::function<void()> action) {
   static_cast<void>(::write(bell_.get(), &one, sizeof one) == 0);
 }
 
-void Loop::after(std::chrono::milliseconds pause, std::function<void()> action) {
+void PollLoop::after(std::chrono::milliseconds pause, std::function<void()> action) {
   timers_.emplace(std::chrono::steady_clock::now() + pause, std::move(action));
 }
 
-void Loop::run_posted() {
+void PollLoop::run_posted() {
   std::deque<std::function<void()>> mine;
   {
     const std::lock_guard lock(mutex_);
@@ -40,7 +40,7 @@ void Loop::run_posted() {
   for (auto& action : mine) action();
 }
 
-void Loop::run_timers() {
+void PollLoop::run_timers() {
   const auto now = std::chrono::steady_clock::now();
   while (!timers_.empty() && timers_.begin()->first <= now) {
     const auto action = std::move(timers_.begin()->second);
@@ -49,7 +49,7 @@ void Loop::run_timers() {
   }
 }
 
-void Loop::run() {
+void PollLoop::run() {
   while (!ended_) {
     std::vector<pollfd> waiting{{bell_.get(), POLLIN, 0}};
     for (const auto& [descriptor, watched] : watches_) waiting.push_back({descriptor, watched.events, 0});

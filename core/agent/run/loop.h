@@ -16,18 +16,30 @@ namespace evercert {
 
 class Loop {
  public:
-  Loop();
+  virtual ~Loop() = default;
   // Calls `ready` with poll(2)'s events; replaces an earlier watch of the same descriptor. Main thread only.
-  void watch(int descriptor, short events, std::function<void(short)> ready);
-  void unwatch(int descriptor);
+  virtual void watch(int descriptor, short events, std::function<void(short)> ready) = 0;
+  virtual void unwatch(int descriptor) = 0;
   // From any thread: run this on the main thread soon.
-  void post(std::function<void()> action);
+  virtual void post(std::function<void()> action) = 0;
   // Once, on the main thread, at the earliest after `pause`.
-  void after(std::chrono::milliseconds pause, std::function<void()> action);
+  virtual void after(std::chrono::milliseconds pause, std::function<void()> action) = 0;
   // Until end() was called.
-  void run();
-  void end() { ended_ = true; }
-  [[nodiscard]] bool ended() const { return ended_; }
+  virtual void run() = 0;
+  virtual void end() = 0;
+  [[nodiscard]] virtual bool ended() const = 0;
+};
+
+class PollLoop : public Loop {
+ public:
+  PollLoop();
+  void watch(int descriptor, short events, std::function<void(short)> ready) override;
+  void unwatch(int descriptor) override;
+  void post(std::function<void()> action) override;
+  void after(std::chrono::milliseconds pause, std::function<void()> action) override;
+  void run() override;
+  void end() override { ended_ = true; }
+  [[nodiscard]] bool ended() const override { return ended_; }
 
  private:
   void run_posted();

@@ -120,7 +120,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   auto store = make_file_store(Descriptor(fcntl(state.get(), F_DUPFD_CLOEXEC, 3)), options);
   Events events;
   events.speak_to(gathered.configured.plan->server);
-  Loop loop;
+  PollLoop loop;
   ReachedGenerations reached(gathered.leader_file);
   Ground ground{gathered.instance,
                 gathered.state_path,
