@@ -61,6 +61,7 @@ class MemoryStore : public Store {
     return Done{};
   }
   Result<std::string> quarantine(const std::string&) override { return Error{ErrorKind::internal, "not in this test"}; }
+  Result<std::size_t> sweep(std::chrono::system_clock::time_point) override { return std::size_t{0}; }
   Result<std::unique_ptr<StoreLock>> lock(const std::string&, std::chrono::milliseconds, std::stop_token) override {
     return Error{ErrorKind::internal, "not in this test"};
   }

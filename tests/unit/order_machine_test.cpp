@@ -176,6 +176,7 @@ class OrderMachineTest : public CppUnit::TestFixture {
       }
       Result<Done> erase(const std::string&) override { return Done{}; }
       Result<std::string> quarantine(const std::string&) override { return std::string(); }
+      Result<std::size_t> sweep(std::chrono::system_clock::time_point) override { return std::size_t{0}; }
       Result<std::unique_ptr<StoreLock>> lock(const std::string&, std::chrono::milliseconds, std::stop_token) override {
         return std::unique_ptr<StoreLock>();
       }

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <future>
 
-#include "agent/renewal/workers.h"
+#include "agent/renewal/thread_workers.h"
 #include "fake/fake_clock.h"
 
 namespace evercert {
@@ -26,7 +26,7 @@ class WorkersTest : public CppUnit::TestFixture {
 
  public:
   void a_waiting_job_blocks_nobody() {
-    Workers workers(clock_, 1);
+    ThreadWorkers workers(clock_, 1);
     workers.add("waits", 0, clock_.now(), [this]() -> Workers::Again { return {clock_.now() + 1h}; });
     std::promise<void> done;
     workers.add("works", 1, clock_.now(), [&]() -> Workers::Again {
@@ -37,7 +37,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void steps_of_one_job_never_overlap() {
-    Workers workers(clock_, 4);
+    ThreadWorkers workers(clock_, 4);
     std::atomic<int> inside{0};
     std::atomic<bool> overlapped{false};
     std::atomic<int> steps{0};
@@ -55,7 +55,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_poke_during_a_step_runs_it_once_more() {
-    Workers workers(clock_, 2);
+    ThreadWorkers workers(clock_, 2);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::promise<void> second;
@@ -76,7 +76,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_turned_clock_makes_jobs_due() {
-    Workers workers(clock_, 1);
+    ThreadWorkers workers(clock_, 1);
     std::promise<void> done;
     workers.add("job", 0, clock_.now() + 24h, [&]() -> Workers::Again {
       done.set_value();
@@ -90,7 +90,7 @@ class WorkersTest : public CppUnit::TestFixture {
   void a_clock_that_was_turned_back_makes_every_job_look() {
     constexpr auto years = 24h * 3650;
     clock_.advance(years);
-    Workers workers(clock_, 1);
+    ThreadWorkers workers(clock_, 1);
     std::promise<void> first;
     std::promise<void> again;
     std::atomic<int> steps{0};
@@ -107,7 +107,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void the_most_urgent_goes_first() {
-    Workers workers(clock_, 1);
+    ThreadWorkers workers(clock_, 1);
     CPPUNIT_ASSERT(workers.pause(1s));
     std::string order;
     std::promise<void> done;
@@ -124,7 +124,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_pause_lets_running_steps_end_and_begins_none() {
-    Workers workers(clock_, 1);
+    ThreadWorkers workers(clock_, 1);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::atomic<int> steps{0};
@@ -144,7 +144,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_removed_job_does_not_run_again() {
-    Workers workers(clock_, 1);
+    ThreadWorkers workers(clock_, 1);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::atomic<int> steps{0};
@@ -163,7 +163,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void what_is_added_while_the_last_step_runs_is_not_lost() {
-    Workers workers(clock_, 1);
+    ThreadWorkers workers(clock_, 1);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::promise<void> second;

@@ -1,21 +1,16 @@
-// The agent's threads: one that keeps the time and a few that work. A job is a name and a function that takes ONE step and
-// says when it wants to run again; between steps no thread belongs to it, so an order that waits never blocks a worker. Steps
-// of one job never overlap.
+// Who takes the agent's steps. A job is a name and a function that takes ONE step and says when it wants to run again; between
+// steps nobody belongs to it, so an order that waits never blocks anybody. Steps of one job never overlap.
+// The contract, and the table that says which job is next; thread_workers.h is what the agent runs on.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "agent/renewal/schedule.h"
-#include "serving/base/clock.h"
 
 namespace evercert {
 
@@ -29,54 +24,63 @@ class Workers {
   };
   using Step = std::function<Again()>;
 
-  Workers(const Clock& clock, unsigned threads);
-  ~Workers();  // as stop()
-  Workers(const Workers&) = delete;
-  Workers& operator=(const Workers&) = delete;
+  virtual ~Workers() = default;
 
   // A new job, or another function for one of that name. Smaller urgency goes first among those that are due.
-  void add(const std::string& name, double urgency, std::optional<Time> due, Step step);
+  virtual void add(const std::string& name, double urgency, std::optional<Time> due, Step step) = 0;
   // Forgets the job; a step that is running ends by itself.
-  void remove(const std::string& name);
+  virtual void remove(const std::string& name) = 0;
   // Something happened: run as soon as a worker is free (once more, if it is running now).
-  void poke(const std::string& name);
-  void poke_all();
-  // The clock was turned by hand, or jumped.
-  void look_at_the_clock();
+  virtual void poke(const std::string& name) = 0;
 
-  // Ends all threads; returns once the running steps have ended. Nothing runs afterwards.
-  void stop();
+  // Returns once the running steps have ended. Nothing runs afterwards.
+  virtual void stop() = 0;
   // No new step begins; true once the running ones have ended, false when the bound is over.
-  bool pause(std::chrono::milliseconds bound);
-  void resume();
-  [[nodiscard]] bool idle();
+  virtual bool pause(std::chrono::milliseconds bound) = 0;
+  virtual void resume() = 0;
+  [[nodiscard]] virtual bool idle() = 0;
+};
+
+// Jobs by their time and urgency. Not thread-safe: its owner has a lock, or one thread.
+class JobTable {
+ public:
+  void add(const std::string& name, double urgency, std::optional<Time> due, Workers::Step step, Time now);
+  void remove(const std::string& name);
+  void poke(const std::string& name, Time now);
+  // Lines up what has come due. After a clock was turned back every job: times that the other clock gave may lie years ahead.
+  void look_at_the_clock(Time now);
+
+  [[nodiscard]] std::size_t ready() const { return due_.size(); }
+  [[nodiscard]] std::size_t running() const { return running_; }
+  // When the next job comes due that is not ready yet.
+  [[nodiscard]] std::optional<Time> next() const;
+
+  struct Begun {
+    std::string name;
+    Workers::Step step;
+  };
+  // The most urgent of those that are ready, of which there is one.
+  Begun begin();
+  void finish(const std::string& name, const Workers::Again& again, Time now);
 
  private:
   struct Job {
     double urgency = 0;
     std::optional<Time> due;
-    Step step;
+    Workers::Step step;
     bool running = false;
     bool poked = false;
     bool removed = false;
   };
-  void keep_time(const std::stop_token& stop);
-  void work(const std::stop_token& stop);
-  void line_up(const std::string& name, Job& job);
-  void finish(const std::string& name, const Again& again);
-  void poke_each();
+  void line_up(const std::string& name, Job& job, Time now);
+  void take_out(const std::string& name, const Job& job);
+  void poke_each(Time now);
 
-  const Clock& clock_;
-  std::mutex mutex_;
-  std::condition_variable_any timer_;
-  std::condition_variable_any ready_;
-  std::condition_variable_any idle_;
   std::map<std::string, Job> jobs_;
   std::set<std::pair<Time, std::string>> later_;
   std::set<std::pair<double, std::string>> due_;
-  unsigned running_ = 0;
-  bool paused_ = false;
-  std::vector<std::jthread> threads_;
+  std::size_t running_ = 0;
+  std::optional<Time> looked_at_;
 };
 
 }  // namespace evercert

@@ -18,13 +18,13 @@ Follower::Follower(Ground& ground, int wake, std::function<void()> alone)
       stored_answers_(ground.store, ground.keys.agent),
       board_answers_(ground.board),
       hit_watch_(ground.board, ground.report),
-      workers_(ground.clock, follower_threads),
+      workers_(ground.workers(follower_threads)),
       publication_({ground.store,
                     ground.keys.serving,
                     ground.board,
                     ground.clock,
                     ground.events,
-                    workers_,
+                    *workers_,
                     [](const std::string&) {},
                     [this, alive = std::weak_ptr<bool>(alive_)](const Event& event) {
                       Json message{{event.name, event.certificate}};
@@ -39,11 +39,12 @@ Follower::Follower(Ground& ground, int wake, std::function<void()> alone)
                     {},
                     ground.outlet,
                     ground.delivery,
-                    &ground.reached}) {}
+                    &ground.reached,
+                    ground.prove}) {}
 
 Follower::~Follower() {
   watches_.clear();
-  workers_.stop();
+  workers_->stop();
   if (leader_) ground_.loop.unwatch(leader_->descriptor());
   if (following_ && wake_ >= 0) ground_.loop.unwatch(wake_);
 }
@@ -131,7 +132,7 @@ void Follower::follow() {
   changed("certificates/");
   answer_changed("challenges/");
   // The leader frees what has expired on its own board alone.
-  workers_.add("sweeping", 2, ground_.clock.now(), [this]() -> Workers::Again {
+  workers_->add("sweeping", 2, ground_.clock.now(), [this]() -> Workers::Again {
     const Time now = ground_.clock.now();
     ground_.board.sweep_answers(now);
     return {now + std::chrono::minutes(1)};
@@ -145,7 +146,7 @@ void Follower::follow() {
 }
 
 void Follower::look_later(const CertificateSpec& certificate) {
-  workers_.add("look at " + certificate.name, 1, ground_.clock.now(), [this, certificate]() -> Workers::Again {
+  workers_->add("look at " + certificate.name, 1, ground_.clock.now(), [this, certificate]() -> Workers::Again {
     publication_.look(certificate, true);
     return {std::nullopt, true};
   });

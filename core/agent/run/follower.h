@@ -53,7 +53,7 @@ class Follower {
   bool asked_ = false;
   bool following_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  Workers workers_;
+  std::unique_ptr<Workers> workers_;
   Publication publication_;
   std::vector<std::unique_ptr<StoreWatch>> watches_;
 };

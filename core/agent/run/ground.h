@@ -1,17 +1,21 @@
 // What the agent stands on, whether it leads or follows: its own configuration, keys, store, board and the way to speak.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "agent/deliver/delivery.h"
 #include "agent/observe/event.h"
+#include "agent/renewal/workers.h"
 #include "agent/run/loop.h"
+#include "agent/run/proof.h"
 #include "agent/run/seats.h"
 #include "agent/store/store.h"
 #include "evercert/leader_file.h"
 #include "evercert/state.h"
 #include "serving/base/clock.h"
+#include "serving/key/key_provider.h"
 
 namespace evercert {
 
@@ -34,10 +38,19 @@ struct Ground {
   ReportPage& report;
   Loop& loop;
   // Unset: real ones.
-  Seats::Maker make_issuer;
+  Seats::Maker make_issuer{};
   // For servers that do not read bundles themselves; may be null.
   Outlet* outlet = nullptr;
   Delivery delivery{};
+  // What else of the world outside can be another one. Unset: threads, the state directory, keys in files, chance.
+  std::function<std::unique_ptr<Workers>(unsigned threads)> make_workers{};
+  std::function<Result<std::unique_ptr<StateFiles>>()> make_state_files{};
+  std::shared_ptr<KeyProvider> key_provider{};
+  std::function<double()> random{};  // 0 … 1
+  Prover prove = evercert::prove;
+
+  [[nodiscard]] std::unique_ptr<Workers> workers(unsigned threads) const;
+  [[nodiscard]] Result<std::unique_ptr<StateFiles>> open_state() const;
 };
 
 }  // namespace evercert

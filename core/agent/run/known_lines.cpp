@@ -6,8 +6,8 @@ namespace evercert {
 
 LineIndex& KnownLines::index() {
   if (index_) return *index_;
-  const auto state = StateReader::open(state_path_);
-  auto stored = state ? stored_lines(*state, serving_) : Result<std::vector<StoredLine>>(state.error());
+  const auto state = open_();
+  auto stored = state ? stored_lines(**state, serving_) : Result<std::vector<StoredLine>>(state.error());
   if (!stored) log_.write(LogLevel::error, "what is stored cannot be read: " + stored.error().message);
   return index_.emplace(stored ? *stored : std::vector<StoredLine>(), clock_.now());
 }

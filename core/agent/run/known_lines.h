@@ -2,6 +2,8 @@
 // is covered already, for lines that nobody names, and for the index that the next starter reads. Thread-safe.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -14,8 +16,10 @@ namespace evercert {
 
 class KnownLines {
  public:
-  KnownLines(std::string state_path, const SealKey& serving, const Clock& clock, Logger& log)
-      : state_path_(std::move(state_path)), serving_(serving), clock_(clock), log_(log) {}
+  // Opens what is stored, once.
+  using Opener = std::function<Result<std::unique_ptr<StateFiles>>()>;
+  KnownLines(Opener open, const SealKey& serving, const Clock& clock, Logger& log)
+      : open_(std::move(open)), serving_(serving), clock_(clock), log_(log) {}
 
   void put(StoredLine line);
   void forget(const std::string& name);
@@ -34,7 +38,7 @@ class KnownLines {
   // Reads what is stored, once. To be called with the lock.
   LineIndex& index();
 
-  const std::string state_path_;
+  const Opener open_;
   const SealKey& serving_;
   const Clock& clock_;
   Logger& log_;

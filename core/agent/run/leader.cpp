@@ -4,7 +4,6 @@
 #include <random>
 
 #include "agent/issuer/commercial_account.h"
-#include "agent/store/file_store.h"
 
 namespace evercert {
 namespace {
@@ -31,8 +30,8 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
       paces_(ground.store, ground.keys.agent),
       validations_(ground.store, ground.keys.agent),
       left_orders_(ground.store, orders_),
-      lines_(ground.state_path, ground.keys.serving, ground.clock, ground.log),
-      keys_(make_file_keys()),
+      lines_([this] { return ground_.open_state(); }, ground.keys.serving, ground.clock, ground.log),
+      keys_(ground.key_provider ? ground.key_provider : make_file_keys()),
       stored_answers_(ground.store, ground.keys.agent),
       shared_answers_(stored_answers_, stop_.get_token()),
       board_answers_(ground.board),
@@ -54,22 +53,23 @@ Leader::Leader(Ground& ground, std::function<void()> changed)
              [this](const IssuerSpec& spec) { return make_solver(spec); }, ground.events),
       alarms_(ground.events, ground.clock),
       since_(ground.clock.now()),
-      workers_(ground.clock, worker_threads),
-      publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, workers_,
+      workers_(ground.workers(worker_threads)),
+      publication_({ground.store, ground.keys.serving, ground.board, ground.clock, ground.events, *workers_,
                     [this](const std::string& certificate) { refresh(certificate); },
                     {},
                     [this] { ground_.loop.post(changed_); },
                     ground.outlet,
                     ground.delivery,
-                    &ground.reached}) {}
+                    &ground.reached,
+                    ground.prove}) {}
 
 Leader::~Leader() {
   abort_requests();
-  workers_.stop();
+  workers_->stop();
 }
 
 void Leader::start() {
-  if (auto swept = sweep_unfinished_files(ground_.state_directory, ground_.clock.now()); !swept) {
+  if (auto swept = ground_.store.sweep(ground_.clock.now()); !swept) {
     ground_.log.write(LogLevel::warn, swept.error().message);
   }
   sweep();
@@ -82,7 +82,7 @@ void Leader::start() {
 // Open answers survive a crash of ours in the store: they go back on the board, and those whose time has passed go away.
 void Leader::sweep() {
   constexpr double after_orders = 2;
-  workers_.add("sweeping", after_orders, ground_.clock.now(), [this]() -> Workers::Again {
+  workers_->add("sweeping", after_orders, ground_.clock.now(), [this]() -> Workers::Again {
     const Time now = ground_.clock.now();
     tell_of_clock(now);
     auto open = stored_answers_.sweep(now);
@@ -116,7 +116,7 @@ void Leader::tend_accounts() {
   static constexpr std::chrono::minutes between_looks{10};
   // What was asked for before a restart is looked at soon after it.
   static constexpr std::chrono::seconds first_look{5};
-  workers_.add(accounts_job, after_imports, ground_.clock.now() + first_look, [this]() -> Workers::Again {
+  workers_->add(accounts_job, after_imports, ground_.clock.now() + first_look, [this]() -> Workers::Again {
     Time next = ground_.clock.now() + between_looks;
     for (const auto& issuer : seats_.issuers()) {
       IssuerAccount* const account = issuer->account();
@@ -180,22 +180,22 @@ void Leader::add(const std::string& certificate) {
     }
     // Everybody looks before anybody orders, so that the most urgent can go first.
     constexpr double look_first = -1;
-    workers_.add(renewal->job(), look_first, ground_.clock.now(),
-                 [this, renewal, looked = std::make_shared<bool>(false)]() -> Workers::Again {
-                   const bool first = !*looked;
-                   if (first) {
-                     const auto seen = publication_.look(renewal->certificate(), true);
-                     looked_at(renewal->certificate().name);
-                     // What cannot be read may well be there: nothing is ordered in its place.
-                     if (seen.unreadable) return {ground_.clock.now() + std::chrono::seconds(5)};
-                     *looked = true;
-                     refresh(renewal->certificate().name);
-                   }
-                   const auto again = renewal->run();
-                   // What an earlier agent left behind (a failure, a time for the next try) is known only now.
-                   if (first) ground_.loop.post(changed_);
-                   return again;
-                 });
+    workers_->add(renewal->job(), look_first, ground_.clock.now(),
+                  [this, renewal, looked = std::make_shared<bool>(false)]() -> Workers::Again {
+                    const bool first = !*looked;
+                    if (first) {
+                      const auto seen = publication_.look(renewal->certificate(), true);
+                      looked_at(renewal->certificate().name);
+                      // What cannot be read may well be there: nothing is ordered in its place.
+                      if (seen.unreadable) return {ground_.clock.now() + std::chrono::seconds(5)};
+                      *looked = true;
+                      refresh(renewal->certificate().name);
+                    }
+                    const auto again = renewal->run();
+                    // What an earlier agent left behind (a failure, a time for the next try) is known only now.
+                    if (first) ground_.loop.post(changed_);
+                    return again;
+                  });
   }
 }
 
@@ -225,7 +225,7 @@ void Leader::remove(const std::string& certificate) {
   }
   alarms_.forget(certificate);
   for (const auto& renewal : gone) {
-    workers_.remove(renewal->job());
+    workers_->remove(renewal->job());
     hit_watch_.watch(renewal->job(), {});
     renewal->leave();
   }
@@ -248,8 +248,8 @@ RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
           [this](const OrderRecord& record) { return publication_.holds_key_of(record); },
           [this](const std::string& job, const std::vector<Challenge>& challenges) { hit_watch_.watch(job, challenges); },
           [this](const std::string& job) { return hit_watch_.hits(job); },
-          [this](const std::string& job) { workers_.poke(job); },
-          random_share,
+          [this](const std::string& job) { workers_->poke(job); },
+          ground_.random ? ground_.random : random_share,
           [this](const CertificateSpec& certificate, const KeySpec& key) { return take_cover(certificate, key); },
           [this](const CertificateSpec& certificate, const KeySpec& key) { return left_orders_.take(certificate, key); }};
 }
@@ -301,7 +301,7 @@ void Leader::refresh(const std::string& certificate) {
       if (same) break;
     }
     renewal->installed(installed);
-    workers_.poke(renewal->job());
+    workers_->poke(renewal->job());
   }
 }
 
@@ -314,7 +314,7 @@ Leader::Wished Leader::renew(const std::string& certificate, bool force) {
     } else if (!wished.refused || wished.refused->fresh) {
       wished.refused = std::move(refused);
     }
-    workers_.poke(renewal->job());
+    workers_->poke(renewal->job());
   }
   return wished;
 }
@@ -324,7 +324,7 @@ std::optional<std::string> Leader::cancel(const std::string& certificate) {
   for (const auto& renewal : renewals_of(certificate)) {
     if (renewal->cancel()) continue;
     refused.reset();
-    workers_.poke(renewal->job());
+    workers_->poke(renewal->job());
   }
   return refused;
 }
@@ -333,7 +333,7 @@ std::optional<std::string> Leader::take_over(OrderRecord record) {
   for (const auto& renewal : renewals_of(record.certificate)) {
     if (renewal->key() != record.key) continue;
     auto refused = renewal->take_over(std::move(record));
-    if (!refused) workers_.poke(renewal->job());
+    if (!refused) workers_->poke(renewal->job());
     return refused;
   }
   return "no configuration names the certificate \"" + record.certificate + "\" with this kind of key";
@@ -352,7 +352,7 @@ std::set<std::string> Leader::under_way(const std::string& issuer) const {
 }
 
 void Leader::hits_came() {
-  for (const auto& risen : hit_watch_.risen()) workers_.poke(risen.job);
+  for (const auto& risen : hit_watch_.risen()) workers_->poke(risen.job);
 }
 
 void Leader::hits_came(const std::string& token, std::uint32_t hits) {
@@ -361,11 +361,11 @@ void Leader::hits_came(const std::string& token, std::uint32_t hits) {
 }
 
 void Leader::pause() {
-  static_cast<void>(workers_.pause(std::chrono::milliseconds(0)));
+  static_cast<void>(workers_->pause(std::chrono::milliseconds(0)));
 }
 
 bool Leader::idle() {
-  return workers_.idle();
+  return workers_->idle();
 }
 
 }  // namespace evercert

@@ -75,7 +75,7 @@ class Leader {
   // For what is found out elsewhere: revoked and still served, older than it should be.
   [[nodiscard]] Alarms& alarms() { return alarms_; }
   [[nodiscard]] SharedAnswers& shared_answers() { return shared_answers_; }
-  [[nodiscard]] Workers& workers() { return workers_; }
+  [[nodiscard]] Workers& workers() { return *workers_; }
   std::optional<IssuerSeat> seat_of(const PlanUnion::Item& item, const std::string& issuer);
   // What every renewal of a certificate is to know after a change.
   void refresh(const std::string& certificate);
@@ -119,7 +119,7 @@ class Leader {
   Time swept_at_;  // of the job "sweeping" only
   LeftOrders left_orders_;
   KnownLines lines_;
-  std::unique_ptr<KeyProvider> keys_;
+  std::shared_ptr<KeyProvider> keys_;
   StoredAnswers stored_answers_;
   SharedAnswers shared_answers_;
   BoardAnswers board_answers_;
@@ -137,7 +137,7 @@ class Leader {
   std::set<std::string> to_watch_;  // guarded by mutex_, too
   Alarms alarms_;
   Time since_;
-  Workers workers_;  // its threads use all above: they end first
+  std::unique_ptr<Workers> workers_;  // its threads use all above: they end first
   Publication publication_;
 };
 

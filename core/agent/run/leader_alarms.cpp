@@ -99,12 +99,12 @@ void Leader::watch_soon(const std::string& certificate) {
     const std::lock_guard lock(mutex_);
     to_watch_.insert(certificate);
   }
-  workers_.poke("alarms");
+  workers_->poke("alarms");
 }
 
 void Leader::watch_what_happens() {
   constexpr double after_orders = 2;
-  workers_.add("alarms", after_orders, ground_.clock.now(), [this]() -> Workers::Again {
+  workers_->add("alarms", after_orders, ground_.clock.now(), [this]() -> Workers::Again {
     std::set<std::string> names;
     {
       const std::lock_guard lock(mutex_);

@@ -42,7 +42,7 @@ std::function<Result<std::string>()> Leader::adopting(Bundle bundle, bool named)
     event.fields = {{"generation", std::to_string(*generation)}};
     ground_.events.tell(event);
     for (const std::string& name : concerned)
-      for (const auto& renewal : renewals_of(name)) workers_.poke(renewal->job());
+      for (const auto& renewal : renewals_of(name)) workers_->poke(renewal->job());
     return event.sentence;
   };
 }

@@ -73,7 +73,7 @@ void Leader::watch_revoked() {
 
 void Leader::count(const Event& event) {
   // The first look at what was asked for comes soon.
-  if (event.name == "cancellation_requested" || event.name == "revocation_requested") workers_.poke(accounts_job);
+  if (event.name == "cancellation_requested" || event.name == "revocation_requested") workers_->poke(accounts_job);
   const auto is_one_of = [&](std::initializer_list<const char*> names) {
     return std::find(names.begin(), names.end(), event.name) != names.end();
   };

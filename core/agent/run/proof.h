@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct ProofOutcome {
 // Errors: connection, when no certificate came before `timeout`; internal, when OpenSSL refused our own set-up.
 Result<ProofOutcome> prove(const ProofAddress& address, const std::string& server_name, KeyAlgorithm algorithm,
                            BytesView leaf_sha256, std::chrono::milliseconds timeout);
+
+// prove(), or what stands in for it.
+using Prover =
+    std::function<Result<ProofOutcome>(const ProofAddress& address, const std::string& server_name, KeyAlgorithm algorithm,
+                                       BytesView leaf_sha256, std::chrono::milliseconds timeout)>;
 
 // Where else a listener for every address is reached, when something else listens at the first one.
 std::vector<ProofAddress> other_addresses(const ProofAddress& address);

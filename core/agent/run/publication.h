@@ -18,6 +18,7 @@
 #include "agent/order/order_record.h"
 #include "agent/renewal/renewal.h"
 #include "agent/renewal/workers.h"
+#include "agent/run/proof.h"
 #include "agent/store/bundles.h"
 #include "evercert/leader_file.h"
 
@@ -39,6 +40,7 @@ class Publication {
     Outlet* outlet = nullptr;       // where generations must be handed over before they can be served
     Delivery delivery{};
     ReachedGenerations* reached = nullptr;  // only the leader raises them
+    Prover prove = evercert::prove;
   };
   explicit Publication(Parts parts) : parts_(std::move(parts)) {}
 

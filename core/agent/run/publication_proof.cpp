@@ -46,7 +46,7 @@ Publication::Heard Publication::ask_listeners(const CertificateSpec& certificate
     }
     const auto ask_for_all = [&](const ProofAddress& where) -> std::string {
       for (const auto& pair : pairs) {
-        auto outcome = prove(where, name, pair.key.algorithm, pair.leaf_sha256, one_probe);
+        auto outcome = parts_.prove(where, name, pair.key.algorithm, pair.leaf_sha256, one_probe);
         if (!outcome || !outcome->served) return outcome ? outcome->message : outcome.error().message;
       }
       return "";

@@ -155,6 +155,10 @@ class FileStore : public Store {
     return system_error(ErrorKind::storage, "cannot move " + key + " to quarantine", errno);
   }
 
+  Result<std::size_t> sweep(std::chrono::system_clock::time_point now) override {
+    return sweep_unfinished_files(state_.get(), now);
+  }
+
   Result<std::unique_ptr<StoreLock>> lock(const std::string& name, std::chrono::milliseconds wait,
                                           std::stop_token stop) override {
     auto directory = make_directories("locks", false);

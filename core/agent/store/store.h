@@ -66,6 +66,9 @@ class Store {
   // Moves a damaged or foreign object out of the way, to quarantine/, keeping its bytes. Returns where it went.
   virtual Result<std::string> quarantine(const std::string& key) = 0;
 
+  // Removes what killed writers left behind over an hour before `now`. For the leader, once at its start. Returns how much.
+  virtual Result<std::size_t> sweep(std::chrono::system_clock::time_point now) = 0;
+
   // A null pointer: another process holds it still after `wait`.
   virtual Result<std::unique_ptr<StoreLock>> lock(const std::string& name, std::chrono::milliseconds wait,
                                                   std::stop_token stop) = 0;

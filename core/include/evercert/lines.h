@@ -33,9 +33,9 @@ struct StoredLine {
 
 // Every line below state/certificates. One that is damaged, locked or of a newer release is left out. Reads the index, and the
 // bundles that are not in it: names there are hints, whoever serves looks at the certificate itself. Errors: storage.
-Result<std::vector<StoredLine>> stored_lines(const StateReader& state, const SealKey& serving);
+Result<std::vector<StoredLine>> stored_lines(const StateFiles& state, const SealKey& serving);
 // The same of one line; nullopt: nothing there opens.
-Result<std::optional<StoredLine>> stored_line(const StateReader& state, const SealKey& serving, const std::string& name);
+Result<std::optional<StoredLine>> stored_line(const StateFiles& state, const SealKey& serving, const std::string& name);
 // The index as it is to be written to state/index (line_index_file): sealed, so that nobody else can make one.
 Result<Bytes> seal_line_index(const SealKey& serving, const std::vector<StoredLine>& lines);
 constexpr const char* line_index_file = "index";

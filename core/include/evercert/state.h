@@ -43,16 +43,24 @@ Result<SealKeys> seal_keys(const std::string& state_path);
 // The same without making one: NotFound is an empty optional.
 Result<std::optional<SealKeys>> existing_seal_keys(const std::string& state_path);
 
-// Read access to state_path/state, below a directory descriptor, following no links.
-class StateReader {
+// What lies below state_path/state, to be read.
+class StateFiles {
+ public:
+  virtual ~StateFiles() = default;
+  // Contents of a file by its path below state/ ("certificates/www.example.com/3.bundle"). nullopt: no such file. One of more
+  // than `limit` bytes is an error, and none of it is read.
+  [[nodiscard]] virtual Result<std::optional<Bytes>> read(const std::string& path, std::size_t limit) const = 0;
+  // Names in a directory below state/, unsorted; empty when the directory does not exist.
+  [[nodiscard]] virtual Result<std::vector<std::string>> list(const std::string& path) const = 0;
+};
+
+// Read access below a directory descriptor, following no links.
+class StateReader : public StateFiles {
  public:
   static Result<StateReader> open(const std::string& state_path);
 
-  // Contents of a file by its path below state/ ("certificates/www.example.com/3.bundle"). nullopt: no such file. One of more
-  // than `limit` bytes is an error, and none of it is read.
-  [[nodiscard]] Result<std::optional<Bytes>> read(const std::string& path, std::size_t limit) const;
-  // Names in a directory below state/, unsorted; empty when the directory does not exist.
-  [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const;
+  [[nodiscard]] Result<std::optional<Bytes>> read(const std::string& path, std::size_t limit) const override;
+  [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const override;
   [[nodiscard]] int descriptor() const { return directory_.get(); }
 
  private:
@@ -67,6 +75,6 @@ std::string file_name_of(std::string_view certificate);
 std::optional<std::uint64_t> generation_in(std::string_view file_name);
 
 // Generations of a certificate on disk, newest first. Looks at names only.
-Result<std::vector<std::uint64_t>> generations_of(const StateReader& state, std::string_view certificate);
+Result<std::vector<std::uint64_t>> generations_of(const StateFiles& state, std::string_view certificate);
 
 }  // namespace evercert

@@ -63,7 +63,7 @@ StoredLine line_from(const Json& json) {
 }
 
 // By folder. One that does not open is as good as none: the bundles are read then.
-std::map<std::string, StoredLine> read_index(const StateReader& state, const SealKey& serving) {
+std::map<std::string, StoredLine> read_index(const StateFiles& state, const SealKey& serving) {
   std::map<std::string, StoredLine> known;
   const auto file = state.read(line_index_file, largest_index);
   if (!file || !*file) return known;
@@ -91,7 +91,7 @@ std::string name_of_folder(const std::string& folder) {
 
 }  // namespace
 
-Result<std::optional<StoredLine>> stored_line(const StateReader& state, const SealKey& serving, const std::string& name) {
+Result<std::optional<StoredLine>> stored_line(const StateFiles& state, const SealKey& serving, const std::string& name) {
   const auto generations = generations_of(state, name);
   if (!generations) return generations.error();
   std::size_t attempts = 0;
@@ -104,7 +104,7 @@ Result<std::optional<StoredLine>> stored_line(const StateReader& state, const Se
   return std::optional<StoredLine>();
 }
 
-Result<std::vector<StoredLine>> stored_lines(const StateReader& state, const SealKey& serving) {
+Result<std::vector<StoredLine>> stored_lines(const StateFiles& state, const SealKey& serving) {
   const auto folders = state.list("certificates");
   if (!folders) return folders.error();
   auto known = read_index(state, serving);

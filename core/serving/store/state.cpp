@@ -82,7 +82,7 @@ std::optional<std::uint64_t> generation_in(std::string_view file_name) {
   return whole_number_in(file_name, 1, highest_generation);
 }
 
-Result<std::vector<std::uint64_t>> generations_of(const StateReader& state, std::string_view certificate) {
+Result<std::vector<std::uint64_t>> generations_of(const StateFiles& state, std::string_view certificate) {
   auto names = state.list("certificates/" + file_name_of(certificate));
   if (!names) return names.error();
   std::vector<std::uint64_t> generations;
