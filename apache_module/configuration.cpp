@@ -18,13 +18,6 @@ bool only_tests() {
   return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST;
 }
 
-unsigned tls_port(const Section& global) {
-  for (const Setting& setting : global.settings)
-    if (setting.option->name == "tls_port")
-      return static_cast<unsigned>(std::strtoul(setting.words.front().c_str(), nullptr, 10));
-  return 443;
-}
-
 // A server that says nothing itself has the main one's part of the configuration, by the same pointer.
 HostWish wish_of(const server_rec* server, const server_rec* main, const VirtualHost* upper) {
   const auto* const own = static_cast<const VirtualHost*>(ap_get_module_config(server->module_config, &evercert_module));
@@ -90,7 +83,7 @@ std::vector<Complaint> ApacheCycle::add_hosts(server_rec* main, apr_pool_t* pool
   constexpr auto error = Complaint::Severity::error;
   bool any = !configuration_.unused();
   std::vector<Place> bare;
-  for (FoundServer& found : find_servers(main, tls_port(configuration_.settings().global))) {
+  for (FoundServer& found : find_servers(main, port_in(configuration_.settings().global, "tls_port", 443))) {
     auto* const conf = pool_new<VirtualHost>(pool);
     const HostWish& wish = conf->wish = wish_of(found.server, main, upper);
     ap_set_module_config(found.server->module_config, &evercert_module, conf);

@@ -89,7 +89,7 @@ Result<std::uint64_t> StandIn::written(const std::string& name, Result<std::uint
   if (Result<Done> kept = reached_->raise(name, *generation); !kept) {
     return kept.error();
   }
-  tell(event, name, *generation, "certificate " + what + ", it is generation " + std::to_string(*generation));
+  tell(event, name, *generation, name + what + std::to_string(*generation));
   return generation;
 }
 
@@ -98,14 +98,14 @@ Result<std::uint64_t> StandIn::adopt(Bundle bundle) {
   PublishOptions options;
   options.above = reached_->of(name);
   return written(name, publish_bundle(*store_, keys_.serving, std::move(bundle), std::chrono::system_clock::now(), options),
-                 "imported", "imported");
+                 "imported", " was taken over as generation ");
 }
 
 Result<std::uint64_t> StandIn::roll_back(const std::string& name, std::optional<std::uint64_t> to) {
   PublishOptions options;
   options.above = reached_->of(name);
   return written(name, rollback(*store_, keys_.serving, name, to, std::chrono::system_clock::now(), options), "rolled_back",
-                 "rolled back");
+                 " was rolled back; the older certificate is now generation ");
 }
 
 // Agents of other servers read the trail to learn of new generations. The certificate is safe without it.

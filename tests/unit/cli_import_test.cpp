@@ -207,6 +207,8 @@ class ImportTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL_MESSAGE(outcome.out + outcome.err, int{exit_done}, outcome.exit);
     CPPUNIT_ASSERT(stored("www.example.com", 3));
     CPPUNIT_ASSERT(holds(trail(), "\"rolled_back\"") && holds(trail(), "\"generation\":3"));
+    CPPUNIT_ASSERT(holds(trail(), "\"www.example.com was taken over as generation 2\""));
+    CPPUNIT_ASSERT(holds(trail(), "\"www.example.com was rolled back; the older certificate is now generation 3\""));
   }
   void rollback_without_an_earlier_generation_changes_nothing() {
     add_lineage("www.example.com", make_certificate("DNS:www.example.com", 86400));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -50,8 +51,7 @@ std::string new_transaction() {
 }
 
 int number_of(const Json& object, std::string_view member) {
-  const std::string text = loose_text(object, member);
-  return text.empty() || text.size() > 6 || text.find_first_not_of("0123456789") != std::string::npos ? 0 : std::stoi(text);
+  return static_cast<int>(whole_number_in(loose_text(object, member), 0, 999'999).value_or(0));
 }
 
 std::string method_number(ChallengeKind kind) {

@@ -61,7 +61,7 @@ Result<OrderPage> CertinextV1Account::page(const OrderFilter& filter, const std:
                            loose_text(row, "certificateSerialNumber"), loose_text(row, "groupNumber"),
                            day_in(loose_text(row, "orderDate")), day_in(loose_text(row, "certificateExpiryDate"))});
   }
-  const long long at = std::stoll(number);
+  const long long at = page_in(number);
   if (!rows.empty() && at < whole_number(details, "noOfPages")) page.next = std::to_string(at + 1);
   return page;
 }

@@ -68,7 +68,7 @@ Result<OrderPage> CertinextV2Account::page(const OrderFilter& filter, const std:
                            day_in(loose_text(row, "orderDate")), day_in(loose_text(row, "certificateExpiryDate"))});
   }
   // A page past the end repeats the last one: only the number of pages ends the reading.
-  const long long at = std::stoll(number);
+  const long long at = page_in(number);
   if (at < whole_number(*answer, "totalPages")) page.next = std::to_string(at + 1);
   return page;
 }

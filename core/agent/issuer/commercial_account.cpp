@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "agent/issuer/rest.h"
+#include "serving/base/bounds.h"
 
 namespace evercert {
 
@@ -32,10 +33,19 @@ bool OrderFilter::fits(const ListedOrder& order) const {
 }
 
 long long whole_number(const Json& object, std::string_view member) {
-  constexpr std::size_t longest = 18;
-  const std::string text = loose_text(object, member);
-  const bool digits = !text.empty() && text.size() <= longest && text.find_first_not_of("0123456789") == std::string::npos;
-  return digits ? std::stoll(text) : 0;
+  constexpr std::uint64_t highest = 999'999'999'999'999'999;
+  return static_cast<long long>(whole_number_in(loose_text(object, member), 0, highest).value_or(0));
+}
+
+long long page_in(const std::string& next) {
+  return static_cast<long long>(whole_number_in(next, 1, farthest_page).value_or(1));
+}
+
+std::pair<std::size_t, std::size_t> place_in(const std::string& next) {
+  const auto space = std::min(next.find(' '), next.size());
+  const auto status = whole_number_in(std::string_view(next).substr(0, space), 0, farthest_page);
+  const auto position = whole_number_in(std::string_view(next).substr(std::min(space + 1, next.size())), 0, farthest_page);
+  return {status && position ? *status : 0, status && position ? *position : 0};
 }
 
 std::string day_in(const std::string& time) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/issuer/issuer.h"
@@ -111,6 +112,10 @@ class IssuerAccount {
 inline constexpr std::size_t most_pages_of_a_list = 250;
 inline constexpr std::size_t remembered_domains = 1000;
 long long whole_number(const Json& object, std::string_view member);
+// Where a reading of pages goes on, as an OrderPage said and a file of ours kept it. What is no such word is the beginning.
+constexpr std::uint64_t farthest_page = 1'000'000'000;
+long long page_in(const std::string& next);                             // "7"
+std::pair<std::size_t, std::size_t> place_in(const std::string& next);  // "STATUS POSITION"
 std::string day_in(const std::string& time);
 
 }  // namespace evercert

@@ -52,12 +52,7 @@ class DigiCertAccount : public CommercialAccount {
 
 // `next` is "STATUS OFFSET", the status as a place in the table above.
 Result<OrderPage> DigiCertAccount::page(const OrderFilter& filter, const std::string& next) {
-  std::size_t index = 0;
-  std::size_t offset = 0;
-  if (const auto space = next.find(' '); space != std::string::npos) {
-    index = std::stoul(next);
-    offset = std::stoul(next.substr(space + 1));
-  }
+  auto [index, offset] = place_in(next);
   while (index < digicert_statuses.size() && !filter.states.contains(digicert_statuses[index].state)) ++index;
   OrderPage page;
   if (index >= digicert_statuses.size()) return page;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <cstdio>
+#include <limits>
 
 #include "agent/issuer/rest.h"
 #include "serving/base/bounds.h"
@@ -85,7 +86,7 @@ std::optional<Cents> cents_of(const std::string& text) {
   }
   if (digits.empty() || digits.size() > longest) return std::nullopt;
   for (; decimals < 2; ++decimals) digits += '0';
-  const Cents amount = std::stoll(digits);
+  const auto amount = static_cast<Cents>(whole_number_in(digits, 0, std::numeric_limits<Cents>::max()).value_or(0));
   return owed ? -amount : amount;
 }
 

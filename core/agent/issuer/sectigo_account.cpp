@@ -49,12 +49,7 @@ class SectigoAccount : public CommercialAccount {
 
 // `next` is "STATUS POSITION", the status as a place in the table above.
 Result<OrderPage> SectigoAccount::page(const OrderFilter& filter, const std::string& next) {
-  std::size_t index = 0;
-  std::size_t position = 0;
-  if (const auto space = next.find(' '); space != std::string::npos) {
-    index = std::stoul(next);
-    position = std::stoul(next.substr(space + 1));
-  }
+  auto [index, position] = place_in(next);
   while (index < sectigo_statuses.size() && !filter.states.contains(sectigo_statuses[index].state)) ++index;
   OrderPage page;
   if (index >= sectigo_statuses.size()) return page;

@@ -53,7 +53,7 @@ ListedState state_in_store(const Json& row) {
 }
 
 Result<OrderPage> SslStoreAccount::page(const OrderFilter& filter, const std::string& next) {
-  const long long number = next.empty() ? 1 : std::stoll(next);
+  const long long number = page_in(next);
   Json body{{"PageNumber", number}, {"PageSize", ssl_store_page}, {"DateTimeCulture", "en-US"}};
   if (filter.names.size() == 1) body["DomainName"] = filter.names.front();
   if (next.empty()) {

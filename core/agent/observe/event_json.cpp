@@ -22,9 +22,9 @@ Json field_value(const std::string& name, const std::string& text) {
     if (fault == std::errc{} && stopped == end) {
       return number;
     }
-    char* rest = nullptr;
-    const double fraction = std::strtod(text.c_str(), &rest);
-    if (!text.empty() && rest == text.c_str() + text.size()) {
+    double fraction = 0;
+    const auto [rest, no_fraction] = std::from_chars(text.data(), end, fraction);
+    if (no_fraction == std::errc{} && rest == end) {
       return fraction;
     }
   }

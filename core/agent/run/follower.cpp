@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 
 #include "agent/run/verbs.h"
+#include "serving/base/bounds.h"
 #include "serving/base/json.h"
 
 namespace evercert {
@@ -29,8 +30,9 @@ Follower::Follower(Ground& ground, int wake, std::function<void()> alone)
                     [this, alive = std::weak_ptr<bool>(alive_)](const Event& event) {
                       Json message{{event.name, event.certificate}};
                       for (const auto& [field, value] : event.fields) {
-                        const bool number = field == "generation" || field == "milliseconds";
-                        message[field] = number ? Json(std::stoull(value)) : Json(value);
+                        const bool counts = field == "generation" || field == "milliseconds";
+                        const auto number = counts ? whole_number_in(value, 0, highest_generation) : std::nullopt;
+                        message[field] = number ? Json(*number) : Json(value);
                       }
                       ground_.loop.post([this, alive, message] {
                         if (!alive.expired() && leader_) static_cast<void>(leader_->send(message).has_value());

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "agent/issuer/commercial_account.h"
 #include "agent/observe/remedies.h"
@@ -29,11 +28,14 @@ StatusProblem revoked_problem(const Publication::Current& current, const std::st
 
 // "http-01=2,dns-01=1", as the order machine writes it.
 std::map<std::string, std::uint64_t> counts_of(const std::string& text) {
+  constexpr std::uint64_t most = std::uint64_t{1} << 32;
   std::map<std::string, std::uint64_t> counts;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::size_t middle = text.find('=', begin);
-    if (middle < end) counts[text.substr(begin, middle - begin)] += std::strtoull(text.c_str() + middle + 1, nullptr, 10);
+    if (middle < end)
+      counts[text.substr(begin, middle - begin)] +=
+          whole_number_in(std::string_view(text).substr(middle + 1, end - middle - 1), 0, most).value_or(0);
     begin = end + 1;
   }
   return counts;

@@ -24,6 +24,7 @@
 #include "agent/store/file_store.h"
 #include "evercert/launch.h"
 #include "evercert/text.h"
+#include "serving/base/bounds.h"
 #include "serving/base/files.h"
 
 namespace evercert {
@@ -223,7 +224,8 @@ std::pair<std::vector<std::string>, std::uint16_t> responder_addresses(const Pla
   const auto colon = plan.http_listen.rfind(':');
   std::string address = plan.http_listen.substr(0, colon);
   if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
-  return {{address}, static_cast<std::uint16_t>(std::stoul(plan.http_listen.substr(colon + 1)))};
+  const auto port = whole_number_in(std::string_view(plan.http_listen).substr(colon + 1), 1, 65535);
+  return {{address}, static_cast<std::uint16_t>(port.value_or(plan.http_port))};
 }
 
 int run_alone(const RunOptions& options) {

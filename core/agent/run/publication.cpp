@@ -305,7 +305,7 @@ Result<std::uint64_t> Publication::roll_back(const CertificateSpec& certificate,
     generation = *rolled;
   }
   tell("rolled_back", LogLevel::notice, certificate.name,
-       certificate.name + " was rolled back; the older certificate is generation " + std::to_string(*generation) + " now",
+       certificate.name + " was rolled back; the older certificate is now generation " + std::to_string(*generation),
        {{"generation", std::to_string(*generation)}});
   look(certificate, true);
   parts_.installed(certificate.name);

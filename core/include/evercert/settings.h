@@ -82,6 +82,9 @@ std::string spelled(std::string_view sentence, std::string_view server, const Pl
 Result<Done> set(Section& section, Scope scope, std::string_view option, std::span<const std::string> words,
                  const Place& place);
 
+// The port that is written there, before check() has judged it; `otherwise` where none is.
+std::uint16_t port_in(const Section& section, std::string_view option, std::uint16_t otherwise);
+
 // evercert_certificate and its equals say all in one line: issuer[,issuer...] [identifier...] [key=...] [name=...].
 Result<Done> set_certificate_line(Section& section, std::span<const std::string> words);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "serving/base/bounds.h"
 #include "serving/config/words.h"
 
 namespace evercert {
@@ -55,6 +56,13 @@ std::vector<std::string*> file_words(Setting& setting) {
 }
 
 }  // namespace
+
+std::uint16_t port_in(const Section& section, std::string_view option, std::uint16_t otherwise) {
+  for (const Setting& setting : section.settings)
+    if (setting.option->name == option && !setting.words.empty())
+      return static_cast<std::uint16_t>(whole_number_in(setting.words.front(), 1, 65535).value_or(otherwise));
+  return otherwise;
+}
 
 std::string Place::text() const {
   return line == 0 ? file : file + ":" + std::to_string(line);
