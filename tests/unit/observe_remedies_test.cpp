@@ -20,6 +20,7 @@ class RemediesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(RemediesTest);
   CPPUNIT_TEST(each_case_has_a_remedy_of_its_own);
   CPPUNIT_TEST(port_80_is_named_only_where_a_connection_to_it_failed);
+  CPPUNIT_TEST(the_port_is_the_one_where_the_ca_knocks);
   CPPUNIT_TEST(network_and_resolver_are_named_only_where_no_connection_was_made);
   CPPUNIT_TEST(nothing_is_tried_again_is_said_only_where_it_is_true);
   CPPUNIT_TEST(the_parts_of_a_compound_problem_tell_the_case);
@@ -87,6 +88,16 @@ class RemediesTest : public CppUnit::TestFixture {
       }
     CPPUNIT_ASSERT(remedy(problem(ErrorKind::challenge_failed, acme + "connection", "refused"), true).find("port 80") ==
                    std::string::npos);
+  }
+
+  void the_port_is_the_one_where_the_ca_knocks() {
+    for (const char* detail : {"refused", "timed out", "odd"}) {
+      const Error error = problem(ErrorKind::challenge_failed, acme + "connection", detail);
+      const std::string elsewhere = remedy_for(trouble_of(error, false, 5002));
+      CPPUNIT_ASSERT_MESSAGE(elsewhere, elsewhere.find("port 5002 (option http_port)") != std::string::npos);
+      CPPUNIT_ASSERT_MESSAGE(elsewhere, elsewhere.find("80") == std::string::npos);
+      CPPUNIT_ASSERT(remedy_for(trouble_of(error, false)).find("http_port") == std::string::npos);
+    }
   }
 
   void network_and_resolver_are_named_only_where_no_connection_was_made() {

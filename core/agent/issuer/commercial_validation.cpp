@@ -207,7 +207,8 @@ Result<IssuerOrder> CommercialIssuer::validating(IssuerOrder order, CommercialDe
     return people(
         std::move(order), detail,
         "is not validated: the CA does not find by " + std::string(to_string(kind)) + " what proves " + listed(open) +
-            "; check that these names lead here and, for http-file, that port 80 is open from the Internet" +
+            "; check that these names lead here and, for http-file, that port " + std::to_string(spec_.http_port) +
+            " is open from the Internet" +
             (organization.empty() ? "" : ", and in the CA's portal whether organization " + organization + " is validated"));
   }
   order.detail = detail.text();

@@ -10,7 +10,7 @@ namespace {
 enum class How { any, by_http, by_dns };
 
 // The first row that fits. `words` and `signs` are alternatives between bars, empty for any; signs are looked for in what was
-// said, whatever the case of its letters. "{link}" stands for where the peer sends a person.
+// said, whatever the case of its letters. "{link}" stands for where the peer sends a person, "{port}" for where a CA knocks.
 struct Case {
   std::string_view kind;
   std::string_view words;
@@ -32,17 +32,19 @@ constexpr std::array cases{
     Case{"challenge_failed", "dns", "", How::by_dns,
          "Check from outside that the zone's name servers answer and that DNSSEC, where it is used, is sound."},
     Case{"challenge_failed", "connection", "refused", How::by_http,
-         "Nothing takes connections on port 80 where the CA knocks: let a server listen there, at each address that the name "
+         "Nothing takes connections on port {port} where the CA knocks: let a server listen there, at each address that the "
+         "name "
          "has "
          "(A and AAAA records)."},
-    Case{"challenge_failed", "connection", "timeout|timed out|firewall|no route|unreachable", How::by_http,
-         "The CA's connections to port 80 are lost on the way: open it in firewalls and routers for the whole Internet, for "
-         "IPv6, "
-         "too, if the name has an AAAA record."},
     Case{
-        "challenge_failed", "connection", "", How::by_http,
-        "Check from outside that http://NAME/.well-known/acme-challenge/ is answered on port 80, at each address that the name "
-        "has."},
+        "challenge_failed", "connection", "timeout|timed out|firewall|no route|unreachable", How::by_http,
+        "The CA's connections to port {port} are lost on the way: open it in firewalls and routers for the whole Internet, for "
+        "IPv6, "
+        "too, if the name has an AAAA record."},
+    Case{"challenge_failed", "connection", "", How::by_http,
+         "Check from outside that http://NAME/.well-known/acme-challenge/ is answered on port {port}, at each address that the "
+         "name "
+         "has."},
     Case{"challenge_failed", "tls", "", How::by_http,
          "Something redirects the CA to https, which does not work there: do not redirect /.well-known/acme-challenge/."},
     Case{"challenge_failed", "unauthorized|incorrectResponse", "", How::by_http,
@@ -148,6 +150,10 @@ bool row_fits(const Case& row, const Trouble& trouble) {
          (row.how == How::any || (row.how == How::by_dns) == trouble.by_dns);
 }
 
+std::string port_text(unsigned http_port) {
+  return std::to_string(http_port) + (http_port == 80 ? "" : " (option http_port)");
+}
+
 std::string last_component(const std::string& type) {
   const auto colon = type.rfind(':');
   return colon == std::string::npos ? type : type.substr(colon + 1);
@@ -155,8 +161,8 @@ std::string last_component(const std::string& type) {
 
 }  // namespace
 
-Trouble trouble_of(const Error& error, bool by_dns) {
-  Trouble trouble{to_string(error.kind), "", error.message, "", by_dns};
+Trouble trouble_of(const Error& error, bool by_dns, unsigned http_port) {
+  Trouble trouble{to_string(error.kind), "", error.message, "", by_dns, http_port};
   if (!error.problem) return trouble;
   const Problem& problem = *error.problem;
   trouble.word = last_component(problem.type);
@@ -180,14 +186,16 @@ Trouble trouble_of(const Error& error, bool by_dns) {
 std::string remedy_for(const Trouble& trouble) {
   const auto row = std::find_if(cases.begin(), cases.end(), [&](const Case& one) { return row_fits(one, trouble); });
   std::string remedy(row == cases.end() ? "See the log for the lines before this one." : row->remedy);
-  constexpr std::string_view link = "{link}";
-  if (const auto at = remedy.find(link); at != std::string::npos)
-    remedy.replace(at, link.size(), trouble.link.empty() ? "what the message names" : trouble.link);
+  const auto fill_in = [&](std::string_view mark, const std::string& words) {
+    if (const auto at = remedy.find(mark); at != std::string::npos) remedy.replace(at, mark.size(), words);
+  };
+  fill_in("{link}", trouble.link.empty() ? "what the message names" : trouble.link);
+  fill_in("{port}", port_text(trouble.http_port));
   return remedy;
 }
 
 std::string remedy_for(const std::string& kind) {
-  return remedy_for(Trouble{kind, "", "", "", false});
+  return remedy_for(Trouble{kind, "", "", "", false, 80});
 }
 
 }  // namespace evercert

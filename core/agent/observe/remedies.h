@@ -14,9 +14,10 @@ struct Trouble {
   std::string said;     // the peer's words, or our own sentence where there are none
   std::string link;     // where the peer sends a person, or empty
   bool by_dns = false;  // names are proved by records
+  unsigned http_port = 80;
 };
 
-Trouble trouble_of(const Error& error, bool by_dns);
+Trouble trouble_of(const Error& error, bool by_dns, unsigned http_port = 80);
 
 // One sentence or two.
 std::string remedy_for(const Trouble& trouble);

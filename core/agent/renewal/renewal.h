@@ -142,6 +142,7 @@ class Renewal {
   // Says once what people must do while the order waits for them, and reminds of it daily.
   void note_people(bool waits, Time now);
   [[nodiscard]] bool proves_by_dns() const;
+  [[nodiscard]] std::string remedy_of(const Error& error) const;
   Time note_failure(const Error& error, Time now, std::optional<Time> probe = std::nullopt);
   // A failed validation is counted for its names; until when they may not be validated again.
   std::optional<Time> note_validation(const Error& error, Time now);

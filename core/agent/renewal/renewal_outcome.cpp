@@ -177,7 +177,7 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->kind = error.kind;
   pace_.failure->message = printable(error.message, longest_sentence);
   pace_.failure->in_a_row = ++pace_.failure->rows[error.kind];
-  pace_.failure->remedy = remedy_for(trouble_of(error, proves_by_dns()));
+  pace_.failure->remedy = remedy_of(error);
   // Who cancelled an order does not want it back because an option has changed.
   const std::string word = problem_word(error);
   pace_.failure->options = seat_ && word != cancelled_word ? options_of(*seat_) : "";
@@ -224,6 +224,10 @@ bool Renewal::proves_by_dns() const {
   return kind == ChallengeKind::dns_01 || kind == ChallengeKind::dns_txt || kind == ChallengeKind::dns_cname;
 }
 
+std::string Renewal::remedy_of(const Error& error) const {
+  return remedy_for(trouble_of(error, proves_by_dns(), seat_ ? seat_->issuer->spec().http_port : 80));
+}
+
 bool Renewal::choose_issuer(const Error& error) {
   if (certificate_.issuers.size() < 2) return false;
   const Time now = parts_.clock.now();
@@ -252,7 +256,7 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
   const std::string next = issuers[pace_.issuer_index % issuers.size()];
   const auto shown = pace_.failure;
   // Others may have found out that it is gone: then nothing failed here before.
-  const std::string remedy = remedy_for(trouble_of(error, proves_by_dns()));
+  const std::string remedy = remedy_of(error);
   pace_.set_aside[left] = {shown.value_or(Pace::Failure{error.kind, error.message, now, 0, "", {}, remedy}),
                            pace_.next_attempt};
   const auto known = pace_.set_aside.extract(next);

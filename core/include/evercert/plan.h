@@ -77,6 +77,7 @@ struct IssuerSpec {
   unsigned max_orders = 16;                 // in flight
   bool orders = true;                       // false: only when a person asks
   DnsSettings dns;                          // the plan's
+  std::uint16_t http_port = 80;             // the plan's
   Purchase purchase;                        // of types other than acme
   std::vector<std::string> caa_identities;  // under which names the CA looks for itself in CAA records
   std::chrono::seconds connect_timeout{10};
