@@ -103,7 +103,8 @@ bool NginxCycle::report(const std::vector<Complaint>& complaints) {
     const bool error = complaint.severity == Complaint::Severity::error;
     acceptable = acceptable && !error;
     const auto milder = complaint.severity == Complaint::Severity::warning ? NGX_LOG_WARN : NGX_LOG_NOTICE;
-    log_words(error ? NGX_LOG_EMERG : milder, nginx_->log, complaint.message + " in " + complaint.place.text());
+    // Spelled by check(), which knows whether it is an issuer's option.
+    log_line(error ? NGX_LOG_EMERG : milder, nginx_->log, printable(complaint.message + " in " + complaint.place.text()));
   }
   return acceptable;
 }

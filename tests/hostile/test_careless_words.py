@@ -40,7 +40,33 @@ def test_options_are_named_as_apache_spells_them(apache):
 
 def test_a_word_in_place_of_true_is_told_for_json(haproxy):
     site = haproxy([haproxy_of.certificate("www.example.com", placeholder="yes")])
-    refused(site, r"\"yes\" is neither true nor false")
+    refused(site, r"\"placeholder\" is a string; write true or false, without quotes")
+
+
+def test_a_number_in_quotes_is_told_for_json(haproxy):
+    site = haproxy([haproxy_of.certificate("www.example.com")], settings={"tls_port": "443"})
+    refused(site, r"haproxy\.json:\d+: \"tls_port\" is a string; write a number, without quotes")
+
+
+@pytest.mark.parametrize("option", ["hook", "dns_program"])
+def test_a_command_that_is_not_there_is_told_by_nginx(nginx, folder, option):
+    missing = os.path.join(folder, "not-there")
+    warned(nginx(host("www.example.com"), global_extra="evercert_%s %s;" % (option, missing)), r"evercert_%s: there is no %s" % (option, missing))
+
+
+def test_a_command_that_is_not_there_is_told_by_apache(apache, folder):
+    missing = os.path.join(folder, "not-there")
+    warned(apache(apache_of.host("www.example.com"), global_extra="EvercertHook %s --all" % missing), r"EvercertHook: there is no %s" % missing)
+
+
+def test_a_command_that_is_not_there_is_told_by_haproxy(haproxy, folder):
+    missing = os.path.join(folder, "not-there")
+    warned(haproxy([haproxy_of.certificate("www.example.com")], settings={"hook": [missing]}), r"hook: there is no %s" % missing)
+
+
+def test_a_state_path_of_an_issuer_is_not_taken_for_the_global_one(nginx):
+    said = refused(nginx(host("www.example.com"), issuer_extra="state_path off;"), r"evercert: state_path off is refused", r"kept in the global evercert_state_path")
+    assert "evercert_state_path off" not in said
 
 
 @pytest.mark.parametrize("place", ["itself", "parent"])

@@ -281,7 +281,18 @@ class CertificateCheckTest : public CppUnit::TestFixture {
     assert_warning(with(certificate), "", 3, "nothing listens for plain HTTP at port 80");
     assert_warning(with(R"({"identifiers": "a.example", "plain_ports": []})"), "", 3, "add a listener for 80");
     CPPUNIT_ASSERT(with(certificate, R"(, "http_port": 8080)").complaints.empty());
-    CPPUNIT_ASSERT(with(R"({"identifiers": "a.example"})").complaints.empty());
+    const auto bought = [&](const std::string& members) {
+      MadeUpFiles files;
+      files.files["/s"] = "secret";
+      return checked(
+          settings_of(
+              R"({"issuers": {"ca": {"type": "sectigo", "uri": "https://ca.example/", "account": "me", "customer": "c",)"
+              R"("secret": "/s", "product": "1", "organization": "2", "term": 199)" +
+              members + "}}, \"dns_program\": \"/p\",\n\"certificates\": [" + certificate + "]}"),
+          files);
+    };
+    assert_warning(bought(""), "", 2, "nothing listens for plain HTTP at port 80, where issuers ask for validation files");
+    CPPUNIT_ASSERT(bought(R"(, "challenge": "dns-txt")").complaints.empty());
   }
 
   void any_server_block_s_plain_port_counts() {

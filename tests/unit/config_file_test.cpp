@@ -60,6 +60,7 @@ class SettingsFileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(files_that_include_each_other_are_refused);
   CPPUNIT_TEST(what_was_set_before_stays_and_may_not_be_set_again);
   CPPUNIT_TEST(json_of_settings_reads_back_as_the_same_settings);
+  CPPUNIT_TEST(a_number_with_zeros_before_it_is_handed_on_as_a_number);
   CPPUNIT_TEST(ten_thousand_certificates_come_back);
   CPPUNIT_TEST_SUITE_END();
 
@@ -153,6 +154,9 @@ class SettingsFileTest : public CppUnit::TestFixture {
     assert_contains(refusal_of("{\"http_port\": false}"), "\"http_port\" is false; write a number");
     assert_contains(refusal_of("{\"proof\": 1}"), "\"proof\" is a number; write true or false");
     assert_contains(refusal_of("{\"proof\": []}"), "\"proof\" is an array; write true or false");
+    assert_contains(refusal_of("{\"http_port\": \"29002\"}"), "\"http_port\" is a string; write a number, without quotes");
+    assert_contains(refusal_of("{\"certificates\": [{\"plain_ports\": [80, \"8080\"]}]}"), "write numbers, without quotes");
+    assert_contains(refusal_of("{\"proof\": \"on\"}"), "\"proof\" is a string; write true or false, without quotes");
     assert_contains(refusal_of("{\"state_path\": [[\"/s\"]]}"), "\"state_path\" is an array");
     assert_contains(refusal_of("{\"state_path\": [{}]}"), "\"state_path\" is an object");
     assert_contains(refusal_of("{\"state_path\": [null]}"), "\"state_path\" is null");
@@ -284,6 +288,12 @@ class SettingsFileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("kid"), issuer.external_account->kid);
     CPPUNIT_ASSERT_EQUAL(3U, issuer.max_orders);
     CPPUNIT_ASSERT_EQUAL(std::string("/s"), second.plan->state_path);
+  }
+
+  void a_number_with_zeros_before_it_is_handed_on_as_a_number() {
+    Settings settings;
+    CPPUNIT_ASSERT(set(settings.global, Scope::global, "http_port", std::vector<std::string>{"0080"}, {"nginx.conf", 1}));
+    CPPUNIT_ASSERT_EQUAL(std::string("80"), settings_of(to_json(settings)).global.settings.at(0).words.at(0));
   }
 
   void ten_thousand_certificates_come_back() {

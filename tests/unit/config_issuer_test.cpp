@@ -141,7 +141,7 @@ class IssuerCheckTest : public CppUnit::TestFixture {
   void ports_and_sizes_have_their_ranges() {
     assert_error(with_global(R"("http_port": 0)"), "http_port", 4, "from 1 to 65535");
     assert_error(with_global(R"("tls_port": 65536)"), "tls_port", 4, "from 1 to 65535");
-    assert_error(with_global(R"("cache_size": "many")"), "cache_size", 4, "is not a whole number");
+    assert_error(with_global(R"("cache_size": 1.5)"), "cache_size", 4, "is not a whole number");
     assert_error(with_issuer(R"("max_orders": 0)"), "max_orders", 2, "from 1 to 1000");
     const Checked good = with_global(R"("http_port": 5002, "tls_port": 5001, "cache_size": 7)");
     CPPUNIT_ASSERT(good.plan->http_port == 5002 && good.plan->tls_port == 5001 && good.plan->cache_size == 7);
@@ -231,10 +231,13 @@ class IssuerCheckTest : public CppUnit::TestFixture {
   }
 
   void switches_are_on_or_off() {
-    CPPUNIT_ASSERT(!issuer_of(R"("ssl_verify": "off")").verify);
+    CPPUNIT_ASSERT(!issuer_of(R"("ssl_verify": false)").verify);
     CPPUNIT_ASSERT(issuer_of(R"("common_name_in_csr": true)").common_name_in_csr);
-    assert_error(with_issuer(R"("ssl_verify": "no")"), "ssl_verify", 2, "neither true nor false");
-    assert_error(with_global(R"("proof": "maybe")"), "proof", 4, "neither true nor false");
+    assert_contains(refusal_of(R"({"proof": "off"})"), "\"proof\" is a string; write true or false, without quotes");
+    Settings settings = settings_of(document("", "", ""));
+    CPPUNIT_ASSERT(set(settings.global, Scope::global, "proof", std::vector<std::string>{"maybe"}, {"server.conf", 4}));
+    MadeUpFiles files;
+    assert_error(checked(settings, files), "proof", 4, "neither on nor off");
   }
 
   void contacts_become_uris() {

@@ -116,6 +116,8 @@ class NamesCheckTest : public CppUnit::TestFixture {
     }
     CPPUNIT_ASSERT_EQUAL(std::string("\"evercert_program\" takes one word; write: evercert_program PATH"),
                          spelled("\"program\" takes one word; write: program PATH", "nginx", nginx, Scope::global, "program"));
+    CPPUNIT_ASSERT_EQUAL(std::string("state_path off; kept in the global evercert_state_path"),
+                         spelled("state_path off; kept in the global state_path", "nginx", nginx, Scope::issuer, "state_path"));
     CPPUNIT_ASSERT_EQUAL(std::string("state_path is a place to import from"),
                          spelled("state_path is a place to import from", "nginx", nginx, Scope::issuer));
   }

@@ -11,6 +11,7 @@ class ServersTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(every_option_has_an_effect_or_is_told_to_have_none);
   CPPUNIT_TEST(a_directive_that_can_never_have_an_effect_is_refused);
   CPPUNIT_TEST(the_agent_does_not_judge_again);
+  CPPUNIT_TEST(commands_that_cannot_be_run_are_told);
   CPPUNIT_TEST_SUITE_END();
 
   struct Server {
@@ -104,6 +105,21 @@ class ServersTest : public CppUnit::TestFixture {
     MadeUpFiles files;
     const Checked result = check(settings, files, false);
     CPPUNIT_ASSERT_MESSAGE(all_of(result), result.plan.has_value() && result.complaints.empty());
+  }
+
+  void commands_that_cannot_be_run_are_told() {
+    const auto said = [](const std::string& members) {
+      MadeUpFiles files;
+      const Checked result = check_with(settings_of(document("", "", members)), files,
+                                        [](const std::string&) { return std::optional<std::string>(); });
+      CPPUNIT_ASSERT(result.plan.has_value());
+      return all_of(result);
+    };
+    assert_contains(said(R"(, "hook": ["/not/there", "now"])"), "[hook] hook: there is no /not/there; nothing is told");
+    assert_contains(said(R"(, "hook": "/etc/passwd")"), "/etc/passwd cannot be executed");
+    assert_contains(said(R"(, "hook": "/usr")"), "/usr cannot be executed");
+    assert_contains(said(R"(, "dns_program": "/not/there")"), "[dns_program] dns_program: there is no /not/there; no record");
+    CPPUNIT_ASSERT_EQUAL(std::string(), said(R"(, "hook": ["/bin/true"], "dns_program": "/bin/true")"));
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(ServersTest);

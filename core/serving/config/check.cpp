@@ -58,11 +58,7 @@ void SectionReader::read_switch(std::string_view option, bool& value) const {
   if (parsed)
     value = *parsed;
   else
-    blame(*setting, std::string(option) + ": " +
-                        (setting->place.file.ends_with(".json")
-                             ? in_quotes(setting->words[0]) + " is neither true nor false; write one of "
-                                                              "them, without quotes"
-                             : parsed.error().message));
+    blame(*setting, std::string(option) + ": " + parsed.error().message);
 }
 
 void SectionReader::read_number(std::string_view option, unsigned least, unsigned most, unsigned& value) const {
@@ -142,6 +138,7 @@ void check_issuers(const Settings& settings, FileSource& files, Plan& plan, std:
           .error("", "issuer " + in_quotes(section.name) + " is defined twice, first at " + earlier->second->place.text() +
                          "; give one another name or remove it");
     plan.issuers.push_back(check_issuer(section, plan.dns, files, complaints));
+    plan.issuers.back().http_port = plan.http_port;
   }
 }
 
@@ -167,6 +164,7 @@ Checked check_with(const Settings& settings, FileSource& files, const FileSystem
   Plan plan;
   const ProofDefaults defaults = check_global(settings.global, probe, plan, checked.complaints);
   plan.dns = check_dns(settings.global, files, checked.complaints);
+  if (probe) check_commands(settings.global, plan, checked.complaints);
   check_issuers(settings, files, plan, checked.complaints);
   checked.certificates_of_section = check_certificates(settings, defaults, plan, checked.complaints);
   // Where files of ours say everything, one that says nothing is an oversight; told when nothing else is to be mended first.

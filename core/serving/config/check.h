@@ -52,6 +52,9 @@ struct ProofDefaults {
 ProofDefaults check_global(const Section& section, const FileSystemProbe& probe, Plan& plan,
                            std::vector<Complaint>& complaints);
 
+// Warns of commands that will be run later and are not there, or not executable.
+void check_commands(const Section& section, const Plan& plan, std::vector<Complaint>& complaints);
+
 // The global section's options about DNS.
 DnsSettings check_dns(const Section& section, FileSource& files, std::vector<Complaint>& complaints);
 

@@ -332,14 +332,19 @@ class CertificatesReading {
         for (const std::string& word : setting.words) open = open || word == std::to_string(plan_.http_port);
       }
     }
-    const bool asked = std::any_of(plan_.issuers.begin(), plan_.issuers.end(),
-                                   [](const IssuerSpec& issuer) { return issuer.challenge == ChallengeKind::http_01; });
-    if (first == nullptr || open || !asked || plan_.certificates.empty()) return;
+    std::vector<std::string> asked;
+    for (const auto& [kind, what] :
+         {std::pair(ChallengeKind::http_01, "http-01 answers"), std::pair(ChallengeKind::http_file, "validation files")})
+      if (std::any_of(plan_.issuers.begin(), plan_.issuers.end(), [kind = kind](const IssuerSpec& issuer) {
+            return std::find(issuer.challenges.begin(), issuer.challenges.end(), kind) != issuer.challenges.end();
+          }))
+        asked.emplace_back(what);
+    if (first == nullptr || open || asked.empty() || plan_.certificates.empty()) return;
     const std::string port = std::to_string(plan_.http_port);
     SectionReader(*first, complaints_)
-        .warning("", "nothing listens for plain HTTP at port " + port +
-                         ", where issuers ask for http-01 answers; add a listener for " + port + ", or set http_port if " +
-                         port + " is forwarded to another port here");
+        .warning("", "nothing listens for plain HTTP at port " + port + ", where issuers ask for " + enumerated(asked) +
+                         "; add a listener for " + port + ", or set http_port if " + port +
+                         " is forwarded to another port here");
   }
 
   const Settings& settings_;

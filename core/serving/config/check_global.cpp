@@ -1,5 +1,7 @@
 #include <sys/stat.h>
 
+#include <cerrno>
+
 #include "serving/config/check.h"
 #include "serving/config/words.h"
 
@@ -60,7 +62,26 @@ void read_exports(const SectionReader& reader, Plan& plan) {
     reader.blame(*listen, "http_listen: " + listen->words.front() + " is no address and port; write one like 127.0.0.1:8402");
 }
 
+// Whoever tests a configuration may not see what the agent's user sees.
+void check_command(const SectionReader& reader, std::string_view option, const std::string& path, const std::string& until) {
+  struct stat facts {};
+  const bool there = ::stat(path.c_str(), &facts) == 0;
+  if (!path.starts_with('/') || (!there && errno != ENOENT && errno != ENOTDIR)) return;
+  if (!there)
+    reader.warning(option, std::string(option) + ": there is no " + path + "; " + until + " it is, so correct the path");
+  else if (!S_ISREG(facts.st_mode) || (facts.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) == 0)
+    reader.warning(option,
+                   std::string(option) + ": " + path + " cannot be executed; " + until + " it can (chmod a+x " + path + ")");
+}
+
 }  // namespace
+
+void check_commands(const Section& section, const Plan& plan, std::vector<Complaint>& complaints) {
+  const SectionReader reader(section, complaints);
+  if (!plan.exports.hook.empty())
+    check_command(reader, "hook", plan.exports.hook.front(), "nothing is told of new certificates until");
+  check_command(reader, "dns_program", plan.dns.program, "no record is written by it, and no name proved, until");
+}
 
 ProofDefaults check_global(const Section& section, const FileSystemProbe& probe, Plan& plan,
                            std::vector<Complaint>& complaints) {

@@ -22,7 +22,7 @@ Printed from the option table of the core; do not edit. Each option means the sa
   `<EvercertCertificate [NAME]>` with options of its own, there also `EvercertIssuer`, `EvercertIdentifiers`, `EvercertName`.
 * **evercert.json**: global options are members of the document, an issuer's of `"issuers": { "NAME": { ... } }`, a certificate's of the
   objects in `"certificates": [ ... ]`. Several words are an array of strings, a single one may be a plain string; switches are `true` or
-  `false`; numbers are numbers. Comments (`//` and `/* */`) are allowed, a relative path is below the file's own directory, and
+  `false` and numbers are numbers, both without quotes. Comments (`//` and `/* */`) are allowed, a relative path is below the file's own directory, and
   `"$schema"` is ignored.
 )";
 

@@ -80,7 +80,7 @@ Result<Done> read_file_into(Settings& settings, const std::string& path, std::ve
 
 OrderedJson word_to_json(const Option& option, const std::string& word) {
   if (option.kind == ValueKind::number)
-    if (const auto number = parse_number(word, 0, 1U << 31); number && std::to_string(*number) == word) return *number;
+    if (const auto number = parse_number(word, 0, 1U << 31)) return *number;
   if (option.kind == ValueKind::flag || option.kind == ValueKind::switch_on_off)
     if (const auto value = parse_switch(word)) return *value;
   return word;

@@ -147,6 +147,9 @@ bool SettingsReader::string(string_t& value) {
   const Level level = levels_.back();
   if (level == Level::document || level == Level::issuers || level == Level::certificates) return misplaced("a string");
   if (level == Level::global && (member_ == "issuers" || member_ == "certificates")) return misplaced("a string");
+  const Option* const option = find_option(scope(), member_);
+  if (option != nullptr && (option->kind == ValueKind::number || is_switch(*option)))
+    return fail(in_quotes(member_) + " is a string; write " + wanted(option) + ", without quotes");
   return word(std::move(value));
 }
 

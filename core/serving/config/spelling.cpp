@@ -35,7 +35,9 @@ const Option* option_in(std::string_view text, std::size_t begin, std::string_vi
   const bool named = before.ends_with("option ") || before.ends_with("option \"");
   const bool spoken_of = word == about && (before.empty() || before.ends_with('"') || before.ends_with("write: "));
   if (word.find('_') == std::string_view::npos && !named && !spoken_of) return nullptr;
-  for (const Scope where : {scope, Scope::global, Scope::certificate, Scope::issuer})
+  // "the global state_path", whatever the sentence is about.
+  const Scope first = before.ends_with("global ") ? Scope::global : scope;
+  for (const Scope where : {first, Scope::global, Scope::certificate, Scope::issuer})
     if (const Option* const option = find_option(where, word)) return option;
   return nullptr;
 }
