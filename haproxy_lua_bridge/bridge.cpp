@@ -187,7 +187,8 @@ Result<Done> Bridge::share(const SealKeys& keys) {
   if (!ends) return ends.error();
   instance_->link = std::move(ends->agent);
   auto leader = open_leader_file(plan_->state_path);
-  if (!leader) return leader.error();
+  // Nothing of ours is root once HAProxy has given that up.
+  if (!leader) return Error{leader.error().kind, leader.error().message + "; mend that and reload HAProxy"};
   auto cycle = Cycle::create(settings_, keys, files_, std::move(*leader));
   if (!cycle) return cycle.error();
   const auto user = agent_user(*plan_);

@@ -14,7 +14,7 @@ AgentProcess* owner_of(ngx_event_t* event) {
 
 }  // namespace
 
-AgentProcess::AgentProcess(Supervisor::Program program, const Instance& instance, const Cycle& cycle, Logger& log)
+AgentProcess::AgentProcess(Supervisor::Program program, const Instance& instance, Cycle& cycle, Logger& log)
     : supervisor_(std::move(program), instance, cycle, log), log_(log) {
   identity_.data = this;
   identity_.fd = -1;
@@ -36,10 +36,7 @@ AgentProcess::~AgentProcess() {
 }
 
 void AgentProcess::start() {
-  if (auto started = supervisor_.start(); !started) {
-    log_.write(LogLevel::error, started.error().message);
-    return follow(Supervisor::State::gone);
-  }
+  if (!supervisor_.start()) return follow(Supervisor::State::gone);
   watch();
   follow(Supervisor::State::running);
 }

@@ -9,7 +9,7 @@ namespace evercert {
 
 class AgentProcess {
  public:
-  AgentProcess(Supervisor::Program program, const Instance& instance, const Cycle& cycle, Logger& log);
+  AgentProcess(Supervisor::Program program, const Instance& instance, Cycle& cycle, Logger& log);
   AgentProcess(const AgentProcess&) = delete;
   AgentProcess& operator=(const AgentProcess&) = delete;
   ~AgentProcess();

@@ -57,8 +57,10 @@ def test_a_read_only_state_serves_on_and_says_so(disk, apache, install):
     site.reload()
     assert tls.leaf_at(ports.TLS, "readonly.test").serial == serial
     disk.remount("rw")
+    # Whoever starts its agent is root still, and needs no restart.
     wait_for(lambda: Evercert(install, disk.state).run("renew", "readonly.test", "--force").returncode == 0, "a renewal once writable", 60, 0.2,
              site.log)
+    assert "can be opened again" in site.log()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -38,6 +38,8 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_flood_is_ended);
   CPPUNIT_TEST(descriptors_are_sent_once);
   CPPUNIT_TEST(a_second_start_while_one_runs_is_refused);
+  CPPUNIT_TEST(a_leader_file_that_could_not_be_opened_is_opened_by_a_later_start);
+  CPPUNIT_TEST(a_starter_that_may_not_open_the_leader_file_says_what_helps);
   CPPUNIT_TEST(pauses_double_to_a_minute_and_begin_anew_after_a_long_life);
   CPPUNIT_TEST(a_running_agent_is_told_to_begin_again_and_gets_its_descriptors_anew);
   CPPUNIT_TEST(an_agent_that_waits_for_its_descriptors_says_ready_once_more);
@@ -276,6 +278,33 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(agent, supervisor->pid());
   }
 
+  void a_leader_file_that_could_not_be_opened_is_opened_by_a_later_start() {
+    const std::string leader = without_leader();
+    Supervisor supervisor({.path = programs_.program("obedient")}, *instance_, cycle_, *log_);
+    for (int round = 0; round < 3; ++round) CPPUNIT_ASSERT(!supervisor.start());
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(log_->all(), std::size_t{0}, log_->lines().size());  // whoever tried at first has told it
+    CPPUNIT_ASSERT_EQUAL(std::int64_t{5000}, std::int64_t{supervisor.restart_delay().count()});
+    CPPUNIT_ASSERT_EQUAL(0, ::rmdir(leader.c_str()));
+    CPPUNIT_ASSERT(supervisor.start());
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), !log_->line_with("can be opened again").empty());
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), serve(supervisor, [&] { return !log_->line_with("done").empty(); }));
+    CPPUNIT_ASSERT_EQUAL(std::int64_t{0}, std::int64_t{supervisor.restart_delay().count()});
+  }
+
+  void a_starter_that_may_not_open_the_leader_file_says_what_helps() {
+    if (::geteuid() != 0) return;
+    const std::string leader = without_leader();
+    CPPUNIT_ASSERT_EQUAL(0, ::rmdir(leader.c_str()));
+    Supervisor supervisor({.path = programs_.program("obedient")}, *instance_, cycle_, *log_);
+    CPPUNIT_ASSERT_EQUAL(0, ::seteuid(65534));
+    const bool first = supervisor.start();
+    const bool second = supervisor.start();
+    CPPUNIT_ASSERT_EQUAL(0, ::seteuid(0));
+    CPPUNIT_ASSERT(!first && !second);
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(log_->all(), std::size_t{1}, log_->lines().size());
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), !log_->line_with("reload the server").empty());
+  }
+
   void pauses_double_to_a_minute_and_begin_anew_after_a_long_life() {
     RestartPause pause;
     CPPUNIT_ASSERT_EQUAL(std::int64_t{0}, std::int64_t{pause.value().count()});
@@ -361,8 +390,7 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     program.become_group = user.value_or(0);
     program.ready_within = ready_within;
     auto supervisor = std::make_unique<Supervisor>(program, *instance_, cycle_, *log_);
-    const auto outcome = supervisor->start();
-    CPPUNIT_ASSERT_MESSAGE(outcome ? "" : outcome.error().message, outcome);
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), supervisor->start());
     return supervisor;
   }
 
@@ -376,9 +404,18 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   }
   std::unique_ptr<Supervisor> begun(const Supervisor::Program& program) {
     auto supervisor = std::make_unique<Supervisor>(program, *instance_, cycle_, *log_);
-    const auto outcome = supervisor->start();
-    CPPUNIT_ASSERT_MESSAGE(outcome ? "" : outcome.error().message, outcome);
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), supervisor->start());
     return supervisor;
+  }
+
+  // A directory has its name; returns that.
+  std::string without_leader() {
+    cycle_.leader.reset();
+    cycle_.leader_of = programs_.path().string();
+    cycle_.leader_user = ::geteuid();
+    std::string leader = cycle_.leader_of + "/leader";
+    CPPUNIT_ASSERT_EQUAL(0, ::mkdir(leader.c_str(), 0700));
+    return leader;
   }
 
   static int exit_of(pid_t agent) {

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -51,19 +50,15 @@ int keep(int descriptor, const std::string& program) {
   Supervisor supervisor({.path = program, .joins_session = true}, instance, cycle, log);
 
   bool going = false;
-  std::optional<std::chrono::steady_clock::time_point> again;
-  const auto start = [&] {
-    again.reset();
-    auto started = supervisor.start();
-    if (started) return;
-    log.write(LogLevel::error, started.error().message);
-    again = std::chrono::steady_clock::now() + supervisor.restart_delay();
-  };
+  using Clock = std::chrono::steady_clock;
+  constexpr auto unset = Clock::time_point::max();
+  auto again = unset;
+  const auto start = [&] { again = supervisor.start() ? unset : Clock::now() + supervisor.restart_delay(); };
   for (;;) {
     std::array<pollfd, 2> watched{pollfd{inherited->channel.get(), POLLIN, 0}, pollfd{supervisor.descriptor(), POLLIN, 0}};
     int wait = going ? tend_interval : -1;
-    if (again) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*again - std::chrono::steady_clock::now()).count();
+    if (again != unset) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(again - Clock::now()).count();
       wait = static_cast<int>(std::max<std::int64_t>(left, 0));
     }
     ::poll(watched.data(), watched.size(), wait);
@@ -71,12 +66,12 @@ int keep(int descriptor, const std::string& program) {
     if (heard == WordOfServer::gone) return 0;
     if (heard == WordOfServer::go && !std::exchange(going, true)) start();
     if (!going) continue;
-    if (again) {
-      if (std::chrono::steady_clock::now() >= *again) start();
+    if (again != unset) {
+      if (Clock::now() >= again) start();
       continue;
     }
     const bool lost = supervisor.on_readable() == Supervisor::State::gone || supervisor.tend() == Supervisor::State::gone;
-    if (lost) again = std::chrono::steady_clock::now() + supervisor.restart_delay();
+    if (lost) again = Clock::now() + supervisor.restart_delay();
   }
 }
 

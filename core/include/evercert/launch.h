@@ -34,9 +34,11 @@ struct Instance {
 
 // What one configuration hands to the agent; both memory files are sealed against any change. Workers close them.
 struct Cycle {
-  Descriptor plan;     // JSON as in evercert.json
-  Descriptor secrets;  // JSON: seal keys and the files that only the starter could read
-  Descriptor leader;   // open_leader_file()
+  Descriptor plan;             // JSON as in evercert.json
+  Descriptor secrets;          // JSON: seal keys and the files that only the starter could read
+  Descriptor leader;           // open_leader_file(); missing where that failed, and then
+  std::string leader_of = {};  // the state path whose it is to be, which a starter that is
+  uid_t leader_user = 0;       // still this user opens later
   static Result<Cycle> create(const Settings& settings, const SealKeys& keys, const DiskFiles& files, Descriptor leader);
 };
 
@@ -68,14 +70,17 @@ class Supervisor {
     bool joins_session = false;                     // of its starter, which has one apart from the server's
     std::chrono::milliseconds ready_within{10000};  // an agent that takes longer to become ready is ended by tend()
   };
-  // Neither `instance` nor `cycle` may go before the supervisor. Nothing is started yet.
-  Supervisor(Program program, const Instance& instance, const Cycle& cycle, Logger& log);
+  // Neither `instance` nor `cycle` may go before the supervisor, which opens the leader file where that is missing. Nothing is
+  // started yet.
+  Supervisor(Program program, const Instance& instance, Cycle& cycle, Logger& log);
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  // Forks and executes the program, there after a pause. Afterwards descriptor() is to be watched for input.
-  Result<Done> start(std::chrono::milliseconds pause = std::chrono::milliseconds::zero());
+  // Forks and executes the program, there after a pause. Afterwards descriptor() is to be watched for input. What keeps it from
+  // starting is logged here, once and later now and then: false, to be called again after restart_delay(). One that runs
+  // already is left alone: false.
+  bool start(std::chrono::milliseconds pause = std::chrono::milliseconds::zero());
   // Makes the running agent begin anew with what `cycle` holds now, and with this program: the same process, no order
   // interrupted. Errors (connection): it does not listen.
   Result<Done> begin_again(const Program& program);
@@ -92,7 +97,8 @@ class Supervisor {
   // To be called now and then (every few seconds) as well: ends an agent that does not become ready in time, or whose beats
   // are missing (it was stopped, or is stuck) unless it waits for a disk.
   State tend();
-  // Back-off: 50 ms after the first loss, doubling to 60 s, back to 50 ms once an agent has lived for a minute.
+  // Back-off: 50 ms after the first loss, doubling to 60 s, back to 50 ms once an agent has lived for a minute; 5 s while the
+  // leader file is awaited.
   [[nodiscard]] std::chrono::milliseconds restart_delay() const;
 
  private:

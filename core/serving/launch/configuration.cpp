@@ -177,7 +177,9 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   if (!keys) return keys.error();
   // Without it nothing is renewed, and the start of the server does not wait for that.
   auto leader = open_leader_file(state_path_);
-  if (!leader) log_.write(LogLevel::error, leader.error().message + "; what is stored is served, nothing is renewed");
+  if (!leader)
+    log_.write(LogLevel::error,
+               leader.error().message + "; what is stored is served, nothing is renewed until it can be opened");
   instance_ = std::move(instance);
   if (auto shared = share(read_lines(keys->serving)); !shared) return shared;
   if (auto hidden = hide_program(); !hidden) return hidden;
@@ -188,6 +190,8 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   }
   auto carried = Cycle::create(settings_, *keys, files_, leader ? std::move(*leader) : Descriptor());
   if (!carried) return carried.error();
+  carried->leader_of = state_path_;
+  carried->leader_user = ::geteuid();
   carried_.emplace(std::move(*carried));
   serving_key_ = std::move(keys->serving);
   forget_plan();

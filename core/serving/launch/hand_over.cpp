@@ -42,10 +42,6 @@ int send_with(int channel, std::string text, const int* descriptors, std::size_t
 }  // namespace
 
 Result<Done> hand_over(int channel, const Instance& instance, const Cycle& cycle) {
-  if (!cycle.leader.valid())
-    return Error{ErrorKind::storage,
-                 "the file \"leader\" in the state path could not be opened at this start, so no agent can work: nothing is "
-                 "renewed; mend what the start has said of it and restart the server"};
   const std::array<int, most_descriptors> descriptors{instance.board.get(), instance.report.get(), instance.wake.get(),
                                                       cycle.plan.get(),     cycle.secrets.get(),   cycle.leader.get(),
                                                       instance.link.get()};

@@ -32,8 +32,10 @@ KeptAgent::~KeptAgent() {
 }
 
 void KeptAgent::follow(const Supervisor::Program& program, Cycle cycle) {
-  // A process cannot change to another user: that one leaves, and hands over to the next.
-  if (agent_ > 0 && (program.become != program_.become || program.become_group != program_.become_group)) end();
+  // A process cannot change to another user: that one leaves, and hands over to the next. Without a leader file it would wait
+  // for what nobody can give it.
+  const bool other_user = program.become != program_.become || program.become_group != program_.become_group;
+  if (agent_ > 0 && (other_user || !cycle.leader.valid())) end();
   program_ = program;
   cycle_.emplace(std::move(cycle));
   if (agent_ > 0) {
@@ -51,8 +53,7 @@ void KeptAgent::go_on() {
 }
 
 void KeptAgent::start() {
-  if (const auto started = supervisor_->start(supervisor_->restart_delay()); !started)
-    return log_.write(LogLevel::error, started.error().message + "; it is tried again soon");
+  if (!supervisor_->start(supervisor_->restart_delay())) return;
   watch(Child::agent, supervisor_->pid());
   start_relay();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "evercert/launch.h"
+#include "evercert/leader_file.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
@@ -28,6 +29,8 @@ namespace {
 constexpr std::size_t largest_message = 16384;
 constexpr unsigned messages_at_once = 4096;
 constexpr std::chrono::seconds longest_step{6};
+constexpr std::chrono::seconds leader_pause{5};
+constexpr std::chrono::hours told_again_after{1};
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
@@ -35,25 +38,28 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 class Supervisor::Content {
  public:
-  Content(Program program, const Instance& instance, const Cycle& cycle, Logger& log)
+  Content(Program program, const Instance& instance, Cycle& cycle, Logger& log)
       : program_(std::move(program)), instance_(instance), cycle_(cycle), log_(log) {}
   ~Content() { reap(); }
 
-  Result<Done> start(std::chrono::milliseconds pause) {
-    if (channel_.valid()) return Error{ErrorKind::internal, "the agent is already running"};
+  bool start(std::chrono::milliseconds pause) {
+    if (channel_.valid()) return false;
     reap();
+    if (!find_leader()) return false;
     auto spawned = spawn_agent(program_, {"run", "--descriptor", std::to_string(channel_number)}, pause);
     started_ = std::chrono::steady_clock::now() + pause;
     if (!spawned) {
       pause_.lost({});
-      return spawned.error();
+      if (pause_.worth_telling())
+        log_.write(LogLevel::error, "evercert: " + spawned.error().message + "; it is tried again soon");
+      return false;
     }
     pid_ = spawned->pid;
     channel_ = std::move(spawned->channel);
     process_ = std::move(spawned->process);
     delivered_ = false;
     failed_.clear();
-    return Done{};
+    return true;
   }
 
   Result<Done> begin_again(const Program& program) {
@@ -106,9 +112,35 @@ class Supervisor::Content {
 
   int descriptor() const { return channel_.get(); }
   pid_t pid() const { return pid_; }
-  std::chrono::milliseconds restart_delay() const { return pause_.value(); }
+  std::chrono::milliseconds restart_delay() const { return leader_missed_ ? leader_pause : pause_.value(); }
 
  private:
+  // Without it an agent has nothing to work with. Why it could not be opened was told by whoever tried at first.
+  bool find_leader() {
+    if (cycle_.leader.valid()) return true;
+    const bool may_open = ::geteuid() == cycle_.leader_user;
+    auto opened = may_open ? open_leader_file(cycle_.leader_of) : Result<Descriptor>(Error{});
+    if (opened) {
+      cycle_.leader = std::move(*opened);
+      leader_missed_.reset();
+      log_.write(LogLevel::error, "evercert: the file \"leader\" in " + cycle_.leader_of +
+                                      " can be opened again: the agent is started, and renewals go on");
+      return true;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    const bool first = !leader_missed_;
+    if (!first && now - *leader_missed_ < told_again_after) return false;
+    leader_missed_ = now;
+    if (!may_open)
+      log_.write(LogLevel::error, "evercert: nothing is renewed: the file \"leader\" in " + cycle_.leader_of +
+                                      " could not be opened when the server started, and is closed to the process that would "
+                                      "start the agent; mend what the start said of it and reload the server");
+    else if (!first)
+      log_.write(LogLevel::error,
+                 "evercert: nothing is renewed: " + opened.error().message + "; it is tried again all the time");
+    return false;
+  }
+
   // False: this agent must go.
   bool receive(std::string_view text) {
     heard_ = std::chrono::steady_clock::now();
@@ -213,7 +245,7 @@ class Supervisor::Content {
 
   Program program_;
   const Instance& instance_;
-  const Cycle& cycle_;
+  Cycle& cycle_;
   Logger& log_;
   pid_t pid_ = -1;
   Descriptor channel_;
@@ -225,14 +257,15 @@ class Supervisor::Content {
   SteadyTime heard_;
   bool waits_for_disk_ = false;
   RestartPause pause_;
+  std::optional<SteadyTime> leader_missed_;  // when that was told last
 };
 
-Supervisor::Supervisor(Program program, const Instance& instance, const Cycle& cycle, Logger& log)
+Supervisor::Supervisor(Program program, const Instance& instance, Cycle& cycle, Logger& log)
     : content_(std::make_unique<Content>(std::move(program), instance, cycle, log)) {}
 
 Supervisor::~Supervisor() = default;
 
-Result<Done> Supervisor::start(std::chrono::milliseconds pause) {
+bool Supervisor::start(std::chrono::milliseconds pause) {
   return content_->start(pause);
 }
 
