@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "evercert/board.h"
 #include "evercert/launch.h"
 #include "evercert/lines.h"
 #include "evercert/link.h"

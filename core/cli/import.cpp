@@ -14,7 +14,7 @@
 #include "cli/stand_in.h"
 #include "cli/terminal.h"
 #include "evercert/lines.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/config/identifier.h"
 

@@ -1,7 +1,7 @@
 #include "cli/pairs.h"
 
 #include "agent/observe/status_report.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
 namespace evercert {

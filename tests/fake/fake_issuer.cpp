@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "agent/run/sealed_stream.h"
 #include "evercert/board.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
 namespace evercert {

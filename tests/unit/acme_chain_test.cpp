@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "agent/issuer/chain.h"
+#include "serving/base/encoding.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

@@ -7,7 +7,7 @@
 #include <deque>
 #include <map>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/key/key_provider.h"
 

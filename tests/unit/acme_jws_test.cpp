@@ -3,7 +3,7 @@
 #include <openssl/param_build.h>
 
 #include "agent/acme/jws.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/key/key_provider.h"
 

@@ -1,7 +1,7 @@
 // RFC 4648 section 10 and what its section 3.5 lets a decoder refuse.
 #include <cppunit/extensions/HelperMacros.h>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 using namespace evercert;
 

@@ -8,6 +8,8 @@
 #include <csignal>
 #include <filesystem>
 
+#include "evercert/board.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 
 using namespace evercert;

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "board_steps.h"
+#include "evercert/board.h"
 
 namespace evercert {
 

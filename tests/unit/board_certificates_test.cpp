@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "board_steps.h"
+#include "evercert/board.h"
 
 namespace evercert {
 

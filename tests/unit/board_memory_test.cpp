@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "board_steps.h"
+#include "evercert/board.h"
 
 namespace evercert {
 

@@ -9,6 +9,7 @@
 
 #include <functional>
 
+#include "evercert/board.h"
 #include "serving/publish/board_layout.h"
 
 namespace evercert::board_steps {

@@ -1,5 +1,6 @@
 #include <cppunit/extensions/HelperMacros.h>
 
+#include "evercert/board.h"
 #include "evercert/catalog.h"
 
 namespace evercert {

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "catalog_steps.h"
+#include "evercert/board.h"
 #include "serving/publish/served_pairs.h"
 
 // Of the sanitizers' allocators, for which mallinfo2 tells nothing.

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "evercert/board.h"
 #include "evercert/catalog.h"
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"

@@ -9,7 +9,7 @@
 
 #include "agent/challenge/http_01.h"
 #include "agent/challenge/http_responder.h"
-#include "serving/base/files.h"
+#include "evercert/board.h"
 
 namespace evercert {
 namespace {

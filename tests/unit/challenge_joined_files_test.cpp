@@ -3,6 +3,7 @@
 #include <map>
 
 #include "agent/challenge/joined_files.h"
+#include "evercert/board.h"
 #include "fake/fake_clock.h"
 
 namespace evercert {

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "unit/config_fixture.h"
 
 namespace evercert::test {

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/config/file_system.h"
 #include "unit/config_fixture.h"
 

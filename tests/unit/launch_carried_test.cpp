@@ -3,8 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "evercert/board.h"
 #include "evercert/launch.h"
-#include "serving/base/files.h"
 
 namespace evercert {
 namespace {

@@ -18,6 +18,7 @@
 
 #include "agent/run/inheritance.h"
 #include "agent/run/keeper.h"
+#include "evercert/board.h"
 #include "evercert/launch.h"
 
 namespace {

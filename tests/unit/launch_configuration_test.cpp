@@ -9,7 +9,6 @@
 #include "evercert/status.h"
 #include "fake/state_directory.h"
 #include "launch_steps.h"
-#include "serving/base/files.h"
 
 namespace evercert {
 

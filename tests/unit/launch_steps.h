@@ -14,6 +14,7 @@
 #include <functional>
 #include <string>
 
+#include "evercert/board.h"
 #include "evercert/launch.h"
 #include "fake/kept_log.h"
 

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "evercert/board.h"
 #include "evercert/text.h"
 #include "launch_steps.h"
 #include "serving/launch/restart_pause.h"

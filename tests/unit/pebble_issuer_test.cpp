@@ -10,7 +10,7 @@
 
 #include "agent/challenge/http_responder.h"
 #include "agent/issuer/issuers.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/key/key_provider.h"
 #include "unit/pebble_server.h"
 

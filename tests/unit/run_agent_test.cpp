@@ -8,9 +8,10 @@
 #include <thread>
 
 #include "agent/run/agent.h"
+#include "evercert/board.h"
 #include "fake/fake_issuer.h"
 #include "fake/state_directory.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
 namespace evercert {

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "agent/run/control.h"
+#include "evercert/board.h"
 #include "fake/sealed_peer.h"
 
 namespace {

@@ -15,7 +15,7 @@
 
 #include "agent/run/proof.h"
 #include "evercert/board.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/openssl_handles.h"
 
 namespace {

@@ -2,7 +2,7 @@
 
 #include "agent/issuer/rest.h"
 #include "agent/run/shown_request.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/key/key_provider.h"
 
 namespace evercert {

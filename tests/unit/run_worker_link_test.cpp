@@ -10,10 +10,10 @@
 #include <thread>
 
 #include "agent/run/worker_link.h"
+#include "evercert/board.h"
 #include "evercert/launch.h"
 #include "evercert/link.h"
 #include "fake/kept_log.h"
-#include "serving/base/files.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "serving/base/encoding.h"
 #include "serving/store/seal.h"
 #include "store_fixture.h"
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/key/key_provider.h"
 #include "serving/publish/read_certificate.h"

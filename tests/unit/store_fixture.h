@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "evercert/state.h"
-#include "serving/base/files.h"
 #include "serving/key/key_provider.h"
 #include "serving/publish/bundle.h"
 #include "serving/store/seal_key.h"

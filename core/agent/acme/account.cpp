@@ -5,7 +5,7 @@
 
 #include "agent/acme/problem.h"
 #include "evercert/text.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/key/key_provider.h"
 

@@ -3,7 +3,7 @@
 #include <openssl/core_names.h>
 #include <openssl/hmac.h>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
 namespace evercert {

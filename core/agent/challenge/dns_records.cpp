@@ -1,7 +1,7 @@
 #include "agent/challenge/dns_records.h"
 
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

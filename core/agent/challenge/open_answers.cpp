@@ -1,7 +1,7 @@
 #include "agent/challenge/open_answers.h"
 
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
 

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "evercert/board.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 
 namespace evercert {

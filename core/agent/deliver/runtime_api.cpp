@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "agent/deliver/cli_socket.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

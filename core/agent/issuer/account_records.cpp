@@ -1,6 +1,6 @@
 #include "agent/issuer/account_records.h"
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
 namespace evercert {

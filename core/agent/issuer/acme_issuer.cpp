@@ -12,7 +12,7 @@
 #include "agent/issuer/caa.h"
 #include "agent/issuer/chain.h"
 #include "evercert/text.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
 namespace evercert {

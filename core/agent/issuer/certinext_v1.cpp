@@ -4,7 +4,7 @@
 #include <array>
 
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

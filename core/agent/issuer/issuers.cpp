@@ -7,7 +7,7 @@
 #include "agent/issuer/digicert.h"
 #include "agent/issuer/sectigo.h"
 #include "agent/issuer/ssl_store.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 

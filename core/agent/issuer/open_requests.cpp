@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/publish/bundle.h"
 

@@ -11,7 +11,7 @@
 #include "agent/net/address.h"
 #include "evercert/text.h"
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/openssl_handles.h"
 
 namespace evercert {

@@ -5,7 +5,7 @@
 #include <ctime>
 
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "agent/net/http_client.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
 

@@ -4,7 +4,7 @@
 
 #include "agent/run/shown_request.h"
 #include "agent/store/bundles.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/publish/read_certificate.h"
 
 namespace evercert {

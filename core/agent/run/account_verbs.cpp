@@ -2,7 +2,7 @@
 
 #include "agent/observe/event_json.h"
 #include "agent/run/verb_words.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/key/key_provider.h"

@@ -1,6 +1,6 @@
 // The plan that a follower sends to its leader, sealed: who can seal it belongs to this state directory.
 #include "agent/run/verbs.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "agent/run/control.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/base/limits.h"

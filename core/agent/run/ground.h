@@ -12,6 +12,7 @@
 #include "agent/run/proof.h"
 #include "agent/run/seats.h"
 #include "agent/store/store.h"
+#include "evercert/board.h"
 #include "evercert/leader_file.h"
 #include "evercert/state.h"
 #include "serving/base/clock.h"

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "agent/issuer/chain.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/config/identifier.h"
 #include "serving/key/key_provider.h"

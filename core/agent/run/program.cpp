@@ -25,6 +25,7 @@
 #include "evercert/launch.h"
 #include "evercert/text.h"
 #include "serving/base/bounds.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 
 namespace evercert {

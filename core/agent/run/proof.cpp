@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "evercert/board.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
 

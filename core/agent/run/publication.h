@@ -20,6 +20,7 @@
 #include "agent/renewal/workers.h"
 #include "agent/run/proof.h"
 #include "agent/store/bundles.h"
+#include "evercert/board.h"
 #include "evercert/leader_file.h"
 
 namespace evercert {

@@ -5,7 +5,7 @@
 #include "agent/run/proof.h"
 #include "agent/run/publication.h"
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
 namespace evercert {

@@ -1,6 +1,6 @@
 #include "agent/run/seats.h"
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/publish/read_certificate.h"
 

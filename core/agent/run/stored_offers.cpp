@@ -1,6 +1,6 @@
 #include "agent/run/stored_offers.h"
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/store/seal.h"
 
 namespace evercert {

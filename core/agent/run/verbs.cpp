@@ -6,7 +6,7 @@
 #include "agent/observe/event_json.h"
 #include "agent/run/verb_words.h"
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/config/identifier.h"
 

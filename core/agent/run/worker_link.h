@@ -13,6 +13,7 @@
 
 #include "agent/deliver/outlet.h"
 #include "agent/run/loop.h"
+#include "evercert/board.h"
 #include "evercert/log.h"
 #include "evercert/pem.h"
 

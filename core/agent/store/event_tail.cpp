@@ -8,7 +8,6 @@
 #include <cerrno>
 
 #include "evercert/state.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/publish/bundle.h"
 #include "serving/store/directory.h"

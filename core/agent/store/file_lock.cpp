@@ -13,6 +13,7 @@
 #include <charconv>
 #include <optional>
 
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 
 namespace evercert {

@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

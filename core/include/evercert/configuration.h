@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "evercert/board.h"
 #include "evercert/catalog.h"
 #include "evercert/launch.h"
 #include "evercert/lines.h"

@@ -1,11 +1,11 @@
 // Hexadecimal, base64 and base64url (RFC 4648), SHA-256 and random bytes.
+#include "serving/base/encoding.h"
+
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 
 #include <array>
 #include <new>
-
-#include "serving/base/files.h"
 
 namespace evercert {
 

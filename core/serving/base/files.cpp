@@ -11,6 +11,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "serving/base/encoding.h"
+
 namespace evercert {
 
 namespace {

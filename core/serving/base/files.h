@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "evercert/board.h"
 #include "evercert/result.h"
 #include "evercert/secret.h"
 #include "serving/base/limits.h"
@@ -36,14 +35,5 @@ Result<Done> write_file(int directory, const std::string& path, BytesView conten
 
 // All bytes of a file from its start, with the same limit.
 Result<Bytes> read_descriptor(int descriptor, std::size_t limit);
-
-Bytes random_bytes(std::size_t count);
-std::string to_hex(BytesView bytes);
-Bytes sha256(BytesView bytes);
-std::string to_base64url(BytesView bytes);  // RFC 4648 section 5, without padding
-// Refuses padding, other alphabets, trailing bits that are not zero.
-Result<Bytes> from_base64url(std::string_view text);
-std::string to_base64(BytesView bytes);
-Result<Bytes> from_base64(std::string_view text);
 
 }  // namespace evercert

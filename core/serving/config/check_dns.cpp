@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/config/check.h"
 #include "serving/config/words.h"
 

@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "evercert/text.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/config/environment.h"
 
 namespace evercert {

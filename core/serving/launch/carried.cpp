@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "evercert/launch.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"

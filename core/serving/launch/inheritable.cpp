@@ -7,7 +7,9 @@
 
 #include <cerrno>
 
+#include "evercert/board.h"
 #include "evercert/launch.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"

@@ -8,7 +8,6 @@
 #include <chrono>
 
 #include "evercert/launch.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/hand_over.h"
 #include "serving/launch/inspect.h"

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "evercert/board.h"
 #include "evercert/launch.h"
 #include "evercert/leader_file.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
 #include "serving/launch/hand_over.h"

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "evercert/board.h"
 #include "serving/publish/board_layout.h"
 
 namespace evercert::answer_table {

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "evercert/board.h"
 #include "evercert/catalog.h"
 
 namespace evercert {

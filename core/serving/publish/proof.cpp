@@ -8,7 +8,7 @@
 #include <ctime>
 
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/key/key_provider.h"
 #include "serving/publish/bundle.h"
 #include "serving/publish/read_certificate.h"

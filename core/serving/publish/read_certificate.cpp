@@ -6,7 +6,7 @@
 #include <map>
 #include <mutex>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 namespace {

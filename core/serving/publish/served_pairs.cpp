@@ -7,7 +7,7 @@
 #include <ctime>
 #include <limits>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 
 namespace evercert {
 

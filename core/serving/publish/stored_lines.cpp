@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "evercert/lines.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/publish/bundle.h"
 #include "serving/store/seal.h"

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "evercert/state.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/base/limits.h"
 #include "serving/store/gcm.h"

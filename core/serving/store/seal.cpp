@@ -4,7 +4,7 @@
 #include <array>
 #include <string>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/store/gcm.h"
 
 namespace evercert {

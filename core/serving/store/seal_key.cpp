@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "serving/base/openssl_handles.h"
 
 namespace evercert {

@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "evercert/board.h"
 #include "evercert/state.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/store/directory.h"
 #include "serving/store/ownership.h"

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "serving/base/bounds.h"
+#include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/store/directory.h"
 
