@@ -9,7 +9,7 @@
 
 #include "agent/run/election.h"
 #include "agent/store/store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "evercert/state.h"
 #include "serving/publish/bundle.h"

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "agent/run/sealed_stream.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "agent/store/file_store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/state.h"
 
 namespace evercert {

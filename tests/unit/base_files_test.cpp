@@ -8,7 +8,7 @@
 #include <csignal>
 #include <filesystem>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/files.h"
 

@@ -9,7 +9,7 @@
 
 #include "agent/challenge/http_01.h"
 #include "agent/challenge/http_responder.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 namespace {

@@ -17,7 +17,7 @@
 
 #include "agent/run/control.h"
 #include "cli/command_line.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/state.h"
 #include "fake/sealed_peer.h"
 #include "serving/base/json.h"

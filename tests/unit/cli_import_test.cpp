@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 
 #include "agent/run/election.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "unit/cli_ground.h"
 

@@ -12,7 +12,7 @@
 
 #include "agent/deliver/hook.h"
 #include "agent/store/file_store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "fake/kept_log.h"
 #include "store_fixture.h"
 

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert::test {
 

@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 
 namespace evercert {

@@ -3,7 +3,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/link.h"
 #include "launch_steps.h"
 

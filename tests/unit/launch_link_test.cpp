@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/link.h"
 #include "fake/kept_log.h"
 #include "serving/launch/carried_format.h"

@@ -14,7 +14,7 @@
 #include <functional>
 #include <string>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 #include "fake/kept_log.h"
 

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "agent/net/http_client.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 namespace {

@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <stdexcept>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
 

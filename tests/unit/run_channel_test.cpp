@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "agent/run/inheritance.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/log_words.h"
 
 namespace evercert {

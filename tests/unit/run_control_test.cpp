@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "agent/run/control.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "fake/sealed_peer.h"
 
 namespace {

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "agent/run/election.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "fake/state_directory.h"
 

@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "agent/run/proof.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/openssl_handles.h"
 

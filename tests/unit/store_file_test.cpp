@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "agent/store/file_store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

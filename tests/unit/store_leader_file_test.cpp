@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "store_fixture.h"
 

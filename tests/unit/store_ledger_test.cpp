@@ -7,7 +7,7 @@
 #include <iterator>
 
 #include "agent/store/import_ledger.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

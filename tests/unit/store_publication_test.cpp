@@ -6,7 +6,7 @@
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "agent/store/records.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/bounds.h"
 #include "serving/base/json.h"
 #include "store_fixture.h"

@@ -7,7 +7,7 @@
 
 #include "agent/store/event_tail.h"
 #include "agent/store/file_store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "agent/net/acceptor.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 
 namespace evercert {

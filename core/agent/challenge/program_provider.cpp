@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "agent/challenge/dns_provider.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/text.h"
 #include "serving/base/files.h"
 

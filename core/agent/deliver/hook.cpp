@@ -15,7 +15,7 @@
 #include <charconv>
 #include <utility>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/files.h"
 

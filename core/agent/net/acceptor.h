@@ -2,7 +2,7 @@
 // readable nor turn away the one connection that matters, so one descriptor is kept in reserve.
 #pragma once
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 

@@ -13,7 +13,7 @@
 #include <cstring>
 #include <functional>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "agent/observe/event.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/log.h"
 #include "evercert/state.h"
 

@@ -8,7 +8,7 @@
 
 #include "agent/observe/audit_trail.h"
 #include "agent/observe/status_report.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/json.h"
 #include "serving/base/limits.h"
 

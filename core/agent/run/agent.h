@@ -10,7 +10,7 @@
 #include "agent/run/election.h"
 #include "agent/run/follower.h"
 #include "agent/run/verbs.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 

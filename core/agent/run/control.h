@@ -35,7 +35,7 @@
 #include <string>
 
 #include "agent/run/sealed_stream.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 
 namespace evercert {

@@ -19,7 +19,7 @@
 #include "agent/net/acceptor.h"
 #include "agent/run/loop.h"
 #include "agent/run/sealed_stream.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 
 namespace evercert {

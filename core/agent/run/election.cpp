@@ -11,7 +11,7 @@
 #include <set>
 #include <utility>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/files.h"
 #include "serving/launch/inspect.h"
 

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <string>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/log.h"
 #include "evercert/result.h"
 

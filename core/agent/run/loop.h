@@ -10,7 +10,7 @@
 #include <mutex>
 #include <vector>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 

@@ -15,7 +15,7 @@
 #include <cstring>
 #include <memory>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"

@@ -16,7 +16,7 @@
 #include <optional>
 
 #include "agent/store/store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "agent/store/store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 
 namespace evercert {
 

@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 
 namespace evercert {

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "agent/store/file_store.h"
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/files.h"
 #include "serving/store/directory.h"
 

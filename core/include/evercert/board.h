@@ -19,29 +19,11 @@
 #include <string>
 #include <string_view>
 
+#include "evercert/descriptor.h"
 #include "evercert/plan.h"
 #include "evercert/result.h"
 
 namespace evercert {
-
-// A file descriptor that closes itself.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { reset(); }
-  [[nodiscard]] int get() const { return number_; }
-  [[nodiscard]] bool valid() const { return number_ >= 0; }
-  int release();
-  void reset();
-
- private:
-  int number_ = -1;
-};
 
 using CertificateSlot = std::uint32_t;
 

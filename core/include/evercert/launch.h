@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/log.h"
 #include "evercert/plan.h"
 #include "evercert/state.h"

@@ -13,7 +13,7 @@
 #include <optional>
 #include <string>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 
 namespace evercert {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/log.h"
 #include "evercert/pem.h"
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/log.h"
 #include "evercert/plan.h"
 #include "evercert/result.h"

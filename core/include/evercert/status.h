@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 #include "evercert/state.h"
 

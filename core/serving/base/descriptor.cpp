@@ -1,8 +1,8 @@
+#include "evercert/descriptor.h"
+
 #include <unistd.h>
 
 #include <utility>
-
-#include "evercert/board.h"
 
 namespace evercert {
 

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/plan.h"
 #include "serving/config/environment.h"
 #include "serving/config/words.h"

@@ -8,7 +8,7 @@
 #include <array>
 #include <cerrno>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 #include "serving/base/files.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/files.h"
 
 namespace evercert {

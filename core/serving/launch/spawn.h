@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 
 namespace evercert {

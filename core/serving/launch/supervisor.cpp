@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 #include "evercert/leader_file.h"
 #include "serving/base/json.h"

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <string>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 
 namespace evercert {

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <ctime>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/status.h"
 #include "serving/base/files.h"
 #include "serving/base/json.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/result.h"
 
 namespace evercert {

@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <string_view>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/base/files.h"
 
 namespace evercert {

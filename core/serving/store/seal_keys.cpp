@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/state.h"
 #include "serving/base/encoding.h"
 #include "serving/base/files.h"
