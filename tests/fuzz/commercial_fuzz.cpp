@@ -6,11 +6,11 @@
 #include <memory>
 #include <string>
 
-#include "agent/issuer/certinext_v1.h"
-#include "agent/issuer/certinext_v2.h"
-#include "agent/issuer/digicert.h"
-#include "agent/issuer/sectigo.h"
-#include "agent/issuer/ssl_store.h"
+#include "agent/commercial/certinext_v1.h"
+#include "agent/commercial/certinext_v2.h"
+#include "agent/commercial/digicert.h"
+#include "agent/commercial/sectigo.h"
+#include "agent/commercial/ssl_store.h"
 #include "serving/base/clock.h"
 
 namespace evercert {

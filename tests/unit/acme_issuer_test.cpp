@@ -1,5 +1,5 @@
 // States that no test server produces, from a scripted one.
-#include "agent/issuer/acme_issuer.h"
+#include "agent/acme/acme_issuer.h"
 
 #include <cppunit/extensions/HelperMacros.h>
 
@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 
+#include "agent/lead/make_issuer.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/key/key_provider.h"

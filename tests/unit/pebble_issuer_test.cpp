@@ -9,7 +9,7 @@
 #include <set>
 
 #include "agent/challenge/http_responder.h"
-#include "agent/issuer/issuers.h"
+#include "agent/lead/make_issuer.h"
 #include "serving/base/encoding.h"
 #include "serving/key/key_provider.h"
 #include "unit/pebble_server.h"

@@ -1,6 +1,6 @@
 #include <cppunit/extensions/HelperMacros.h>
 
-#include "agent/issuer/rest.h"
+#include "agent/commercial/rest.h"
 #include "agent/run/shown_request.h"
 #include "serving/base/encoding.h"
 #include "serving/key/key_provider.h"

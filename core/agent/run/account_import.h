@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/issuer/commercial_account.h"
+#include "agent/commercial/commercial_account.h"
 #include "agent/order/order_record.h"
 #include "agent/run/publication.h"
 #include "agent/store/import_ledger.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <random>
 
-#include "agent/issuer/commercial_account.h"
+#include "agent/commercial/commercial_account.h"
 
 namespace evercert {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "agent/issuer/commercial_account.h"
+#include "agent/commercial/commercial_account.h"
 #include "agent/observe/remedies.h"
 #include "agent/run/leader.h"
 #include "serving/base/bounds.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/issuer/issuers.h"
+#include "agent/lead/make_issuer.h"
 #include "agent/renewal/renewal.h"
 
 namespace evercert {

@@ -2,7 +2,7 @@
 // leader for all issuers. Rule: a record that cannot be read is none; the CA is asked again.
 #pragma once
 
-#include "agent/issuer/offers.h"
+#include "agent/commercial/offers.h"
 #include "agent/store/store.h"
 #include "evercert/state.h"
 
