@@ -6,7 +6,7 @@
 #include <iomanip>
 #include <ostream>
 
-#include "agent/run/election.h"
+#include "agent/lead/election.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "evercert/leader_file.h"

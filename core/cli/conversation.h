@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/run/control.h"
+#include "agent/control/control.h"
 #include "cli/command_line.h"
 
 namespace evercert {

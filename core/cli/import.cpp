@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <ostream>
 
+#include "agent/lead/import_sources.h"
 #include "agent/observe/status_report.h"
-#include "agent/run/import_sources.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/pairs.h"

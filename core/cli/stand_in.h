@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "agent/run/election.h"
+#include "agent/lead/election.h"
 #include "agent/store/store.h"
 #include "evercert/descriptor.h"
 #include "evercert/leader_file.h"

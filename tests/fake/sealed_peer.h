@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "agent/run/sealed_stream.h"
+#include "agent/control/sealed_stream.h"
 #include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"

@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "agent/run/control.h"
+#include "agent/control/control.h"
 #include "cli/command_line.h"
 #include "evercert/descriptor.h"
 #include "evercert/state.h"

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "agent/run/election.h"
+#include "agent/lead/election.h"
 #include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "unit/cli_ground.h"

@@ -70,8 +70,8 @@ class RenewalGround : public CppUnit::TestFixture {
                        paces_,
                        *validations_,
                        *keys_,
-                       [this](const std::string& name) -> std::optional<IssuerSeat> {
-                         return IssuerSeat{issuers_.at(name), solver_, budgets_.at(name), options_};
+                       [this](const std::string& name) -> std::optional<IssuerAccess> {
+                         return IssuerAccess{issuers_.at(name), solver_, budgets_.at(name), options_};
                        },
                        [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
                          if (publication_fails_) return *publication_fails_;

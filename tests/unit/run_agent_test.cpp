@@ -58,7 +58,7 @@ class Server {
       seen_.push_back(event);
       changed_.notify_all();
     });
-    ground_.emplace(Ground{
+    context_.emplace(AgentContext{
         instance,
         state.path(),
         directory_.get(),
@@ -77,7 +77,7 @@ class Server {
         *report_,
         loop_,
         [ca](const IssuerSpec&) -> Result<std::unique_ptr<Issuer>> { return std::unique_ptr<Issuer>(new Forwarder(*ca)); }});
-    agent_ = std::make_unique<Agent>(*ground_, Agent::Descriptors{channel_[0], wake_.get(), -1});
+    agent_ = std::make_unique<Agent>(*context_, Agent::Descriptors{channel_[0], wake_.get(), -1});
     thread_ = std::thread([this] { ended_ = agent_->run().has_value(); });
   }
   ~Server() {
@@ -172,7 +172,7 @@ class Server {
   std::vector<Event> seen_;
   Events events_;
   PollLoop loop_;
-  std::optional<Ground> ground_;
+  std::optional<AgentContext> context_;
   std::unique_ptr<Agent> agent_;
   std::thread thread_;
   std::atomic<bool> ended_{false};

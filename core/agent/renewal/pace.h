@@ -23,7 +23,7 @@ struct Pace {
     std::string message;
     Time since;             // the first of the row
     unsigned in_a_row = 0;  // of this kind
-    std::string options{};  // IssuerSeat::options and the names then; empty: a correction of them ends no pause
+    std::string options{};  // IssuerAccess::options and the names then; empty: a correction of them ends no pause
     // Failures by their kind since the last success: a CA that fails now so and now so does not begin each row anew.
     std::map<ErrorKind, unsigned> rows{};
     std::string remedy{};      // what a person can do

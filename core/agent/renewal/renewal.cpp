@@ -29,7 +29,7 @@ Renewal::Renewal(RenewalParts parts, CertificateSpec certificate, KeySpec key)
       job_(renewal_job(certificate_.name, key.algorithm)) {}
 
 OrderMachine::Parts Renewal::machine_parts() const {
-  return {*seat_->issuer, *seat_->solver, parts_.keys, parts_.orders, parts_.clock, parts_.events};
+  return {*access_->issuer, *access_->solver, parts_.keys, parts_.orders, parts_.clock, parts_.events};
 }
 
 double Renewal::share_left(Time now) const {
@@ -115,12 +115,12 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   subscriptions_ = (*record)->subscriptions;
   if (!is_open((*record)->state)) return std::nullopt;
 
-  seat_ = parts_.seat((*record)->issuer);
-  if (!seat_ || seat_->issuer->spec().uri != (*record)->issuer_uri) {
+  access_ = parts_.access((*record)->issuer);
+  if (!access_ || access_->issuer->spec().uri != (*record)->issuer_uri) {
     tell("renewal_failed", LogLevel::warn,
          "an open order at " + (*record)->issuer_uri + " is left alone: the configuration does not name that issuer any more");
     if ((*record)->order) known_.push_back((*record)->order->reference);
-    seat_.reset();
+    access_.reset();
     return std::nullopt;
   }
   const bool wanted = belongs_to(**record, certificate_, key_);
@@ -132,7 +132,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     clean_up(machine_->record());
     known_ = machine_->record().known;
     machine_.reset();
-    seat_.reset();
+    access_.reset();
     return std::nullopt;
   }
   if (!wanted) {
@@ -143,7 +143,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
       return Workers::Again{now + std::chrono::seconds(5)};
     }
   }
-  seat_->budget->occupy(job_);
+  access_->budget->occupy(job_);
   has_place_ = true;
   if (pace_.next_attempt > now) retry_at_ = pace_.next_attempt;
   // A failed order is carried on after its pause; one that only waited is asked for at once.
@@ -160,9 +160,9 @@ void Renewal::remind_of_pause(Time now) {
   constexpr std::chrono::minutes worth_a_line{1};
   if (!pace_.failure) return;
   if (pace_.failure->kind == ErrorKind::challenge_failed) {
-    const auto seat = parts_.seat(certificate_.issuers[pace_.issuer_index % certificate_.issuers.size()]);
+    const auto access = parts_.access(certificate_.issuers[pace_.issuer_index % certificate_.issuers.size()]);
     const std::lock_guard lock(mutex_);
-    if (seat) asked_uri_ = seat->issuer->spec().uri;
+    if (access) asked_uri_ = access->issuer->spec().uri;
   }
   if (pace_.next_attempt < now + worth_a_line) return;
   tell("renewal_waits", LogLevel::notice,
@@ -187,12 +187,12 @@ bool Renewal::adopt_given(Time now) {
     return false;
   };
   if (machine_) return refuse("another order for " + certificate_.name + " is open");
-  auto seat = parts_.seat(given->issuer);
-  if (!seat) return refuse("the issuer \"" + given->issuer + "\" cannot be used");
+  auto access = parts_.access(given->issuer);
+  if (!access) return refuse("the issuer \"" + given->issuer + "\" cannot be used");
   if (auto saved = parts_.orders.save(*given, Durability::power); !saved) return refuse(saved.error().message);
-  seat_ = std::move(seat);
+  access_ = std::move(access);
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*given));
-  seat_->budget->occupy(job_);
+  access_->budget->occupy(job_);
   has_place_ = true;
   polling_ = Polling();
   retry_at_.reset();
@@ -258,13 +258,13 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
   if (asked == Asked::due && parts_.take_cover && parts_.take_cover(certificate_, key_)) return {now};
   const auto& issuers = certificate_.issuers;
   const std::string& name = issuers[pace_.issuer_index % issuers.size()];
-  if (!seat_ || seat_->issuer->spec().name != name) seat_ = parts_.seat(name);
-  if (!seat_) return step_failed({ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used"}, now);
-  if (!seat_->issuer->spec().orders && asked == Asked::due) {
+  if (!access_ || access_->issuer->spec().name != name) access_ = parts_.access(name);
+  if (!access_) return step_failed({ErrorKind::configuration, "the issuer \"" + name + "\" cannot be used"}, now);
+  if (!access_->issuer->spec().orders && asked == Asked::due) {
     show("nothing is ordered: the issuer " + name + " has order off", std::nullopt, why);
     return {};
   }
-  const std::string& uri = seat_->issuer->spec().uri;
+  const std::string& uri = access_->issuer->spec().uri;
   {
     const std::lock_guard lock(mutex_);
     asked_uri_ = uri;
@@ -277,7 +277,7 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
       return {*until};
     }
   }
-  if (const auto blocked = seat_->budget->blocked_until(job_, now)) {
+  if (const auto blocked = access_->budget->blocked_until(job_, now)) {
     // Another order probes; what it finds counts for all.
     const Error away{ErrorKind::connection, "the issuer cannot be reached"};
     if (choose_issuer(away)) {
@@ -288,8 +288,8 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
     return {*blocked};
   }
   const auto lifetime = installed ? std::optional<Lifetime>(installed->lifetime) : std::nullopt;
-  if (!seat_->budget->take(job_, urgency(lifetime, now))) {
-    seat_->budget->pass(job_, now);
+  if (!access_->budget->take(job_, urgency(lifetime, now))) {
+    access_->budget->pass(job_, now);
     show("waiting for other orders at " + name + " to end", std::nullopt, why);
     return {};
   }
@@ -318,7 +318,7 @@ Workers::Again Renewal::carry_on(Time now) {
     if (auto given_up = machine_->give_up(why); !given_up) return step_failed(given_up.error(), now);
     return take_step(now);
   }
-  const bool outage_over = waits_for_probe_ && !seat_->budget->is_open();
+  const bool outage_over = waits_for_probe_ && !access_->budget->is_open();
   bool ask_now = false;
   {
     const std::lock_guard lock(mutex_);
@@ -327,10 +327,10 @@ Workers::Again Renewal::carry_on(Time now) {
   if (retry_at_ && now < *retry_at_ && !outage_over && !ask_now) return {*retry_at_};
   if (issued_) return publish(now);
   if (polling_.waiting() && !ask_now) {
-    const Time next = polling_.next(seat_->budget->experience(), parts_.random());
+    const Time next = polling_.next(access_->budget->experience(), parts_.random());
     if (next > now) return {next};
   }
-  if (const auto blocked = seat_->budget->blocked_until(job_, now)) {
+  if (const auto blocked = access_->budget->blocked_until(job_, now)) {
     show("", *blocked, "the issuer cannot be reached");
     return {*blocked};
   }
@@ -341,7 +341,7 @@ Workers::Again Renewal::take_step(Time now) {
   retry_at_.reset();
   waits_for_probe_ = false;
   if (!has_place_) {
-    seat_->budget->occupy(job_);
+    access_->budget->occupy(job_);
     has_place_ = true;
   }
   const OrderState before = machine_->state();
@@ -375,7 +375,7 @@ Workers::Again Renewal::take_step(Time now) {
     parts_.watch_hits(job_, machine_->record().challenges);
   }
   if (before == OrderState::pending && after != OrderState::pending && after != OrderState::invalid && polling_.waiting()) {
-    seat_->budget->learn_hits(polling_.hits(), polling_.challenges());
+    access_->budget->learn_hits(polling_.hits(), polling_.challenges());
   }
   note_people(result->wait == Wait::people, now);
   if (result->wait == Wait::none) {
@@ -401,7 +401,7 @@ Workers::Again Renewal::take_step(Time now) {
     polling_.polled(result->retry_after, now);
   }
   look_for_hits(now);
-  const Time next = polling_.next(seat_->budget->experience(), parts_.random());
+  const Time next = polling_.next(access_->budget->experience(), parts_.random());
   if (next - now > place_is_kept) end_place();
   show(std::string("order: ") + to_string(after), next, "asking the CA again");
   return {next};

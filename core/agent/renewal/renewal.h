@@ -21,7 +21,7 @@
 namespace evercert {
 
 // A CA account as the renewals of a plan see it.
-struct IssuerSeat {
+struct IssuerAccess {
   std::shared_ptr<Issuer> issuer;
   std::shared_ptr<ChallengeSolver> solver;
   std::shared_ptr<Budget> budget;
@@ -44,7 +44,7 @@ struct RenewalParts {
   ValidationLedger& validations;
   KeyProvider& keys;
   // The certificate's issuer of that name; nullopt: it cannot be used, and the reason is an event already.
-  std::function<std::optional<IssuerSeat>(const std::string& issuer)> seat;
+  std::function<std::optional<IssuerAccess>(const std::string& issuer)> access;
   // Puts what was issued before the servers. storage: try again; issuer_refused: it is not what was asked for.
   std::function<Result<Done>(const CertificateSpec&, BundlePair, const std::string& issuer)> publish;
   // Whether the newest bundle holds the key of this record already.
@@ -157,7 +157,7 @@ class Renewal {
   // The issuer's options are others than those with which it failed, so the pause for people is over.
   [[nodiscard]] bool is_corrected();
   // What a person may correct: the issuer's options and the names.
-  [[nodiscard]] std::string options_of(const IssuerSeat& seat) const;
+  [[nodiscard]] std::string options_of(const IssuerAccess& access) const;
   [[nodiscard]] OrderMachine::Parts machine_parts() const;
   [[nodiscard]] double share_left(Time now) const;
 
@@ -170,7 +170,7 @@ class Renewal {
   bool loaded_ = false;
   Time seen_;  // the clock at the last look
   Pace pace_;
-  std::optional<IssuerSeat> seat_;
+  std::optional<IssuerAccess> access_;
   std::unique_ptr<OrderMachine> machine_;
   std::vector<std::string> known_;
   std::map<std::string, std::string> subscriptions_;

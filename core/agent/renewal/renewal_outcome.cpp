@@ -34,15 +34,15 @@ Workers::Again Renewal::step_failed(const Error& error, Time now) {
   const bool unsent = machine_ && machine_->state() == OrderState::planned && problem_word(error) == "unreachable";
   const bool open = machine_ && (is_open(machine_->state()) || issued_ || (unsent && certificate_.issuers.size() < 2));
   std::optional<Time> probe;
-  if (seat_ && error.kind == ErrorKind::connection) {
-    if (seat_->budget->failed(job_, now, parts_.random(), problem_word(error) == "unreachable")) {
+  if (access_ && error.kind == ErrorKind::connection) {
+    if (access_->budget->failed(job_, now, parts_.random(), problem_word(error) == "unreachable")) {
       tell("issuer_unreachable", LogLevel::error, "the issuer cannot be reached, one order in turn tries: " + error.message);
     }
-    if (!error.retry_after) probe = seat_->budget->next_probe();
-  } else if (seat_ && is_answer(error.kind)) {
+    if (!error.retry_after) probe = access_->budget->next_probe();
+  } else if (access_ && is_answer(error.kind)) {
     reached(now);
-  } else if (seat_) {
-    seat_->budget->pass(job_, now);
+  } else if (access_) {
+    access_->budget->pass(job_, now);
   }
   if (!open) {
     if (machine_) known_ = machine_->record().known;
@@ -82,7 +82,7 @@ Workers::Again Renewal::keep_until(Time begins, Time now) {
 // The same order again may do better once; then a person is asked. What is paid for is never ordered again by itself: the order
 // stays as it is, for whoever looks into it.
 Workers::Again Renewal::not_usable(Error why, Time now) {
-  const bool paid = seat_->issuer->spec().type != "acme";
+  const bool paid = access_->issuer->spec().type != "acme";
   ++pace_.unusable;
   if (paid) {
     why.kind = ErrorKind::action_required;
@@ -107,7 +107,7 @@ bool Renewal::is_patient(const Error& error, Time now) {
 }
 
 Workers::Again Renewal::put_off(const Error& error, Time now) {
-  seat_->budget->pass(job_, now);
+  access_->budget->pass(job_, now);
   const Time at = now + std::max(error.retry_after.value_or(std::chrono::seconds(1)), std::chrono::seconds(1));
   retry_at_ = at;
   if (at - now > place_is_kept) end_place();
@@ -116,7 +116,7 @@ Workers::Again Renewal::put_off(const Error& error, Time now) {
 }
 
 void Renewal::reached(Time now) {
-  const auto back = seat_->budget->succeeded(job_, now);
+  const auto back = access_->budget->succeeded(job_, now);
   if (back.closed_now) tell("issuer_back", LogLevel::notice, "the issuer can be reached again");
   for (const auto& job : back.waiting) parts_.poke(job);
 }
@@ -180,7 +180,7 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->remedy = remedy_of(error);
   // Who cancelled an order does not want it back because an option has changed.
   const std::string word = problem_word(error);
-  pace_.failure->options = seat_ && word != cancelled_word ? options_of(*seat_) : "";
+  pace_.failure->options = access_ && word != cancelled_word ? options_of(*access_) : "";
   pace_.failure->until_asked = word == cancelled_word || word == rejected_word;
   const double left = share_left(now);
   bool emergency = false;
@@ -204,7 +204,7 @@ std::vector<std::string> Renewal::names() const {
 }
 
 std::optional<Time> Renewal::note_validation(const Error& error, Time now) {
-  if (error.kind != ErrorKind::challenge_failed || !seat_) return std::nullopt;
+  if (error.kind != ErrorKind::challenge_failed || !access_) return std::nullopt;
   const auto ours = names();
   std::vector<std::string> failed;
   // Only names of ours: what a CA calls a name goes nowhere else.
@@ -213,19 +213,19 @@ std::optional<Time> Renewal::note_validation(const Error& error, Time now) {
                                                    [&](const auto& sub) { return sub.identifier == name; });
     if (told) failed.push_back(name);
   }
-  const std::string& uri = seat_->issuer->spec().uri;
+  const std::string& uri = access_->issuer->spec().uri;
   static_cast<void>(parts_.validations.failed(uri, failed.empty() ? ours : failed, now).has_value());
   return parts_.validations.blocked_until(uri, ours, now);
 }
 
 bool Renewal::proves_by_dns() const {
-  if (!seat_) return false;
-  const auto kind = seat_->issuer->spec().challenge;
+  if (!access_) return false;
+  const auto kind = access_->issuer->spec().challenge;
   return kind == ChallengeKind::dns_01 || kind == ChallengeKind::dns_txt || kind == ChallengeKind::dns_cname;
 }
 
 std::string Renewal::remedy_of(const Error& error) const {
-  return remedy_for(trouble_of(error, proves_by_dns(), seat_ ? seat_->issuer->spec().http_port : 80));
+  return remedy_for(trouble_of(error, proves_by_dns(), access_ ? access_->issuer->spec().http_port : 80));
 }
 
 bool Renewal::choose_issuer(const Error& error) {
@@ -276,12 +276,12 @@ bool Renewal::is_corrected() {
   const auto kind = pace_.failure->kind;
   if (kind != ErrorKind::action_required && kind != ErrorKind::configuration) return false;
   const auto& issuers = certificate_.issuers;
-  const auto seat = parts_.seat(issuers[pace_.issuer_index % issuers.size()]);
-  return seat && options_of(*seat) != pace_.failure->options;
+  const auto access = parts_.access(issuers[pace_.issuer_index % issuers.size()]);
+  return access && options_of(*access) != pace_.failure->options;
 }
 
-std::string Renewal::options_of(const IssuerSeat& seat) const {
-  std::string text = seat.options;
+std::string Renewal::options_of(const IssuerAccess& access) const {
+  std::string text = access.options;
   for (const auto& identifier : certificate_.identifiers) text += " " + identifier.value;
   return text;
 }
@@ -344,13 +344,13 @@ void Renewal::look_for_hits(Time now) {
 
 // The solver keeps answers open for a while: a CA asks from several places, and not all at once.
 void Renewal::clean_up(const OrderRecord& record) {
-  for (const auto& challenge : record.challenges) static_cast<void>(seat_->solver->clean_up(challenge).has_value());
+  for (const auto& challenge : record.challenges) static_cast<void>(access_->solver->clean_up(challenge).has_value());
 }
 
 void Renewal::end_place() {
-  if (!has_place_ || !seat_) return;
+  if (!has_place_ || !access_) return;
   has_place_ = false;
-  if (auto next = seat_->budget->release(job_)) parts_.poke(*next);
+  if (auto next = access_->budget->release(job_)) parts_.poke(*next);
 }
 
 void Renewal::end_order() {
@@ -454,8 +454,8 @@ void Renewal::show(const std::string& now_text, std::optional<Time> next, const 
   view_.next = next;
   view_.why = why;
   view_.set_aside = pace_.set_aside;
-  if (seat_) budget_ = seat_->budget;
-  view_.issuer = seat_ ? seat_->issuer->spec().name : certificate_.issuers.front();
+  if (access_) budget_ = access_->budget;
+  view_.issuer = access_ ? access_->issuer->spec().name : certificate_.issuers.front();
   view_.order.reset();
   if (machine_) {
     const auto& record = machine_->record();
@@ -472,7 +472,7 @@ void Renewal::tell(const char* name, LogLevel level, const std::string& sentence
   event.level = level;
   event.at = parts_.clock.now();
   event.certificate = certificate_.name;
-  event.issuer = seat_ ? seat_->issuer->spec().name : "";
+  event.issuer = access_ ? access_->issuer->spec().name : "";
   event.sentence = sentence;
   event.fields = std::move(fields);
   event.fields.emplace_back("key", key_.text());

@@ -24,31 +24,31 @@ constexpr std::chrono::seconds longest_first_look{10};
 }  // namespace
 
 Result<bool> Agent::run() {
-  election_.emplace(ground_.leader_file);
+  election_.emplace(context_.leader_file);
   answered_ = std::chrono::steady_clock::now();
-  auto trail = AuditTrail::open(ground_.state_path, ground_.log);
+  auto trail = AuditTrail::open(context_.state_path, context_.log);
   if (trail) {
     trail_.emplace(std::move(trail).value());
   } else {
-    ground_.log.write(LogLevel::error, "there will be no audit trail: " + trail.error().message);
+    context_.log.write(LogLevel::error, "there will be no audit trail: " + trail.error().message);
   }
-  event_log_.emplace(ground_.log);
+  event_log_.emplace(context_.log);
   // Log and trail are written where an event happens; everything else about it is the main thread's.
-  ground_.events.subscribe([this](const Event& event) {
+  context_.events.subscribe([this](const Event& event) {
     event_log_->record(event);
     const bool leads = role_.load() == Role::leader;
     if (trail_ && (leads || event.name == "agent_started")) trail_->record(event);
-    ground_.loop.post([this, event] { on_event(event); });
+    context_.loop.post([this, event] { on_event(event); });
   });
   listen();
   Event started;
   started.name = "agent_started";
-  started.sentence = "the agent of " + (ground_.plan->server.empty() ? "no server" : ground_.plan->server) + " started";
+  started.sentence = "the agent of " + (context_.plan->server.empty() ? "no server" : context_.plan->server) + " started";
   started.fields = {{"pid", std::to_string(getpid())}};
-  ground_.events.tell(started);
+  context_.events.tell(started);
   tick();
   campaign();
-  ground_.loop.run();
+  context_.loop.run();
 
   verbs_.reset();
   follower_.reset();
@@ -59,7 +59,7 @@ Result<bool> Agent::run() {
 }
 
 void Agent::end() {
-  ground_.loop.post([this] { finish(std::chrono::steady_clock::now()); });
+  context_.loop.post([this] { finish(std::chrono::steady_clock::now()); });
 }
 
 std::string Agent::renew(const std::string& certificate) {
@@ -74,11 +74,11 @@ std::string Agent::renew(const std::string& certificate) {
 void Agent::listen() {
   if (descriptors_.channel >= 0) {
     parent_ = getppid();
-    ground_.loop.watch(descriptors_.channel, POLLIN, [this](short) { hear(); });
+    context_.loop.watch(descriptors_.channel, POLLIN, [this](short) { hear(); });
   }
   if (descriptors_.signals >= 0) {
-    ground_.loop.watch(descriptors_.signals, POLLIN, [this](short) {
-      ground_.loop.unwatch(descriptors_.signals);
+    context_.loop.watch(descriptors_.signals, POLLIN, [this](short) {
+      context_.loop.unwatch(descriptors_.signals);
       finish(std::chrono::steady_clock::now());
     });
   }
@@ -93,7 +93,7 @@ void Agent::hear() {
     successor_ = word.gone ? "" : word.again;
     successor_image_ = std::move(word.image);
   }
-  if (word.gone) ground_.loop.unwatch(descriptors_.channel);
+  if (word.gone) context_.loop.unwatch(descriptors_.channel);
   if (!goes_already && (word.gone || !successor_.empty())) finish(std::chrono::steady_clock::now());
 }
 
@@ -103,15 +103,15 @@ void Agent::campaign() {
   role_ = Role::candidate;
   auto won = election_->stand();
   if (!won) {
-    if (told_late_ != won.error().message) ground_.log.write(LogLevel::error, won.error().message);
+    if (told_late_ != won.error().message) context_.log.write(LogLevel::error, won.error().message);
     told_late_ = won.error().message;
   } else if (*won) {
     campaigns_ = 0;
     return lead();
   }
-  follower_ = std::make_unique<Follower>(ground_, descriptors_.wake, [this] {
+  follower_ = std::make_unique<Follower>(context_, descriptors_.wake, [this] {
     // Not from within the follower's own call.
-    if (follower_ && follower_->following()) return ground_.loop.post([this] { campaign(); });
+    if (follower_ && follower_->following()) return context_.loop.post([this] { campaign(); });
     campaign_later();
   });
   if (auto attached = follower_->attach(); attached) {
@@ -126,7 +126,7 @@ void Agent::campaign() {
 // is over.
 void Agent::campaign_later() {
   const std::chrono::milliseconds pause(std::min(5U << std::min(campaigns_++, 6U), 250U));
-  ground_.loop.after(pause, [this] { campaign(); });
+  context_.loop.after(pause, [this] { campaign(); });
 }
 
 // Whoever leads and does not answer keeps everybody from renewing.
@@ -149,7 +149,7 @@ void Agent::end_silent_leader(const Election::Holder& holder) {
   if (ending != Ending::ended && now - told_silent_ < between_lines) return;
   told_silent_ = now;
   const std::string process = "process " + (holder.pid > 0 ? std::to_string(holder.pid) : std::string("of another container"));
-  std::string line = process + " holds the lead of " + ground_.state_path + " and does not answer";
+  std::string line = process + " holds the lead of " + context_.state_path + " and does not answer";
   if (ending == Ending::ended) {
     line += "; it was ended, and another agent leads";
     // The next look is for who comes then.
@@ -160,39 +160,39 @@ void Agent::end_silent_leader(const Election::Holder& holder) {
   } else {
     line += ": nothing is renewed until it does; end it, its server starts another";
   }
-  ground_.log.write(LogLevel::error, line);
+  context_.log.write(LogLevel::error, line);
 }
 
 void Agent::lead() {
   role_ = Role::leader;
-  leader_ = std::make_unique<Leader>(ground_, [this] { status_wanted(); });
+  leader_ = std::make_unique<Leader>(context_, [this] { status_wanted(); });
   if (descriptors_.wake >= 0) {
-    ground_.loop.watch(descriptors_.wake, POLLIN, [this](short) {
+    context_.loop.watch(descriptors_.wake, POLLIN, [this](short) {
       std::uint64_t count = 0;
       static_cast<void>(::read(descriptors_.wake, &count, sizeof count) == 0);
       if (leader_) leader_->hits_came();
     });
   }
   verbs_ = std::make_unique<Verbs>(
-      ground_, *leader_,
+      context_, *leader_,
       [this](ControlServer::Client successor) {
         leader_->pause();
         retire_when_idle(successor, std::chrono::steady_clock::now());
       },
       [this] { write_pages(); });
   if (auto opened = verbs_->open(); !opened) {
-    ground_.log.write(LogLevel::error, "the command line cannot reach this agent: " + opened.error().message);
+    context_.log.write(LogLevel::error, "the command line cannot reach this agent: " + opened.error().message);
   }
   Event event;
   event.name = "agent_leads";
   event.sentence = "this agent leads";
   event.fields = {{"pid", std::to_string(getpid())}};
-  ground_.events.tell(event);
+  context_.events.tell(event);
   leads_since_ = std::chrono::steady_clock::now();
   leader_->start();
   status_wanted();
   // Should a certificate be hard to look at, the others are shown all the same.
-  ground_.loop.after(longest_first_look, [this] { status_wanted(); });
+  context_.loop.after(longest_first_look, [this] { status_wanted(); });
 }
 
 // The successor may only begin once nothing of ours can touch an order any more.
@@ -200,42 +200,42 @@ void Agent::retire_when_idle(ControlServer::Client successor, std::chrono::stead
   if (!leader_ || ending_) return;
   if (!leader_->idle()) {
     if (std::chrono::steady_clock::now() - since > hand_over_bound) leader_->abort_requests();
-    ground_.loop.after(std::chrono::milliseconds(5), [this, successor, since] { retire_when_idle(successor, since); });
+    context_.loop.after(std::chrono::milliseconds(5), [this, successor, since] { retire_when_idle(successor, since); });
     return;
   }
   Event event;
   event.name = "agent_handed_over";
   event.sentence = "a newer agent of the same server takes over";
-  ground_.events.tell(event);
-  if (descriptors_.wake >= 0) ground_.loop.unwatch(descriptors_.wake);
+  context_.events.tell(event);
+  if (descriptors_.wake >= 0) context_.loop.unwatch(descriptors_.wake);
   leader_->abort_requests();
   role_ = Role::retired;
   election_->resign();
   verbs_->server().send(successor, Json{{"you", "lead"}});
   // Not from within a call of theirs.
-  ground_.loop.post([this] {
+  context_.loop.post([this] {
     verbs_.reset();
     leader_.reset();
   });
 }
 
 void Agent::finish(std::chrono::steady_clock::time_point since) {
-  if (ground_.loop.ended()) return;
+  if (context_.loop.ended()) return;
   if (!ending_ && leader_) leader_->pause();
   ending_ = true;
-  if (!leader_ || leader_->idle()) return ground_.loop.end();
+  if (!leader_ || leader_->idle()) return context_.loop.end();
   // Whoever begins anew may let a request come to its end: the server lives on and waits for nothing.
   if (std::chrono::steady_clock::now() - since > (successor_.empty() ? step_bound : hand_over_bound)) {
     clean_ = false;
-    return ground_.loop.end();
+    return context_.loop.end();
   }
-  ground_.loop.after(std::chrono::milliseconds(2), [this, since] { finish(since); });
+  context_.loop.after(std::chrono::milliseconds(2), [this, since] { finish(since); });
 }
 
 // --- what goes on all the time ---
 
 void Agent::tick() {
-  if (role_.load() != Role::retired) ground_.board.beat(ground_.clock.now(), role_.load() == Role::leader);
+  if (role_.load() != Role::retired) context_.board.beat(context_.clock.now(), role_.load() == Role::leader);
   // Where the starter was killed, another of its children may hold the channel open.
   if (descriptors_.channel >= 0 && getppid() != parent_) return finish(std::chrono::steady_clock::now());
   const auto now = std::chrono::steady_clock::now();
@@ -249,7 +249,7 @@ void Agent::tick() {
   }
   watch_leader();
   if (now - rendered_ > status_interval) status_wanted();
-  ground_.loop.after(heartbeat, [this] { tick(); });
+  context_.loop.after(heartbeat, [this] { tick(); });
 }
 
 void Agent::on_event(const Event& event) {
@@ -262,7 +262,7 @@ void Agent::status_wanted() {
   if (!leader_ || status_due_) return;
   status_due_ = true;
   const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - rendered_);
-  ground_.loop.after(std::max(render_pause_ - passed, std::chrono::milliseconds(1)), [this] { render(); });
+  context_.loop.after(std::max(render_pause_ - passed, std::chrono::milliseconds(1)), [this] { render(); });
 }
 
 void Agent::render() {
@@ -285,17 +285,17 @@ void Agent::write_pages() {
   options.durable = false;
   for (const auto& [name, text] : pages) {
     const BytesView bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-    auto written = write_file(ground_.state_directory, name, bytes, options);
+    auto written = write_file(context_.state_directory, name, bytes, options);
     if (!written && told_late_ != written.error().message) {
-      ground_.log.write(LogLevel::error, "the status page could not be written: " + written.error().message);
+      context_.log.write(LogLevel::error, "the status page could not be written: " + written.error().message);
     }
     told_late_ = written ? "" : written.error().message;
     if (!written) break;
   }
   if (const auto index = leader_->lines().changed_index()) {
     options.mode = 0600;
-    auto written = write_file(ground_.state_directory, line_index_file, *index, options);
-    if (!written) ground_.log.write(LogLevel::warn, "the index of what is stored is not written: " + written.error().message);
+    auto written = write_file(context_.state_directory, line_index_file, *index, options);
+    if (!written) context_.log.write(LogLevel::warn, "the index of what is stored is not written: " + written.error().message);
   }
   rendered_ = std::chrono::steady_clock::now();
   // With ten thousand certificates a page takes a while: at most a tenth of the time goes into it.

@@ -5,11 +5,11 @@
 #include <memory>
 #include <optional>
 
+#include "agent/lead/election.h"
+#include "agent/lead/follower.h"
 #include "agent/observe/audit_trail.h"
 #include "agent/observe/event_log.h"
-#include "agent/run/election.h"
-#include "agent/run/follower.h"
-#include "agent/run/verbs.h"
+#include "agent/verbs/verbs.h"
 #include "evercert/descriptor.h"
 
 namespace evercert {
@@ -21,7 +21,7 @@ class Agent {
     int wake = -1;     // rings when a worker saw something
     int signals = -1;  // signalfd: end
   };
-  Agent(Ground& ground, Descriptors descriptors) : ground_(ground), descriptors_(descriptors) {}
+  Agent(AgentContext& context, Descriptors descriptors) : context_(context), descriptors_(descriptors) {}
 
   // Errors: storage, when the state directory cannot be used at all. True: every step had ended.
   Result<bool> run();
@@ -54,7 +54,7 @@ class Agent {
   void render();
   void write_pages();
 
-  Ground& ground_;
+  AgentContext& context_;
   Descriptors descriptors_;
   std::optional<Election> election_;
   std::optional<AuditTrail> trail_;

@@ -18,9 +18,9 @@
 
 #include "agent/challenge/http_responder.h"
 #include "agent/deliver/exports.h"
+#include "agent/deliver/worker_link.h"
 #include "agent/run/agent.h"
 #include "agent/run/inheritance.h"
-#include "agent/run/worker_link.h"
 #include "agent/store/file_store.h"
 #include "evercert/launch.h"
 #include "evercert/text.h"
@@ -124,38 +124,38 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   events.speak_to(gathered.configured.plan->server);
   PollLoop loop;
   ReachedGenerations reached(gathered.leader_file);
-  Ground ground{gathered.instance,
-                gathered.state_path,
-                state.get(),
-                gathered.leader_file,
-                reached,
-                gathered.configured.plan,
-                gathered.configured.settings,
-                std::move(gathered.files),
-                std::move(gathered.keys),
-                clock.now(),
-                clock,
-                log,
-                events,
-                *store,
-                board,
-                report,
-                loop,
-                {},
-                nullptr,
-                {}};
+  AgentContext context{gathered.instance,
+                       gathered.state_path,
+                       state.get(),
+                       gathered.leader_file,
+                       reached,
+                       gathered.configured.plan,
+                       gathered.configured.settings,
+                       std::move(gathered.files),
+                       std::move(gathered.keys),
+                       clock.now(),
+                       clock,
+                       log,
+                       events,
+                       *store,
+                       board,
+                       report,
+                       loop,
+                       {},
+                       nullptr,
+                       {}};
   std::optional<WorkerLink> link;
   if (gathered.link >= 0) {
-    link.emplace(loop, gathered.link, ground.plan, board, report, log);
-    ground.outlet = &*link;
+    link.emplace(loop, gathered.link, context.plan, board, report, log);
+    context.outlet = &*link;
   }
   const auto post = [&loop](std::function<void()> action) { loop.post(std::move(action)); };
   std::optional<Exports> exports;
   std::optional<Hook> hook;
-  if (!ground.plan->exports.path.empty()) exports.emplace(ground.plan, clock, post, log);
-  if (!ground.plan->exports.hook.empty()) hook.emplace(ground.plan, *store, post, log);
-  ground.delivery = {ground.plan, exports ? &*exports : nullptr, hook ? &*hook : nullptr, ground.plan->server.empty()};
-  Agent agent(ground, descriptors);
+  if (!context.plan->exports.path.empty()) exports.emplace(context.plan, clock, post, log);
+  if (!context.plan->exports.hook.empty()) hook.emplace(context.plan, *store, post, log);
+  context.delivery = {context.plan, exports ? &*exports : nullptr, hook ? &*hook : nullptr, context.plan->server.empty()};
+  Agent agent(context, descriptors);
   if (link) link->on_renew([&agent](const std::string& certificate) { return agent.renew(certificate); });
   auto ended = agent.run();
   if (!ended) return fail(log, ended.error());

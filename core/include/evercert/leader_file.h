@@ -1,6 +1,6 @@
 // state_path/leader: a file of whoever starts the server (root, 0600), which agents are only handed as an open descriptor, so
-// that the user they run as cannot reach it otherwise. Its lock says which agent leads (agent/run/election.h); its content says
-// which generation each certificate has reached, so that older ones that were put back are noticed.
+// that the user they run as cannot reach it otherwise. Its lock says which agent leads (agent/lead/election.h); its content
+// says which generation each certificate has reached, so that older ones that were put back are noticed.
 //
 // Bytes: 64 that say what it is, then 64 for each certificate, two slots of 32: SHA-256 of the name, first half; generation
 // (u64, big-endian); first 8 bytes of the SHA-256 of the 24 before. The higher one that is whole counts, the other one is
