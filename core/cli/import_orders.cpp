@@ -11,9 +11,9 @@
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/key/key_provider.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "evercert/state.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

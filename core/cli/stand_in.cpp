@@ -11,7 +11,7 @@
 #include "agent/observe/audit_trail.h"
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

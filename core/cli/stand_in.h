@@ -12,7 +12,7 @@
 #include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "evercert/state.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

@@ -1,5 +1,5 @@
 // Bytes from disk that may be anything: as a whole file, as sealed contents, and as a leaf.
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 #include "serving/store/seal.h"
 #include "serving/store/seal_key.h"
 

@@ -10,7 +10,7 @@
 #include <functional>
 
 #include "evercert/board.h"
-#include "serving/publish/board_layout.h"
+#include "serving/board/board_layout.h"
 
 namespace evercert::board_steps {
 

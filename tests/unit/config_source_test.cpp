@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "serving/base/encoding.h"
-#include "serving/config/file_system.h"
+#include "serving/platform/file_system.h"
 #include "unit/config_fixture.h"
 
 namespace evercert::test {

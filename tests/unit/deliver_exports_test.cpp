@@ -9,7 +9,7 @@
 #include "agent/deliver/exports.h"
 #include "deliver_stub.h"
 #include "fake/kept_log.h"
-#include "serving/publish/pem.h"
+#include "serving/certificate/pem.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

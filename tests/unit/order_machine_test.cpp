@@ -10,7 +10,7 @@
 #include "fake/fake_clock.h"
 #include "fake/fake_issuer.h"
 #include "fake/state_directory.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 namespace {

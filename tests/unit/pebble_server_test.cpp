@@ -13,8 +13,8 @@
 #include <stdexcept>
 
 #include "evercert/descriptor.h"
-#include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
+#include "serving/platform/files.h"
 
 namespace evercert::testing {
 namespace {

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "evercert/state.h"
+#include "serving/certificate/bundle.h"
 #include "serving/key/key_provider.h"
-#include "serving/publish/bundle.h"
 #include "serving/store/seal_key.h"
 
 namespace evercert::test {

@@ -16,7 +16,7 @@
 #include <map>
 #include <thread>
 
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -13,7 +13,7 @@
 #include "agent/challenge/dns_provider.h"
 #include "evercert/descriptor.h"
 #include "evercert/text.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "agent/commercial/commercial_account.h"
 #include "agent/issuer/issuer.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

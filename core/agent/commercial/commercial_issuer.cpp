@@ -5,7 +5,7 @@
 #include "agent/commercial/rest_api.h"
 #include "agent/issuer/caa.h"
 #include "agent/issuer/chain.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 namespace {

@@ -11,9 +11,9 @@
 #include <cstring>
 
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/base/limits.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

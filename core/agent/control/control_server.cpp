@@ -15,9 +15,9 @@
 
 #include "agent/control/control.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/base/limits.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

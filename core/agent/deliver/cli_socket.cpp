@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <chrono>
 
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "agent/deliver/runtime_api.h"
-#include "serving/base/files.h"
-#include "serving/publish/pem.h"
+#include "serving/certificate/pem.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

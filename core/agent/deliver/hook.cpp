@@ -17,7 +17,7 @@
 
 #include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

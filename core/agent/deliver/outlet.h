@@ -7,7 +7,7 @@
 #include <string>
 
 #include "evercert/result.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

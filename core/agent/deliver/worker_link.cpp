@@ -9,10 +9,10 @@
 
 #include "evercert/board.h"
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/certificate/pem.h"
 #include "serving/launch/carried_format.h"
-#include "serving/publish/pem.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -12,8 +12,8 @@
 #include <utility>
 
 #include "evercert/descriptor.h"
-#include "serving/base/files.h"
-#include "serving/launch/inspect.h"
+#include "serving/platform/files.h"
+#include "serving/platform/inspect.h"
 
 namespace evercert {
 namespace {

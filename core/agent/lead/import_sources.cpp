@@ -8,9 +8,9 @@
 
 #include "agent/issuer/chain.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/config/identifier.h"
 #include "serving/key/key_provider.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

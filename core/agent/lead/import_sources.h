@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "evercert/result.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

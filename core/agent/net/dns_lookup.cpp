@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

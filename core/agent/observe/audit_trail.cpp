@@ -8,8 +8,8 @@
 
 #include "agent/observe/event_json.h"
 #include "agent/observe/status_report.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

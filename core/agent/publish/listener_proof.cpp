@@ -17,8 +17,8 @@
 
 #include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -4,9 +4,9 @@
 
 #include "agent/observe/remedies.h"
 #include "serving/base/bounds.h"
+#include "serving/certificate/read_certificate.h"
 #include "serving/config/identifier.h"
 #include "serving/key/key_provider.h"
-#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {

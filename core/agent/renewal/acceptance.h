@@ -7,7 +7,7 @@
 
 #include "agent/renewal/schedule.h"
 #include "evercert/result.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

@@ -16,7 +16,7 @@
 #include "agent/renewal/pace.h"
 #include "agent/renewal/validation_ledger.h"
 #include "agent/renewal/workers.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

@@ -7,9 +7,9 @@
 #include <algorithm>
 
 #include "agent/run/inheritance.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "evercert/launch.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/base/log_words.h"
-#include "serving/launch/inspect.h"
+#include "serving/platform/files.h"
+#include "serving/platform/inspect.h"
 
 namespace evercert {
 

@@ -26,7 +26,7 @@
 #include "evercert/text.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "agent/store/store.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

@@ -9,8 +9,8 @@
 
 #include "evercert/state.h"
 #include "serving/base/json.h"
-#include "serving/publish/bundle.h"
-#include "serving/store/directory.h"
+#include "serving/certificate/bundle.h"
+#include "serving/platform/directory.h"
 
 namespace evercert {
 namespace {

@@ -14,7 +14,7 @@
 #include <optional>
 
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

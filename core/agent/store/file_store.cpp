@@ -12,8 +12,8 @@
 #include "agent/store/file_lock.h"
 #include "agent/store/file_watch.h"
 #include "agent/store/unfinished_file.h"
-#include "serving/base/files.h"
-#include "serving/store/directory.h"
+#include "serving/platform/directory.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

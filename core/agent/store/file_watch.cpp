@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "agent/store/event_tail.h"
-#include "serving/base/files.h"
-#include "serving/store/directory.h"
+#include "serving/platform/directory.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

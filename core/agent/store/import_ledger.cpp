@@ -7,8 +7,8 @@
 #include <cerrno>
 
 #include "evercert/state.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

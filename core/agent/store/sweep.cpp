@@ -10,8 +10,8 @@
 
 #include "agent/store/file_store.h"
 #include "evercert/descriptor.h"
-#include "serving/base/files.h"
-#include "serving/store/directory.h"
+#include "serving/platform/directory.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

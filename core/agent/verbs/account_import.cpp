@@ -5,7 +5,7 @@
 #include "agent/store/bundles.h"
 #include "agent/verbs/listed_request.h"
 #include "serving/base/encoding.h"
-#include "serving/publish/read_certificate.h"
+#include "serving/certificate/read_certificate.h"
 
 namespace evercert {
 namespace {

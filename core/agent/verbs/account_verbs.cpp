@@ -5,8 +5,8 @@
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/base/openssl_handles.h"
+#include "serving/certificate/read_certificate.h"
 #include "serving/key/key_provider.h"
-#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {

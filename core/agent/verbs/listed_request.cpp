@@ -6,7 +6,7 @@
 
 #include "serving/base/encoding.h"
 #include "serving/base/openssl_handles.h"
-#include "serving/publish/read_certificate.h"
+#include "serving/certificate/read_certificate.h"
 
 namespace evercert {
 namespace {

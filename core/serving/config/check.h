@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "evercert/plan.h"
-#include "serving/config/file_system.h"
+#include "serving/platform/file_system.h"
 
 namespace evercert {
 

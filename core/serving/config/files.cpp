@@ -1,5 +1,5 @@
 // The two sources of files that a configuration names.
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

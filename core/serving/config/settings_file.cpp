@@ -7,9 +7,9 @@
 
 #include "evercert/plan.h"
 #include "evercert/settings.h"
-#include "serving/base/files.h"
 #include "serving/config/settings_reader.h"
 #include "serving/config/words.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

@@ -8,9 +8,9 @@
 
 #include "evercert/launch.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

@@ -10,7 +10,7 @@
 
 #include "evercert/descriptor.h"
 #include "evercert/launch.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 #ifndef MFD_EXEC  // Linux 6.3
 #define MFD_EXEC 0x0010U

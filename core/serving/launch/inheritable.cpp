@@ -10,10 +10,10 @@
 #include "evercert/board.h"
 #include "evercert/launch.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
-#include "serving/publish/memory_file.h"
+#include "serving/platform/files.h"
+#include "serving/platform/memory_file.h"
 
 namespace evercert {
 

@@ -10,9 +10,9 @@
 #include "evercert/launch.h"
 #include "serving/base/json.h"
 #include "serving/launch/hand_over.h"
-#include "serving/launch/inspect.h"
-#include "serving/launch/spawn.h"
 #include "serving/launch/told.h"
+#include "serving/platform/inspect.h"
+#include "serving/platform/spawn.h"
 
 namespace evercert {
 

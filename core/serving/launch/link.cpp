@@ -7,10 +7,10 @@
 #include <cerrno>
 
 #include "serving/base/bounds.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
 #include "serving/launch/told.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

@@ -17,10 +17,10 @@
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
 #include "serving/launch/hand_over.h"
-#include "serving/launch/inspect.h"
 #include "serving/launch/restart_pause.h"
-#include "serving/launch/spawn.h"
 #include "serving/launch/told.h"
+#include "serving/platform/inspect.h"
+#include "serving/platform/spawn.h"
 
 namespace evercert {
 

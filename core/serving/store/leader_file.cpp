@@ -11,8 +11,8 @@
 
 #include "evercert/state.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
 #include "serving/base/limits.h"
+#include "serving/platform/files.h"
 #include "serving/store/gcm.h"
 
 namespace evercert {

@@ -13,7 +13,7 @@
 #include <string_view>
 
 #include "evercert/descriptor.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -10,8 +10,8 @@
 #include "evercert/descriptor.h"
 #include "evercert/state.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
-#include "serving/store/directory.h"
+#include "serving/platform/directory.h"
+#include "serving/platform/files.h"
 #include "serving/store/ownership.h"
 #include "serving/store/seal_key.h"
 

@@ -9,8 +9,8 @@
 
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
-#include "serving/store/directory.h"
+#include "serving/platform/directory.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

@@ -1,4 +1,4 @@
-#include "serving/publish/served_pairs.h"
+#include "serving/certificate/served_pairs.h"
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>

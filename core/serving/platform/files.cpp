@@ -1,4 +1,4 @@
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "evercert/board.h"
-#include "serving/publish/memory_file.h"
+#include "serving/platform/memory_file.h"
 
 namespace evercert {
 

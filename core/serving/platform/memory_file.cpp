@@ -1,4 +1,4 @@
-#include "serving/publish/memory_file.h"
+#include "serving/platform/memory_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

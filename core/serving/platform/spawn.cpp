@@ -1,4 +1,4 @@
-#include "serving/launch/spawn.h"
+#include "serving/platform/spawn.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -21,7 +21,7 @@
 #include <system_error>
 
 #include "evercert/text.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

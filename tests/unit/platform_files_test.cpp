@@ -10,7 +10,7 @@
 
 #include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 using namespace evercert;
 

@@ -1,4 +1,4 @@
-#include "serving/publish/placeholder.h"
+#include "serving/certificate/placeholder.h"
 
 #include <arpa/inet.h>
 #include <openssl/rand.h>
@@ -9,10 +9,10 @@
 #include <cerrno>
 
 #include "evercert/catalog.h"
-#include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
-#include "serving/publish/pem.h"
-#include "serving/publish/served_pairs.h"
+#include "serving/certificate/pem.h"
+#include "serving/certificate/served_pairs.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

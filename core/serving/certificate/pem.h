@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "evercert/pem.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

@@ -10,7 +10,7 @@
 #include <cerrno>
 
 #include "evercert/launch.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

@@ -1,4 +1,4 @@
-#include "serving/config/file_system.h"
+#include "serving/platform/file_system.h"
 
 #include <sys/vfs.h>
 

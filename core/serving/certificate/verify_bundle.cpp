@@ -9,9 +9,9 @@
 
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
+#include "serving/certificate/bundle.h"
+#include "serving/certificate/read_certificate.h"
 #include "serving/key/key_provider.h"
-#include "serving/publish/bundle.h"
-#include "serving/publish/read_certificate.h"
 
 namespace evercert {
 namespace {

@@ -11,8 +11,8 @@
 #include "evercert/leader_file.h"
 #include "serving/base/limits.h"
 #include "serving/base/openssl_handles.h"
-#include "serving/publish/bundle.h"
-#include "serving/publish/served_pairs.h"
+#include "serving/certificate/bundle.h"
+#include "serving/certificate/served_pairs.h"
 
 namespace evercert {
 

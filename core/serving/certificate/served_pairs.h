@@ -10,7 +10,7 @@
 
 #include "evercert/catalog.h"
 #include "serving/base/openssl_handles.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 namespace evercert {
 

@@ -5,8 +5,8 @@
 
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
+#include "serving/certificate/read_certificate.h"
 #include "serving/key/key_provider.h"
-#include "serving/publish/read_certificate.h"
 #include "serving/store/seal.h"
 #include "store_fixture.h"
 

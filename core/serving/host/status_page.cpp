@@ -9,8 +9,8 @@
 
 #include "evercert/descriptor.h"
 #include "evercert/status.h"
-#include "serving/base/files.h"
 #include "serving/base/json.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

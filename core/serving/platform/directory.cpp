@@ -1,4 +1,4 @@
-#include "serving/store/directory.h"
+#include "serving/platform/directory.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <string_view>
 
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {

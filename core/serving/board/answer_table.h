@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "evercert/board.h"
-#include "serving/publish/board_layout.h"
+#include "serving/board/board_layout.h"
 
 namespace evercert::answer_table {
 

@@ -1,4 +1,4 @@
-#include "serving/publish/answer_table.h"
+#include "serving/board/answer_table.h"
 
 #include <signal.h>
 #include <unistd.h>

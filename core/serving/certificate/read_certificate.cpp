@@ -1,4 +1,4 @@
-#include "serving/publish/read_certificate.h"
+#include "serving/certificate/read_certificate.h"
 
 #include <openssl/asn1.h>
 

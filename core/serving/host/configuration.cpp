@@ -10,8 +10,8 @@
 #include <cstdlib>
 
 #include "evercert/leader_file.h"
-#include "serving/base/files.h"
 #include "serving/config/identifier.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

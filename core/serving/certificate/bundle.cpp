@@ -1,5 +1,5 @@
 // The bundle's form: CBOR inside the seal.
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 
 #include <openssl/crypto.h>
 

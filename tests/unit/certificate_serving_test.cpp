@@ -6,9 +6,9 @@
 
 #include <thread>
 
-#include "catalog_steps.h"
+#include "certificate_steps.h"
 #include "evercert/board.h"
-#include "serving/publish/served_pairs.h"
+#include "serving/certificate/served_pairs.h"
 
 // Of the sanitizers' allocators, for which mallinfo2 tells nothing.
 extern "C" [[gnu::weak]] std::size_t __sanitizer_get_current_allocated_bytes();

@@ -7,7 +7,7 @@
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "fake/kept_log.h"
-#include "serving/publish/pem.h"
+#include "serving/certificate/pem.h"
 #include "store_fixture.h"
 
 namespace evercert::test {

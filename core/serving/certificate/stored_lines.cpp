@@ -3,7 +3,7 @@
 
 #include "evercert/lines.h"
 #include "serving/base/json.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 #include "serving/store/seal.h"
 
 namespace evercert {

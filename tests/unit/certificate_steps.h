@@ -14,9 +14,9 @@
 
 #include "evercert/board.h"
 #include "evercert/catalog.h"
-#include "serving/base/files.h"
 #include "serving/base/openssl_handles.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
+#include "serving/platform/files.h"
 
 namespace evercert::catalog_steps {
 

@@ -1,4 +1,4 @@
-#include "serving/publish/pem.h"
+#include "serving/certificate/pem.h"
 
 #include <fcntl.h>
 #include <openssl/pem.h>
@@ -10,9 +10,9 @@
 #include <set>
 
 #include "evercert/leader_file.h"
-#include "serving/base/files.h"
-#include "serving/publish/placeholder.h"
-#include "serving/store/directory.h"
+#include "serving/certificate/placeholder.h"
+#include "serving/platform/directory.h"
+#include "serving/platform/files.h"
 #include "serving/store/ownership.h"
 
 namespace evercert {

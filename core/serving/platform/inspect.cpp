@@ -1,4 +1,4 @@
-#include "serving/launch/inspect.h"
+#include "serving/platform/inspect.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "evercert/descriptor.h"
-#include "serving/base/files.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "serving/publish/answer_table.h"
-#include "serving/publish/board_layout.h"
-#include "serving/publish/memory_file.h"
+#include "serving/board/answer_table.h"
+#include "serving/board/board_layout.h"
+#include "serving/platform/memory_file.h"
 
 namespace evercert {
 
