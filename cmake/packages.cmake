@@ -13,10 +13,13 @@ install(FILES conf/debian/copyright DESTINATION /usr/share/doc/evercert COMPONEN
 
 if(EVERCERT_NGINX)
   set(nginx_component libnginx-mod-http-evercert)
-  install(FILES $<TARGET_FILE:ngx_http_evercert_module> $<TARGET_FILE:ngx_stream_evercert_module>
-          DESTINATION /usr/lib/nginx/modules COMPONENT ${nginx_component})
-  install(FILES conf/nginx/mod-http-evercert.conf conf/nginx/mod-stream-evercert.conf
-          DESTINATION /usr/share/nginx/modules-available COMPONENT ${nginx_component})
+  foreach(kind http stream)
+    if(TARGET ngx_${kind}_evercert_module)
+      install(FILES $<TARGET_FILE:ngx_${kind}_evercert_module> DESTINATION /usr/lib/nginx/modules COMPONENT ${nginx_component})
+      install(FILES conf/nginx/mod-${kind}-evercert.conf
+              DESTINATION /usr/share/nginx/modules-available COMPONENT ${nginx_component})
+    endif()
+  endforeach()
   install(DIRECTORY conf/nginx/ DESTINATION /usr/share/doc/${nginx_component}/examples COMPONENT ${nginx_component}
           FILES_MATCHING PATTERN "*.conf" PATTERN "mod-*.conf" EXCLUDE)
   install(FILES conf/debian/copyright DESTINATION /usr/share/doc/${nginx_component} COMPONENT ${nginx_component})

@@ -9,9 +9,7 @@ namespace evercert {
 
 namespace {
 
-static_assert(nginx_version < 1029002, "newer nginx uses the client hello callback itself: chain to it");
-
-// Contexts find their host and cycle by these; a number each, once per process.
+// Contexts find their host by this number, taken once per process.
 int host_index() {
   static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
@@ -30,54 +28,9 @@ std::string_view server_name_of(const SSL* connection) {
   return name == nullptr ? std::string_view() : std::string_view(name);
 }
 
-// RFC 6066 section 3: a list with one host name in it. Empty when there is none.
-std::string_view server_name_of_hello(SSL* connection) {
-  const unsigned char* bytes = nullptr;
-  std::size_t count = 0;
-  if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_server_name, &bytes, &count) != 1 || count < 5) return {};
-  const auto length_at = [&](std::size_t at) { return static_cast<std::size_t>(bytes[at] << 8 | bytes[at + 1]); };
-  if (length_at(0) != count - 2 || bytes[2] != TLSEXT_NAMETYPE_host_name || length_at(3) > count - 5) return {};
-  return {reinterpret_cast<const char*>(bytes + 5), length_at(3)};
-}
-
 bool servable(NginxHost& host, std::string_view server_name) {
   if (host.has_own) return true;
   return host.cycle->configuration().servable(host, server_name);
-}
-
-// A session is looked up before the server block is chosen, under the identity of the listener's default block. So the
-// connection is labelled here, before that: sessions of a name of ours are resumed for the same name on the same listener,
-// by tickets as by identifiers, and never carry the client's certificate into another block.
-int label_session(SSL* connection, int*, void* cycle) {
-  return guarded(SSL_CLIENT_HELLO_SUCCESS, [&] {
-    const std::string name = lower_case(server_name_of_hello(connection));
-    auto mark = name.empty() ? std::nullopt : static_cast<NginxCycle*>(cycle)->mark_of(name);
-    if (!mark) return SSL_CLIENT_HELLO_SUCCESS;
-    // Marks are digests, so whatever is added to them they stay apart; a digest per handshake would cost more than all else
-    // here.
-    const auto* const nginx = static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection));
-    const std::string_view listener = text(nginx->listening->addr_text);
-    for (std::size_t at = 0; at < listener.size(); ++at) {
-      unsigned char& place = (*mark)[at % mark->size()];
-      place = static_cast<unsigned char>(place ^ static_cast<unsigned char>(listener[at]));
-    }
-    SSL_set_session_id_context(connection, mark->data(), static_cast<unsigned>(mark->size()));
-    return SSL_CLIENT_HELLO_SUCCESS;
-  });
-}
-
-// After the server's own choice of a block: is there anything to serve?
-int check_name(SSL* connection, int* alert, void* before) {
-  const auto own = reinterpret_cast<ServerNameCallback>(before);
-  const int chosen = own == nullptr ? SSL_TLSEXT_ERR_OK : own(connection, alert, nullptr);
-  if (chosen == SSL_TLSEXT_ERR_ALERT_FATAL) return chosen;
-  return guarded(chosen, [&] {
-    auto* const host = static_cast<NginxHost*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), host_index()));
-    if (host == nullptr || servable(*host, server_name_of(connection))) return chosen;
-    static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection))->ssl->handshake_rejected = 1;
-    *alert = SSL_AD_UNRECOGNIZED_NAME;
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
-  });
 }
 
 // Never fails the handshake itself: without a certificate of ours, what the operator gave is served.
@@ -100,10 +53,36 @@ bool serve_from(SSL_CTX* context, NginxHost& host, std::string_view own_context)
   return SSL_CTX_set_ex_data(context, host_index(), &host) == 1;
 }
 
-void watch_names(SSL_CTX* context, NginxCycle& cycle, ServerNameCallback before) {
-  SSL_CTX_set_client_hello_cb(context, label_session, &cycle);
-  SSL_CTX_set_tlsext_servername_callback(context, check_name);
-  SSL_CTX_set_tlsext_servername_arg(context, reinterpret_cast<void*>(before));
+std::string_view server_name_of_hello(SSL* connection) {
+  const unsigned char* bytes = nullptr;
+  std::size_t count = 0;
+  if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_server_name, &bytes, &count) != 1 || count < 5) return {};
+  const auto length_at = [&](std::size_t at) { return static_cast<std::size_t>(bytes[at] << 8 | bytes[at + 1]); };
+  if (length_at(0) != count - 2 || bytes[2] != TLSEXT_NAMETYPE_host_name || length_at(3) > count - 5) return {};
+  return {reinterpret_cast<const char*>(bytes + 5), length_at(3)};
+}
+
+void label_session(SSL* connection, const NginxCycle& cycle, std::string_view server_name) {
+  const std::string name = lower_case(server_name);
+  auto mark = name.empty() ? std::nullopt : cycle.mark_of(name);
+  if (!mark) return;
+  // Marks are digests, so whatever is added to them they stay apart; a digest per handshake would cost more than all else
+  // here.
+  const auto* const nginx = static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection));
+  const std::string_view listener = text(nginx->listening->addr_text);
+  for (std::size_t at = 0; at < listener.size(); ++at) {
+    unsigned char& place = (*mark)[at % mark->size()];
+    place = static_cast<unsigned char>(place ^ static_cast<unsigned char>(listener[at]));
+  }
+  SSL_set_session_id_context(connection, mark->data(), static_cast<unsigned>(mark->size()));
+}
+
+bool refuses(SSL* connection, SSL_CTX* context, std::string_view server_name, int* alert) {
+  auto* const host = static_cast<NginxHost*>(SSL_CTX_get_ex_data(context, host_index()));
+  if (host == nullptr || servable(*host, server_name)) return false;
+  static_cast<ngx_connection_t*>(ngx_ssl_get_connection(connection))->ssl->handshake_rejected = 1;
+  *alert = SSL_AD_UNRECOGNIZED_NAME;
+  return true;
 }
 
 std::shared_ptr<const ServedCertificate> certificate_for(NginxHost& host, std::string_view server_name) {

@@ -23,12 +23,27 @@ struct HttpMain {
 
 struct Listeners {
   std::map<const ngx_http_core_srv_conf_t*, std::vector<std::vector<std::string>>> tls;  // as words of proof_address
+  std::set<const ngx_http_core_srv_conf_t*> quic;
   std::vector<std::string> plain_ports;
 };
 
 template <typename Conf>
 Conf* conf_of(const ngx_http_core_srv_conf_t* server, const ngx_module_t& module) {
   return static_cast<Conf*>(server->ctx->srv_conf[module.ctx_index]);
+}
+
+// `ssl on;` for all listeners of a block: gone with nginx 1.25.1.
+template <typename SslConf>
+bool has_ssl_on(const SslConf& ssl) {
+  if constexpr (requires { ssl.enable; }) return ssl.enable == 1;
+  return false;
+}
+
+// Since nginx 1.25.0, if it was built with HTTP/3. Such a listener has TLS by its nature, and `ssl` is not set for it.
+template <typename Options>
+bool is_quic(const Options& listen) {
+  if constexpr (requires { listen.quic; }) return listen.quic != 0;
+  return false;
 }
 
 bool is_given(const ngx_array_t* certificates) {
@@ -50,11 +65,15 @@ Listeners find_listeners(const ngx_http_core_main_conf_t& main) {
     for (std::size_t a = 0; a < ports[p].addrs.nelts; ++a) {
       const ngx_http_listen_opt_t& listen = addresses[a].opt;
       const auto* const* const servers = static_cast<const ngx_http_core_srv_conf_t* const*>(addresses[a].servers.elts);
+      if (is_quic(listen)) {
+        found.quic.insert(servers, servers + addresses[a].servers.nelts);
+        continue;
+      }
       std::vector<std::string> words{std::string(text(listen.addr_text))};
       if (listen.proxy_protocol != 0) words.emplace_back("proxy_protocol");
       if (listen.ssl == 0 && ports[p].family != AF_UNIX) plain_ports.insert(ports[p].port);
       for (std::size_t s = 0; s < addresses[a].servers.nelts; ++s)
-        if (listen.ssl != 0 || conf_of<ngx_http_ssl_srv_conf_t>(servers[s], ngx_http_ssl_module)->enable == 1)
+        if (listen.ssl != 0 || has_ssl_on(*conf_of<ngx_http_ssl_srv_conf_t>(servers[s], ngx_http_ssl_module)))
           found.tls[servers[s]].push_back(words);
     }
   }
@@ -62,27 +81,14 @@ Listeners find_listeners(const ngx_http_core_main_conf_t& main) {
   return found;
 }
 
-std::vector<std::string> names_of(const ngx_http_core_srv_conf_t& server) {
-  std::vector<std::string> names;
-  const auto* const all = static_cast<const ngx_http_server_name_t*>(server.server_names.elts);
-  for (std::size_t i = 0; i < server.server_names.nelts; ++i) {
-    const std::string name(text(all[i].name));
-    if (all[i].regex != nullptr) {
-      names.push_back("~" + name);
-    } else if (!name.empty()) {
-      names.push_back(name);
-    }
-  }
-  return names;
-}
-
 bool bind_server(NginxCycle& cycle, const ngx_http_core_srv_conf_t& core, HttpServer& server, const Listeners& listeners) {
   HostFacts facts;
   facts.place = {reinterpret_cast<const char*>(core.file_name), static_cast<unsigned>(core.line)};
-  facts.names = names_of(core);
+  facts.names = server_names<ngx_http_server_name_t>(core.server_names);
   facts.plain_ports = listeners.plain_ports;
   if (const auto tls = listeners.tls.find(&core); tls != listeners.tls.end()) facts.listeners = tls->second;
-  if (facts.listeners.empty()) {
+  facts.quic_only = facts.listeners.empty() && listeners.quic.count(&core) != 0;
+  if (facts.listeners.empty() && !facts.quic_only) {
     // `evercert on` for all of http{} does not mean the blocks that only redirect.
     if (server.inherited && server.certificates.empty()) return true;
     log_words(
@@ -91,7 +97,7 @@ bool bind_server(NginxCycle& cycle, const ngx_http_core_srv_conf_t& core, HttpSe
   }
   auto* const ssl = conf_of<ngx_http_ssl_srv_conf_t>(&core, ngx_http_ssl_module);
   if (ssl->reject_handshake == 1) facts.served_otherwise = "ssl_reject_handshake on";
-  if (ssl->reject_handshake == 1 && !server.inherited && !facts.listeners.empty()) {
+  if (ssl->reject_handshake == 1 && !server.inherited && (facts.quic_only || !facts.listeners.empty())) {
     log_words(NGX_LOG_EMERG, ngx_cycle->log,
               "\"ssl_reject_handshake on\" refuses every handshake here, so no certificate would ever be served; remove it, or "
               "evercert in " +
@@ -140,9 +146,10 @@ ngx_int_t bind_servers(ngx_conf_t* cf) {
     auto& server = *conf_of<HttpServer>(servers[i], ngx_http_evercert_module);
     if (server.active() && !bind_server(cycle, *servers[i], server, listeners)) return NGX_ERROR;
   }
+  const auto* const watch = pool_new<NameWatch>(cf->pool, NameWatch{&cycle, ngx_http_ssl_servername});
   for (std::size_t i = 0; cycle.has_hosts() && i < main->servers.nelts; ++i)
     if (SSL_CTX* const context = conf_of<ngx_http_ssl_srv_conf_t>(servers[i], ngx_http_ssl_module)->ssl.ctx)
-      watch_names(context, cycle, ngx_http_ssl_servername);
+      watch_names(context, *watch);
   auto* const handler = static_cast<ngx_http_handler_pt*>(ngx_array_push(&main->phases[NGX_HTTP_POST_READ_PHASE].handlers));
   if (handler == nullptr) return NGX_ERROR;
   *handler = [](ngx_http_request_t* request) { return answer_challenge(request); };

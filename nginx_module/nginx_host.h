@@ -12,6 +12,7 @@ extern "C" {
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "evercert/log.h"
 #include "evercert/result.h"
@@ -23,6 +24,19 @@ inline std::string_view text(const ngx_str_t& value) {
 }
 // A copy that lives as long as the pool, with a zero behind it. Throws bad_alloc.
 ngx_str_t pool_text(ngx_pool_t* pool, std::string_view value);
+
+// What a server_name directive holds, patterns with their "~". nginx has those only if it was built with PCRE.
+template <typename Name>
+std::vector<std::string> server_names(const ngx_array_t& given) {
+  std::vector<std::string> names;
+  for (const auto* name = static_cast<const Name*>(given.elts); name != static_cast<const Name*>(given.elts) + given.nelts;
+       ++name) {
+    bool pattern = false;
+    if constexpr (requires { name->regex; }) pattern = name->regex != nullptr;
+    if (pattern || name->name.len != 0) names.push_back((pattern ? "~" : "") + std::string(text(name->name)));
+  }
+  return names;
+}
 
 // One line in nginx's log, at one of its levels.
 void log_line(ngx_uint_t level, ngx_log_t* log, std::string_view line);

@@ -1,7 +1,5 @@
 #include "stream_link.h"
 
-#include "handshake.h"
-
 namespace evercert {
 
 namespace {
@@ -16,9 +14,9 @@ class Link final : public StreamLink {
     return cycle_of(cycle)->add_host(block, facts);
   }
   bool serve(SSL_CTX* context, NginxHost& host, std::string_view own_context) const override {
-    watch_names(context, *host.cycle, nullptr);
     return serve_from(context, host, own_context);
   }
+  void watch(SSL_CTX* context, const NameWatch& watch) const override { watch_names(context, watch); }
 };
 
 const Link link;

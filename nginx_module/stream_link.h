@@ -2,19 +2,18 @@
 // Found by name at run time; both are built and installed together, the version only catches a half-done installation.
 #pragma once
 
-#include <openssl/ssl.h>
-
 #include <string_view>
 
 #include "configuration.h"
 #include "directives.h"
+#include "handshake.h"
 
 namespace evercert {
 
 class StreamLink {
  public:
   static constexpr const char* name = "evercert_stream_link";
-  static constexpr unsigned expected_version = 1;
+  static constexpr unsigned expected_version = 2;
   const unsigned version = expected_version;
 
   virtual bool fill(DirectiveTable& table, const DirectiveContext& context) const = 0;
@@ -23,8 +22,9 @@ class StreamLink {
   [[nodiscard]] virtual bool is_active(const HostWish& block) const = 0;
   // Null after a complaint in the log.
   virtual NginxHost* add_host(ngx_cycle_t* cycle, const HostWish& block, const HostFacts& facts) const = 0;
-  // Makes a TLS context serve from a host.
+  // As in handshake.h.
   virtual bool serve(SSL_CTX* context, NginxHost& host, std::string_view own_context) const = 0;
+  virtual void watch(SSL_CTX* context, const NameWatch& watch) const = 0;
 
  protected:
   ~StreamLink() = default;

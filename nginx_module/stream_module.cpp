@@ -1,13 +1,9 @@
 // The stream module: tables and callbacks only. It holds no core; it borrows the http module's.
 #include <dlfcn.h>
 
-#include "nginx_host.h"
+#include <vector>
 
-extern "C" {
-#include <ngx_stream.h>
-#include <ngx_stream_ssl_module.h>
-}
-
+#include "stream_blocks.h"
 #include "stream_link.h"
 
 extern "C" ngx_module_t ngx_stream_evercert_module;
@@ -15,8 +11,6 @@ extern "C" ngx_module_t ngx_stream_evercert_module;
 namespace evercert {
 
 namespace {
-
-static_assert(nginx_version < 1025005, "newer nginx chooses stream server blocks by name: wrap its callback as http does");
 
 DirectiveTable stream_directives;
 const StreamLink* core = nullptr;
@@ -52,9 +46,8 @@ void* create_server(ngx_conf_t* cf) {
 }
 
 void take_over_certificates(ngx_conf_t* cf, const HostWish& block) {
-  auto* const ssl = static_cast<ngx_stream_ssl_conf_t*>(ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_ssl_module));
-  const auto* const upper =
-      static_cast<ngx_stream_ssl_conf_t*>(ngx_stream_conf_get_module_main_conf(cf, ngx_stream_evercert_module));
+  auto* const ssl = static_cast<StreamSsl*>(ngx_stream_conf_get_module_srv_conf(cf, ngx_stream_ssl_module));
+  const auto* const upper = static_cast<StreamSsl*>(ngx_stream_conf_get_module_main_conf(cf, ngx_stream_evercert_module));
   const bool above = upper->certificates != NGX_CONF_UNSET_PTR && upper->certificates != nullptr;
   if (!core->is_active(block) || ssl->certificates != NGX_CONF_UNSET_PTR || above) return;
   ssl->certificates = ngx_array_create(cf->pool, 1, sizeof(ngx_str_t));
@@ -77,22 +70,11 @@ char* merge_server(ngx_conf_t* cf, void* parent, void* child) {
   });
 }
 
-HostFacts facts_of(const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server) {
-  HostFacts facts;
-  facts.place = {reinterpret_cast<const char*>(server.file_name), static_cast<unsigned>(server.line)};
-  const auto* const listens = static_cast<const ngx_stream_listen_t*>(main.listen.elts);
-  for (std::size_t i = 0; i < main.listen.nelts; ++i) {
-    if (listens[i].ctx != server.ctx || listens[i].ssl == 0) continue;
-    facts.listeners.push_back({std::string(text(listens[i].addr_text))});
-    if (listens[i].proxy_protocol != 0) facts.listeners.back().emplace_back("proxy_protocol");
-  }
-  return facts;
-}
-
-bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server) {
+bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const ngx_stream_core_srv_conf_t& server,
+                 NginxCycle*& cycle) {
   const auto& block = *conf_of<HostWish>(server.ctx, ngx_stream_evercert_module);
-  auto* const ssl = conf_of<ngx_stream_ssl_conf_t>(server.ctx, ngx_stream_ssl_module);
-  const HostFacts facts = facts_of(main, server);
+  auto* const ssl = conf_of<StreamSsl>(server.ctx, ngx_stream_ssl_module);
+  const HostFacts facts = stream_facts(main, server);
   if (!core->is_active(block) || (block.inherited && facts.listeners.empty())) return true;
   if (ssl->certificate_values != nullptr) {
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -101,8 +83,18 @@ bool bind_server(ngx_conf_t* cf, const ngx_stream_core_main_conf_t& main, const 
                   server.file_name, server.line);
     return false;
   }
+  if (!facts.served_otherwise.empty() && !block.inherited && !facts.listeners.empty()) {
+    ngx_log_error(
+        NGX_LOG_EMERG, cf->log, 0,
+        "evercert: \"%s\" refuses every handshake here, so no certificate would ever be served; remove it, or evercert in "
+        "%s:%ui",
+        facts.served_otherwise.c_str(), server.file_name, server.line);
+    return false;
+  }
   NginxHost* const host = core->add_host(cf->cycle, block, facts);
-  if (host == nullptr || ssl->ssl.ctx == nullptr) return host != nullptr;
+  if (host == nullptr) return false;
+  cycle = host->cycle;
+  if (ssl->ssl.ctx == nullptr) return true;
   host->has_own = ssl->certificates->nelts != 0;
   const std::string place = facts.place.file + ":" + std::to_string(facts.place.line);
   return core->serve(ssl->ssl.ctx, *host, "stream\n" + place + "\n" + std::string(text(ssl->client_certificate)));
@@ -113,8 +105,16 @@ ngx_int_t bind_servers(ngx_conf_t* cf) {
     const auto& main =
         *static_cast<ngx_stream_core_main_conf_t*>(ngx_stream_conf_get_module_main_conf(cf, ngx_stream_core_module));
     const auto* const* const servers = static_cast<const ngx_stream_core_srv_conf_t* const*>(main.servers.elts);
+    NginxCycle* cycle = nullptr;
     for (std::size_t i = 0; i < main.servers.nelts; ++i)
-      if (!bind_server(cf, main, *servers[i])) return NGX_ERROR;
+      if (!bind_server(cf, main, *servers[i], cycle)) return NGX_ERROR;
+    if (cycle == nullptr) return NGX_OK;
+    const auto& watch = *pool_new<NameWatch>(cf->pool, NameWatch{cycle, nullptr, stream_choice});
+    for (std::size_t i = 0; i < main.servers.nelts; ++i) {
+      SSL_CTX* const context = conf_of<StreamSsl>(servers[i]->ctx, ngx_stream_ssl_module)->ssl.ctx;
+      const bool ours = core->is_active(*conf_of<HostWish>(servers[i]->ctx, ngx_stream_evercert_module));
+      if (context != nullptr && (ours || stream_blocks_have_names)) core->watch(context, watch);
+    }
     return NGX_OK;
   });
 }

@@ -39,6 +39,7 @@ struct HostFacts {
   std::vector<std::string> names;                   // as the server has them, nginx's regular expressions with their "~"
   std::vector<std::vector<std::string>> listeners;  // TLS ones, as words of proof_address
   std::vector<std::string> plain_ports;             // of the whole server
+  bool quic_only = false;                           // served where the proof, which connects by TCP, cannot ask
   // What makes a certificate of ours pointless here, as the operator's lines say it ("its own ssl_certificate"); or empty.
   std::string served_otherwise = {};
 };
@@ -129,7 +130,7 @@ class Configuration {
   Logger& log_;
   Settings settings_;
   DiskFiles files_;
-  std::vector<Complaint> left_out_;
+  std::vector<Complaint> remarks_;  // on what hosts are left out or not proved
   Checked checked_;
   std::vector<Host*> hosts_;
   std::string state_path_;

@@ -1,4 +1,5 @@
 """A real nginx with a configuration of the test's own; everything it starts is found and ended by process id."""
+import functools
 import os
 import re
 import signal
@@ -11,6 +12,22 @@ from .waiting import wait_for
 
 PROGRAM = os.environ.get("NGINX_BIN", "/usr/sbin/nginx")
 OK = 'location / { return 200 "ok\\n"; }'
+
+
+@functools.lru_cache
+def built():
+    """What `nginx -V` says."""
+    return subprocess.run([PROGRAM, "-V"], capture_output=True, text=True, timeout=60, check=True).stderr
+
+
+def version():
+    """(1, 22, 1)"""
+    return tuple(int(part) for part in re.search(r"nginx version: [^/]*/([0-9.]+)", built()).group(1).split("."))
+
+
+def stream_module():
+    """What has to be loaded before stream{} can be used; None where nginx has it built in."""
+    return STREAM if "--with-stream=dynamic" in built() else None
 
 
 def issuer(directory, trust, name="test", extra="", terms="accept_terms_of_service;"):
@@ -55,7 +72,7 @@ class Nginx(Server):
         if part["modules"]:
             lines.append("load_module %s;" % self.install.http_module)
         if part["stream"]:
-            lines += ["load_module %s;" % STREAM, "load_module %s;" % self.install.stream_module]
+            lines += ["load_module %s;" % module for module in (stream_module(), self.install.stream_module) if module]
         if os.geteuid() == 0 and self.user:
             lines.append("user %s;" % self.user)
         lines.append("worker_processes %d; daemon %s; pid %s;" % (self.workers, "on" if part["daemon"] else "off", self.pid_file))
