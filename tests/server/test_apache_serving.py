@@ -47,8 +47,10 @@ def test_ec_and_rsa_are_served_together_by_what_the_client_can(apache, mpm):
                              ciphers="ECDHE-RSA-AES128-GCM-SHA256")
     ec_only = tls.leaf_at(ports.TLS, "dual.test", version=tls.TLS12, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
     assert (ec_only.kind, rsa_only.kind) == ("ec", "rsa") and rsa_only.bits == 2048
-    for offer, wanted in (("ECDSA+SHA256", "id-ecPublicKey"), ("RSA-PSS+SHA256", "RSA-PSS")):
-        assert wanted in tls.s_client(ports.TLS, "dual.test", "-tls1_3", "-sigalgs", offer)
+    for offer, wanted in (("ECDSA+SHA256", ("id-ecPublicKey", "PKEY: EC")), ("RSA-PSS+SHA256", ("RSA-PSS", "rsa_pss"))):
+        said = tls.s_client(ports.TLS, "dual.test", "-tls1_3", "-sigalgs", offer)
+        # OpenSSL's versions differ in how they print a key's kind.
+        assert any(word in said for word in wanted), said
 
 
 @PROTOCOLS

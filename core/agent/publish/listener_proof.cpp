@@ -181,6 +181,15 @@ bool is_address(const std::string& name) {
   return ::inet_pton(AF_INET, name.c_str(), bytes) == 1 || ::inet_pton(AF_INET6, name.c_str(), bytes) == 1;
 }
 
+// Whatever a server may have been restricted to. With TLS 1.2 a certificate's curve has to be among the groups, too (RFC 8422
+// section 5.1). Groups with "?" may be unknown; OpenSSL before 3.3 does not know the mark itself, nor those groups.
+bool set_groups(SSL_CTX* settings) {
+  const std::string old = "X25519:P-256:P-384:P-521:X448:ffdhe2048:ffdhe3072:ffdhe4096";
+  const CleanErrorQueue clean;
+  return SSL_CTX_set1_groups_list(settings, (old + ":?X25519MLKEM768:?SecP256r1MLKEM768:?SecP384r1MLKEM1024").c_str()) == 1 ||
+         SSL_CTX_set1_groups_list(settings, old.c_str()) == 1;
+}
+
 TlsContextHandle make_settings(bool rsa) {
   // Only what one kind of key can sign is offered: a server with two kinds then has to present the one asked for.
   const char* signatures =
@@ -198,9 +207,7 @@ TlsContextHandle make_settings(bool rsa) {
   SSL_CTX_set_options(settings.get(), SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
   if (SSL_CTX_set_min_proto_version(settings.get(), TLS1_2_VERSION) != 1 ||
       SSL_CTX_set_cipher_list(settings.get(), rsa ? "aRSA:!eNULL" : "aECDSA:!eNULL") != 1 ||
-      SSL_CTX_set1_sigalgs_list(settings.get(), signatures) != 1 ||
-      // With TLS 1.2 a certificate's curve has to be among the groups (RFC 8422 section 5.1).
-      SSL_CTX_set1_groups_list(settings.get(), "X25519:P-256:P-384:P-521") != 1) {
+      SSL_CTX_set1_sigalgs_list(settings.get(), signatures) != 1 || !set_groups(settings.get())) {
     settings.reset();
   }
   return settings;

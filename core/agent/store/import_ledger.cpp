@@ -23,7 +23,7 @@ std::optional<Json> line_at(std::string_view& rest) {
   auto json = parse_json(line, "a line");
   // A line that a kill has torn says nothing; its order is read again.
   if (!json || !json->is_object()) return std::nullopt;
-  return std::move(*json);
+  return std::optional<Json>(std::in_place, std::move(*json));
 }
 
 std::string ledger_text(const Json& json, const char* member) {

@@ -65,7 +65,7 @@ bool Configuration::unused() const {
 // What was written for all hosts means those that can have a certificate, and of their names those that a certificate can hold.
 bool Configuration::leave_out(const HostWish& wish, HostFacts& facts) {
   if (!wish.inherited || !wish.certificates.empty()) return false;
-  const auto tell = [&](const std::string& why) { left_out_.push_back({Complaint::Severity::notice, facts.place, "", why}); };
+  const auto tell = [&](const std::string& why) { remarks_.push_back({Complaint::Severity::notice, facts.place, "", why}); };
   const std::string remedy = "; write evercert on or off here to say it yourself";
   if (!facts.served_otherwise.empty()) {
     tell("evercert of the level above leaves this host alone: it has " + facts.served_otherwise + remedy);
@@ -105,6 +105,14 @@ Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const Hos
     if (const Setting* const name = find(section, "name")) section.name = name->words.front();
     const bool prove_elsewhere =
         find(section, "proof_address") != nullptr || find(settings_.global, "proof_address") != nullptr;
+    const auto switched_off = [](const Section& where) {
+      const Setting* const proof = find(where, "proof");
+      return proof != nullptr && proof->words.front() == "off";
+    };
+    if (facts.quic_only && !prove_elsewhere && !switched_off(section) && !switched_off(settings_.global))
+      remarks_.push_back({Complaint::Severity::warning, facts.place, "",
+                          "this host listens for QUIC only: its certificate is served there but not proved, since the proof "
+                          "connects by TCP; add a TLS listener, name one with proof_address, or write proof off"});
     const auto give = [&](std::string_view option, const std::vector<std::string>& words) {
       return set(section, Scope::certificate, option, words, facts.place);
     };
@@ -127,7 +135,7 @@ const std::vector<Complaint>& Configuration::check(const std::string& server, co
   if (find(settings_.global, "program") == nullptr)
     static_cast<void>(set(settings_.global, Scope::global, "program", std::array{program}, place).has_value());
   checked_ = evercert::check(settings_, files_);
-  checked_.complaints.insert(checked_.complaints.begin(), left_out_.begin(), left_out_.end());
+  checked_.complaints.insert(checked_.complaints.begin(), remarks_.begin(), remarks_.end());
   if (checked_.plan) {
     state_path_ = checked_.plan->state_path;
     program_ = checked_.plan->program;

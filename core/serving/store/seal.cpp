@@ -20,7 +20,9 @@ constexpr std::size_t nonce_at = generation_at + 8;
 constexpr std::size_t content_at = nonce_at + gcm_nonce_size;
 
 Bytes header_of(const std::string& key_id, const SealLabel& label) {
-  Bytes header(magic.begin(), magic.end());
+  Bytes header;
+  header.reserve(nonce_at);
+  header.assign(magic.begin(), magic.end());
   header.push_back(static_cast<std::uint8_t>(label.kind));
   append_big_endian(header, sealed_format, 2);
   append_big_endian(header, std::stoull(key_id, nullptr, 16), key_id_size);
