@@ -40,52 +40,20 @@ Exports::Exports(std::shared_ptr<const Plan> plan, const Clock& clock, std::func
       log_(log),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-Exports::~Exports() {
-  thread_.request_stop();
-  changed_.notify_all();
-}
-
 void Exports::give(const CertificateSpec& certificate, const Bundle& bundle, Outcome outcome) {
   if (plan_->certificate(certificate.name) == nullptr) return finish(outcome, Done{});
-  const std::lock_guard lock(mutex_);
-  Job& job = jobs_[certificate.name];
-  if (job.bundle.generation > bundle.generation) return;
-  job.certificate = certificate;
-  job.bundle = bundle;
-  job.due = {};
-  job.failures = 0;
-  job.outcome = std::move(outcome);
-  changed_.notify_all();
-}
-
-Exports::Jobs Exports::next(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    const auto now = std::chrono::steady_clock::now();
-    auto first = std::chrono::steady_clock::time_point::max();
-    Jobs due;
-    for (auto job = jobs_.begin(); job != jobs_.end();) {
-      if (job->second.due <= now) {
-        due.insert(jobs_.extract(job++));
-      } else {
-        first = std::min(first, job->second.due);
-        ++job;
-      }
-    }
-    if (!due.empty() || stop.stop_requested()) return due;
-    const auto given = [this] {
-      return std::any_of(jobs_.begin(), jobs_.end(),
-                         [](const auto& job) { return job.second.due == std::chrono::steady_clock::time_point(); });
-    };
-    if (jobs_.empty())
-      changed_.wait(lock, stop, given);
-    else
-      changed_.wait_until(lock, stop, first, given);
-  }
+  jobs_.change(certificate.name, [&](Job& job) {
+    if (job.bundle.generation > bundle.generation) return;
+    job.certificate = certificate;
+    job.bundle = bundle;
+    job.due = {};
+    job.failures = 0;
+    job.outcome = std::move(outcome);
+  });
 }
 
 void Exports::run(const std::stop_token& stop) {
-  for (Jobs jobs = next(stop); !stop.stop_requested(); jobs = next(stop)) {
+  for (Jobs jobs = jobs_.next(stop); !stop.stop_requested(); jobs = jobs_.next(stop)) {
     Jobs told;
     for (auto& [name, job] : jobs) {
       if (auto sound = check(job); !sound) {
@@ -163,10 +131,8 @@ void Exports::again(Job job, const Error& why) {
   finish(job.outcome, why);
   ++job.failures;
   job.due = std::chrono::steady_clock::now() + pause;
-  const std::lock_guard lock(mutex_);
-  // A newer generation has come meanwhile: that one is exported, and the master told of both.
-  const auto [place, first] = jobs_.try_emplace(name, std::move(job));
-  if (!first) place->second.changed = place->second.changed || job.changed;
+  // Of a newer generation that has come meanwhile the master is told, and of this.
+  jobs_.put_back(name, std::move(job), [](Job& newer, const Job& older) { newer.changed = newer.changed || older.changed; });
 }
 
 void Exports::finish(const Outcome& outcome, const Result<Done>& result) {

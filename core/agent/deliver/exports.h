@@ -5,15 +5,13 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "agent/deliver/due_jobs.h"
 #include "agent/deliver/outlet.h"
 #include "evercert/log.h"
 #include "serving/base/clock.h"
@@ -25,7 +23,6 @@ class Exports : public Outlet {
   // Only certificates of `plan` are exported: on a shared state directory there are others. `post`: runs something on the
   // agent's main thread.
   Exports(std::shared_ptr<const Plan> plan, const Clock& clock, std::function<void(std::function<void()>)> post, Logger& log);
-  ~Exports() override;
 
   void give(const CertificateSpec& certificate, const Bundle& bundle, Outcome outcome) override;
 
@@ -38,10 +35,8 @@ class Exports : public Outlet {
     unsigned failures = 0;
     bool changed = false;  // there is something new that a master has not been told
   };
-  using Jobs = std::map<std::string, Job>;
+  using Jobs = DueJobs<Job>::Jobs;
   void run(const std::stop_token& stop);
-  // Those that are due; waits for them. Empty: it is time to end.
-  Jobs next(const std::stop_token& stop);
   Result<Done> check(const Job& job) const;
   Result<Done> export_one(Job& job);
   void tell_master(Jobs&& told);
@@ -53,9 +48,7 @@ class Exports : public Outlet {
   const Clock& clock_;
   const std::function<void(std::function<void()>)> post_;
   Logger& log_;
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
-  Jobs jobs_;
+  DueJobs<Job> jobs_;
   std::jthread thread_;
 };
 

@@ -111,51 +111,23 @@ Hook::Hook(std::shared_ptr<const Plan> plan, Store& store, std::function<void(st
       id_(id_of(plan_->exports)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
-Hook::~Hook() {
-  thread_.request_stop();
-  changed_.notify_all();
-}
-
 void Hook::give(const CertificateSpec& certificate, std::uint64_t generation, Outlet::Outcome outcome) {
   if (plan_->certificate(certificate.name) == nullptr) return;
-  const std::lock_guard lock(mutex_);
-  Job& job = jobs_[certificate.name];
-  if (job.generation > generation) return;
-  const bool same = job.generation == generation;
-  job.outcome = std::move(outcome);
-  // One that failed waits for its next try, however often it is given.
-  if (same) return;
-  job.identifiers = certificate.identifiers;
-  job.generation = generation;
-  job.failures = 0;
-  job.due = std::chrono::steady_clock::now() + settling;
-  changed_.notify_all();
-}
-
-Hook::Jobs Hook::next(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    const auto now = std::chrono::steady_clock::now();
-    auto first = now + std::chrono::hours(24);
-    Jobs due;
-    for (auto job = jobs_.begin(); job != jobs_.end();) {
-      if (job->second.due <= now) {
-        due.insert(jobs_.extract(job++));
-      } else {
-        first = std::min(first, job->second.due);
-        ++job;
-      }
-    }
-    if (!due.empty() || stop.stop_requested()) return due;
-    const auto sooner = [&] {
-      return std::any_of(jobs_.begin(), jobs_.end(), [&](const auto& job) { return job.second.due < first; });
-    };
-    changed_.wait_until(lock, stop, first, sooner);
-  }
+  jobs_.change(certificate.name, [&](Job& job) {
+    if (job.generation > generation) return;
+    const bool same = job.generation == generation;
+    job.outcome = std::move(outcome);
+    // One that failed waits for its next try, however often it is given.
+    if (same) return;
+    job.identifiers = certificate.identifiers;
+    job.generation = generation;
+    job.failures = 0;
+    job.due = std::chrono::steady_clock::now() + settling;
+  });
 }
 
 void Hook::run(const std::stop_token& stop) {
-  for (Jobs jobs = next(stop); !stop.stop_requested(); jobs = next(stop)) {
+  for (Jobs jobs = jobs_.next(stop); !stop.stop_requested(); jobs = jobs_.next(stop)) {
     Jobs batch;
     std::size_t size = 0;
     for (auto& [name, job] : jobs) {
@@ -197,16 +169,14 @@ void Hook::run_for(Jobs batch, const std::stop_token& stop) {
   }
 }
 
-void Hook::again(std::string name, Job job, const Error& why) {
+void Hook::again(const std::string& name, Job job, const Error& why) {
   const auto pause = first_pause_ * pause_factors[std::min<std::size_t>(job.failures, std::size(pause_factors) - 1)];
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(pause).count();
   log_.write(LogLevel::error, why.message + "; run again in " + std::to_string(seconds) + " s certificate=\"" + name + "\"");
   finish(job, why);
   ++job.failures;
   job.due = std::chrono::steady_clock::now() + pause;
-  const std::lock_guard lock(mutex_);
-  // A newer generation that has come meanwhile takes its place.
-  jobs_.try_emplace(std::move(name), std::move(job));
+  jobs_.put_back(name, std::move(job), [](const Job&, const Job&) {});
 }
 
 void Hook::finish(const Job& job, const Result<Done>& result) {

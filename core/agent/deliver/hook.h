@@ -5,16 +5,14 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "agent/deliver/due_jobs.h"
 #include "agent/deliver/outlet.h"
 #include "agent/store/store.h"
 #include "evercert/log.h"
@@ -33,7 +31,6 @@ class Hook {
   // failure; the others follow from it.
   Hook(std::shared_ptr<const Plan> plan, Store& store, std::function<void(std::function<void()>)> post, Logger& log,
        std::chrono::milliseconds first_pause = std::chrono::minutes(1));
-  ~Hook();
 
   // Returns at once; from any thread. The outcome is told on the main thread, once for each try, the last of which is Done.
   void give(const CertificateSpec& certificate, std::uint64_t generation, Outlet::Outcome outcome);
@@ -46,11 +43,10 @@ class Hook {
     std::chrono::steady_clock::time_point due;
     unsigned failures = 0;
   };
-  using Jobs = std::map<std::string, Job>;
+  using Jobs = DueJobs<Job>::Jobs;
   void run(const std::stop_token& stop);
-  Jobs next(const std::stop_token& stop);
   void run_for(Jobs batch, const std::stop_token& stop);
-  void again(std::string name, Job job, const Error& why);
+  void again(const std::string& name, Job job, const Error& why);
   void finish(const Job& job, const Result<Done>& result);
   [[nodiscard]] std::string record_of(const std::string& certificate) const;
   [[nodiscard]] bool knows(const std::string& certificate, std::uint64_t generation);
@@ -62,9 +58,7 @@ class Hook {
   Logger& log_;
   const std::chrono::milliseconds first_pause_;
   const std::string id_;  // of the command and where it finds files: another one has been told nothing yet
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
-  Jobs jobs_;
+  DueJobs<Job> jobs_;
   std::jthread thread_;
 };
 
