@@ -7,6 +7,7 @@
 #include "agent/commercial/open_requests.h"
 #include "agent/commercial/rest.h"
 #include "fake/fake_clock.h"
+#include "serving/base/json.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/key/key_provider.h"
 
@@ -286,15 +287,15 @@ class CommercialIssuerTest : public CppUnit::TestFixture {
 
   void what_was_asked_for_is_looked_after_until_it_is_true() {
     struct Kept : OfferRecords {
-      Result<std::optional<std::string>> load(const std::string& name) override {
-        const auto found = texts.find(name);
-        return found == texts.end() ? std::nullopt : std::optional(found->second);
+      Result<bool> load(const std::string&, What what, const Reader& read) override {
+        if (texts.contains(what)) read(Json::parse(texts.at(what)));
+        return texts.contains(what);
       }
-      Result<Done> save(const std::string& name, const std::string& text) override {
-        texts[name] = text;
+      Result<Done> save(const std::string&, What what, Json content) override {
+        texts[what] = content.dump();
         return Done{};
       }
-      std::map<std::string, std::string> texts;
+      std::map<What, std::string> texts;
     } kept;
     MadeUpApi api(told_);
     IssuerSpec spec;

@@ -10,6 +10,7 @@
 #include "fake/fake_clock.h"
 #include "fake/fake_issuer.h"
 #include "fake/state_directory.h"
+#include "serving/base/json.h"
 #include "serving/certificate/bundle.h"
 
 namespace evercert {
@@ -253,12 +254,11 @@ class OrderMachineTest : public CppUnit::TestFixture {
   void a_record_survives_writing_and_reading() {
     OrderMachine machine = fresh();
     for (int i = 0; i < 3; ++i) CPPUNIT_ASSERT(machine.step().has_value());
-    const Bytes bytes = to_bytes(machine.record());
-    auto again = order_record_from(bytes, "a record");
-    CPPUNIT_ASSERT(again.has_value());
-    CPPUNIT_ASSERT(to_bytes(*again) == bytes);
-    CPPUNIT_ASSERT(again->identifiers == certificate_.identifiers);
-    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, again->challenges.size());
+    const Json json = to_json(machine.record());
+    const OrderRecord again = order_record_from(json);
+    CPPUNIT_ASSERT(to_json(again) == json);
+    CPPUNIT_ASSERT(again.identifiers == certificate_.identifiers);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, again.challenges.size());
   }
 
   void a_damaged_record_is_quarantined() {

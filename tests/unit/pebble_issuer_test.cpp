@@ -11,6 +11,7 @@
 #include "agent/challenge/http_responder.h"
 #include "agent/lead/make_issuer.h"
 #include "serving/base/encoding.h"
+#include "serving/base/json.h"
 #include "serving/key/key_provider.h"
 #include "unit/pebble_server.h"
 
@@ -25,24 +26,22 @@ class KeptRecords : public AccountRecords {
     const std::lock_guard lock(mutex_);
     const auto found = records_.find(id);
     if (found == records_.end()) return std::optional<AccountRecord>();
-    auto record = read_account_record(found->second);
-    if (!record) return record.error();
-    return std::optional<AccountRecord>(std::move(*record));
+    return std::optional<AccountRecord>(account_record_from(found->second));
   }
   Result<AccountRecord> add(const std::string& id, const AccountRecord& record) override {
     const std::lock_guard lock(mutex_);
-    records_.emplace(id, to_bytes(record));
-    return read_account_record(records_.at(id));
+    records_.emplace(id, to_json(record));
+    return account_record_from(records_.at(id));
   }
   Result<Done> save(const std::string& id, const AccountRecord& record) override {
     const std::lock_guard lock(mutex_);
-    records_[id] = to_bytes(record);
+    records_[id] = to_json(record);
     return Done{};
   }
 
  private:
   std::mutex mutex_;
-  std::map<std::string, Secret> records_;
+  std::map<std::string, Json> records_;
 };
 
 // Answers of all tests; tells when a validation request was seen.

@@ -5,10 +5,8 @@
 
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
-#include "agent/store/records.h"
 #include "evercert/descriptor.h"
 #include "serving/base/bounds.h"
-#include "serving/base/json.h"
 #include "store_fixture.h"
 
 namespace evercert::test {
@@ -25,16 +23,11 @@ class StorePublicationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(publishers_that_race_get_different_numbers);
   CPPUNIT_TEST(a_rollback_is_a_new_generation_with_old_content);
   CPPUNIT_TEST(a_rollback_to_nothing_or_to_an_expired_one_is_refused);
-  CPPUNIT_TEST(a_record_comes_back);
-  CPPUNIT_TEST(a_damaged_record_is_quarantined_and_reported);
-  CPPUNIT_TEST(a_locked_or_newer_record_is_left_alone);
-  CPPUNIT_TEST(a_record_does_not_open_under_another_name_or_kind);
   CPPUNIT_TEST_SUITE_END();
 
   TemporaryDirectory directory_;
   const std::unique_ptr<Store> store_ = open_store();
   const SealKey key_ = fixed_keys().serving;
-  const SealKey agent_ = fixed_keys().agent;
   const LittleCa ca_;
   const std::chrono::system_clock::time_point now_ = std::chrono::system_clock::now();
 
@@ -173,49 +166,6 @@ class StorePublicationTest : public CppUnit::TestFixture {
     const auto later = now_ + std::chrono::hours(24 * 365);
     CPPUNIT_ASSERT(rollback(*store_, key_, "a", 1, later).error().message.find("expired") != std::string::npos);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, bundles().size());
-  }
-
-  void a_record_comes_back() {
-    CPPUNIT_ASSERT(!load_record(*store_, agent_, SealedKind::order, "a.ecdsa-256")->content);
-    const auto saved = save_record(*store_, agent_, SealedKind::order, "a.ecdsa-256", {{"state", "placed"}});
-    CPPUNIT_ASSERT(saved.has_value());
-    const auto loaded = load_record(*store_, agent_, SealedKind::order, "a.ecdsa-256");
-    CPPUNIT_ASSERT(*loaded->content == Json({{"state", "placed"}, {"format", 1}}) && loaded->revision == *saved);
-    CPPUNIT_ASSERT(*record_names(*store_, SealedKind::order) == std::vector<std::string>{"a.ecdsa-256"});
-    CPPUNIT_ASSERT(erase_record(*store_, SealedKind::order, "a.ecdsa-256").has_value());
-    CPPUNIT_ASSERT(record_names(*store_, SealedKind::order)->empty());
-    CPPUNIT_ASSERT(!save_record(*store_, agent_, SealedKind::order, "a", Json::array()));
-    CPPUNIT_ASSERT(!save_record(*store_, agent_, SealedKind::message, "a", Json::object()));
-    CPPUNIT_ASSERT(!save_record(*store_, agent_, SealedKind::order, "../a", Json::object()));
-  }
-
-  void a_damaged_record_is_quarantined_and_reported() {
-    for (const Bytes& content : {Bytes(), bytes_of("foreign"), *seal(agent_, {SealedKind::account, "x"}, bytes_of("no JSON")),
-                                 *seal(agent_, {SealedKind::account, "x"}, bytes_of(R"({"key":"value"})"))}) {
-      write_bytes(directory_ / "accounts/x.account", content);
-      const auto loaded = load_record(*store_, agent_, SealedKind::account, "x");
-      CPPUNIT_ASSERT(loaded && !loaded->content && loaded->damaged);
-      CPPUNIT_ASSERT(loaded->damaged->message.find("damaged") != std::string::npos);
-      CPPUNIT_ASSERT(!load_record(*store_, agent_, SealedKind::account, "x")->damaged);
-    }
-    CPPUNIT_ASSERT_EQUAL(std::size_t{4}, store_->list("quarantine/")->size());
-  }
-
-  void a_locked_or_newer_record_is_left_alone() {
-    for (const Bytes& content : {*seal(fixed_keys(9).agent, {SealedKind::account, "x"}, bytes_of("{}")),
-                                 *seal(agent_, {SealedKind::account, "x"}, bytes_of(R"({"format":2})"))}) {
-      write_bytes(directory_ / "accounts/x.account", content);
-      CPPUNIT_ASSERT(load_record(*store_, agent_, SealedKind::account, "x").error().kind == ErrorKind::action_required);
-      CPPUNIT_ASSERT(file_bytes(directory_ / "accounts/x.account") == content);
-    }
-  }
-
-  void a_record_does_not_open_under_another_name_or_kind() {
-    CPPUNIT_ASSERT(save_record(*store_, agent_, SealedKind::account, "x", Json::object()).has_value());
-    write_bytes(directory_ / "accounts/y.account", file_bytes(directory_ / "accounts/x.account"));
-    write_bytes(directory_ / "orders/x.order", file_bytes(directory_ / "accounts/x.account"));
-    CPPUNIT_ASSERT(load_record(*store_, agent_, SealedKind::account, "y")->damaged.has_value());
-    CPPUNIT_ASSERT(load_record(*store_, agent_, SealedKind::order, "x")->damaged.has_value());
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(StorePublicationTest);

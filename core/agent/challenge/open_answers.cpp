@@ -3,12 +3,10 @@
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
-#include "serving/store/seal.h"
 
 namespace evercert {
 namespace {
 
-constexpr std::int64_t answer_format = 1;
 constexpr const char* answers_prefix = "challenges/";
 
 std::string key_of(const OpenAnswer& answer) {
@@ -24,21 +22,15 @@ std::optional<ChallengeKind> kind_of_word(std::string_view word) {
   return std::nullopt;
 }
 
-Error damaged(const std::string& key) {
-  return {ErrorKind::storage, "the challenge answer " + key + " is damaged"};
+OpenAnswer answer_from(const Json& json) {
+  const auto kind = kind_of_word(json.at("kind").get<std::string>());
+  if (!kind) throw std::runtime_error("unknown kind of challenge");
+  return {*kind, json.at("token").get<std::string>(), json.at("answer").get<std::string>(),
+          moment_of(json.at("expires").get<std::int64_t>())};
 }
 
-Result<OpenAnswer> parse_answer(const Secret& content, const std::string& key) {
-  auto json = parse_json(content.text(), key);
-  if (!json) return damaged(key);
-  auto kind = json_text(*json, "kind", key);
-  auto token = json_text(*json, "token", key);
-  auto answer = json_text(*json, "answer", key);
-  auto expires = json_number(*json, "expires", key);
-  if (!kind || !token || !answer || !expires) return damaged(key);
-  const auto known = kind_of_word(*kind);
-  if (!known) return damaged(key);
-  return OpenAnswer{*known, *token, *answer, moment_of(*expires)};
+RecordPlace place_of(const std::string& key) {
+  return {SealedKind::challenge, key, key, "the challenge answer " + key};
 }
 
 }  // namespace
@@ -50,31 +42,21 @@ Result<Done> BoardAnswers::put(const OpenAnswer& answer) {
 }
 
 Result<Done> StoredAnswers::put(const OpenAnswer& answer) {
-  const std::string key = key_of(answer);
-  const std::string json = dump_json({{"format", answer_format},
-                                      {"kind", to_string(answer.kind)},
-                                      {"token", answer.token},
-                                      {"answer", answer.answer},
-                                      {"expires", std::chrono::system_clock::to_time_t(answer.expires)}});
-  auto sealed = seal(seal_key_, {SealedKind::challenge, key}, Bytes(json.begin(), json.end()));
-  if (!sealed) return sealed.error();
   // After a power cut the order is carried on and its answers are put here again.
-  Store::PutOptions options;
-  options.durability = Durability::process;
-  auto put = store_.put(key, *sealed, options);
-  if (!put) return put.error();
-  return Done{};
+  return records_.save(place_of(key_of(answer)),
+                       {{"kind", to_string(answer.kind)},
+                        {"token", answer.token},
+                        {"answer", answer.answer},
+                        {"expires", std::chrono::system_clock::to_time_t(answer.expires)}},
+                       {.durability = Durability::process});
 }
 
 Result<std::optional<OpenAnswer>> StoredAnswers::get(const std::string& key) {
-  auto object = store_.get(key);
-  if (!object) return object.error();
-  if (!*object) return std::optional<OpenAnswer>();
-  const Unsealed opened = unseal(seal_key_, {SealedKind::challenge, key}, (*object)->value);
-  if (opened.fault) return seal_error(*opened.fault, "the challenge answer " + key);
-  auto answer = parse_answer(opened.content, key);
-  if (!answer) return answer.error();
-  return std::optional<OpenAnswer>(std::move(*answer));
+  std::optional<OpenAnswer> answer;
+  const auto found = records_.load(place_of(key), [&](const Json& json) { answer = answer_from(json); });
+  if (!found) return found.error();
+  if (found->damaged) return *found->damaged;
+  return answer;
 }
 
 // Answers are open for a day.
@@ -86,7 +68,7 @@ Result<std::vector<OpenAnswer>> StoredAnswers::sweep(std::chrono::system_clock::
   std::vector<OpenAnswer> open;
   for (const auto& key : *keys) {
     auto answer = get(key);
-    // One that cannot be read is no reason to leave the others unanswered; it is of no use to anybody in a day.
+    // One that cannot be read is no reason to leave the others unanswered.
     if (!answer || !*answer) continue;
     if (is_still_ahead((*answer)->expires, now, longest_open)) {
       open.push_back(std::move(**answer));

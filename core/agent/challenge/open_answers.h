@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/store/store.h"
+#include "agent/store/records.h"
 #include "evercert/board.h"
 #include "evercert/plan.h"
 #include "evercert/result.h"
@@ -44,16 +44,16 @@ class BoardAnswers : public AnswerPlace {
 // digest of the token.
 class StoredAnswers : public AnswerPlace {
  public:
-  StoredAnswers(Store& store, SealKey seal_key) : store_(store), seal_key_(std::move(seal_key)) {}
+  StoredAnswers(Store& store, SealKey agent) : store_(store), records_(store, std::move(agent)) {}
   Result<Done> put(const OpenAnswer& answer) override;
-  // By its key in the store, as a watch on "challenges/" tells it. nullopt: gone. Damaged: storage.
+  // By its key in the store, as a watch on "challenges/" tells it. nullopt: gone. Damaged: storage, and in quarantine now.
   Result<std::optional<OpenAnswer>> get(const std::string& key);
   // All that are readable and open at `now`; erases those whose time has passed.
   Result<std::vector<OpenAnswer>> sweep(std::chrono::system_clock::time_point now);
 
  private:
   Store& store_;
-  const SealKey seal_key_;
+  Records records_;
 };
 
 }  // namespace evercert

@@ -58,9 +58,9 @@ std::optional<Offers> CachedAccount::known() {
   if (loaded_ || records_ == nullptr) return offers_;
   // What cannot be read is fetched again.
   loaded_ = true;
-  auto text = records_->load(spec_.name);
-  if (!text || !*text) return offers_;
-  if (auto offers = read_offers(**text)) offers_ = std::move(*offers);
+  static_cast<void>(
+      records_->load(spec_.name, OfferRecords::What::offers, [this](const Json& json) { offers_ = offers_from(json); })
+          .has_value());
   return offers_;
 }
 
@@ -86,7 +86,7 @@ Result<Offers> CachedAccount::fetch(bool domains) {
     loaded_ = true;
   }
   if (records_ != nullptr) {
-    if (auto saved = records_->save(spec_.name, to_json(*offers)); !saved) {
+    if (auto saved = records_->save(spec_.name, OfferRecords::What::offers, to_json(*offers)); !saved) {
       tell("sync_failed", LogLevel::warn, "what " + api_.title() + " offers could not be kept: " + saved.error().message);
     }
   }
@@ -145,23 +145,29 @@ Result<Done> CachedAccount::check_options() {
 
 // --- open orders of others ---
 
-// Beside what the CA offers, under a name that no issuer can have.
+Json json_of_left_alone(const std::map<std::string, std::string>& orders) {
+  return {{"orders", orders}};
+}
+
+std::map<std::string, std::string> left_alone_from(const Json& json) {
+  return json.at("orders").get<std::map<std::string, std::string>>();
+}
+
 std::map<std::string, std::string>& CachedAccount::left_alone() {
   if (left_alone_) return *left_alone_;
   left_alone_.emplace();
-  auto text = records_ == nullptr ? Result<std::optional<std::string>>(std::nullopt) : records_->load(spec_.name + " orders");
-  auto json = text && *text ? parse_json(**text, "open orders") : Result<Json>(Json::object());
-  if (!json || !json->is_object()) return *left_alone_;
-  for (const auto& [order, name] : json->items()) {
-    if (name.is_string()) (*left_alone_)[order] = name.get<std::string>();
-  }
+  if (records_ == nullptr) return *left_alone_;
+  // A record that cannot be read costs one more import.
+  const auto read = [this](const Json& json) { *left_alone_ = left_alone_from(json); };
+  static_cast<void>(records_->load(spec_.name, OfferRecords::What::left_alone, read).has_value());
   return *left_alone_;
 }
 
 void CachedAccount::keep_left_alone() {
   if (records_ == nullptr) return;
-  // A record that cannot be written costs one more import.
-  static_cast<void>(records_->save(spec_.name + " orders", dump_json(Json(*left_alone_))).has_value());
+  // So does one that cannot be written.
+  const auto saved = records_->save(spec_.name, OfferRecords::What::left_alone, json_of_left_alone(*left_alone_));
+  static_cast<void>(saved.has_value());
 }
 
 void CachedAccount::leave_alone(const std::string& order, const std::string& name) {

@@ -16,6 +16,11 @@
 
 namespace evercert {
 
+// What is kept of the orders that an import left alone: order and certificate. Reading throws a std::exception for what is no
+// such record.
+nlohmann::json json_of_left_alone(const std::map<std::string, std::string>& orders);
+std::map<std::string, std::string> left_alone_from(const nlohmann::json& json);
+
 class CachedAccount : public IssuerAccount {
  public:
   using AsPlaced = std::function<Result<IssuerOrder>(const std::string& order, const Wanted& wanted)>;

@@ -13,7 +13,6 @@
 namespace evercert {
 namespace {
 
-constexpr std::int64_t offers_format = 1;
 // More than a person reads in one sentence.
 constexpr std::size_t named_at_most = 12;
 
@@ -132,9 +131,8 @@ std::string Offers::summary() const {
   return text.empty() ? "the CA lists nothing" : text;
 }
 
-std::string to_json(const Offers& offers) {
-  Json json{{"format", offers_format},
-            {"fetched_at", std::chrono::system_clock::to_time_t(offers.fetched_at)},
+Json to_json(const Offers& offers) {
+  Json json{{"fetched_at", std::chrono::system_clock::to_time_t(offers.fetched_at)},
             {"domains_at", std::chrono::system_clock::to_time_t(offers.domains_at)},
             {"currency", offers.currency},
             {"domain_count", offers.domain_count}};
@@ -143,31 +141,21 @@ std::string to_json(const Offers& offers) {
   if (offers.groups) json["groups"] = json_of(*offers.groups);
   if (offers.domains) json["domains"] = *offers.domains;
   if (offers.balance) json["balance"] = *offers.balance;
-  return dump_json(json);
+  return json;
 }
 
-Result<Offers> read_offers(std::string_view text) {
-  const std::string what = "the record of what a CA offers";
-  auto json = parse_json(text, what);
-  if (!json) return Error{ErrorKind::storage, json.error().message};
-  try {
-    if (json->at("format").get<std::int64_t>() > offers_format) {
-      return Error{ErrorKind::action_required, what + " was written by a newer release; run that release again or remove it"};
-    }
-    Offers offers;
-    offers.fetched_at = moment_of(json->at("fetched_at").get<std::time_t>());
-    offers.domains_at = moment_of(json->at("domains_at").get<std::time_t>());
-    offers.currency = json->at("currency").get<std::string>();
-    offers.domain_count = json->at("domain_count").get<std::size_t>();
-    offers.products = list_from(*json, "products");
-    offers.organizations = list_from(*json, "organizations");
-    offers.groups = list_from(*json, "groups");
-    if (json->contains("domains")) offers.domains = json->at("domains").get<std::vector<std::string>>();
-    if (json->contains("balance")) offers.balance = json->at("balance").get<Cents>();
-    return offers;
-  } catch (const Json::exception&) {
-    return Error{ErrorKind::storage, what + " is damaged"};
-  }
+Offers offers_from(const Json& json) {
+  Offers offers;
+  offers.fetched_at = moment_of(json.at("fetched_at").get<std::time_t>());
+  offers.domains_at = moment_of(json.at("domains_at").get<std::time_t>());
+  offers.currency = json.at("currency").get<std::string>();
+  offers.domain_count = json.at("domain_count").get<std::size_t>();
+  offers.products = list_from(json, "products");
+  offers.organizations = list_from(json, "organizations");
+  offers.groups = list_from(json, "groups");
+  if (json.contains("domains")) offers.domains = json.at("domains").get<std::vector<std::string>>();
+  if (json.contains("balance")) offers.balance = json.at("balance").get<Cents>();
+  return offers;
 }
 
 Shortage shortage_in(std::string_view said) {

@@ -5,7 +5,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,16 +50,23 @@ struct Offers {
   [[nodiscard]] std::string summary() const;
 };
 
-std::string to_json(const Offers& offers);
-// Errors: storage; a newer format: action_required.
-Result<Offers> read_offers(std::string_view text);
+// What is kept of them. Reading throws a std::exception for what is no record of offers.
+nlohmann::json to_json(const Offers& offers);
+Offers offers_from(const nlohmann::json& json);
 
-// Where the agent keeps them between its lives. Thread-safe; implemented over the store. Errors: storage.
+// Where the agent keeps what it knows of an issuer's account between its lives: what is offered there, what the CA was asked
+// for, and which orders an import left alone; each a record of its own. Thread-safe; implemented over the store.
 class OfferRecords {
  public:
+  enum class What { offers, requests, left_alone };
+  // Throws a std::exception when the content is no record of its kind.
+  using Reader = std::function<void(const nlohmann::json& content)>;
   virtual ~OfferRecords() = default;
-  virtual Result<std::optional<std::string>> load(const std::string& issuer) = 0;
-  virtual Result<Done> save(const std::string& issuer, const std::string& text) = 0;
+  // False: there is none. Errors: storage (a damaged one lies in quarantine now), action_required (locked, or of a newer
+  // release).
+  virtual Result<bool> load(const std::string& issuer, What what, const Reader& read) = 0;
+  // `content`: an object. Errors: storage.
+  virtual Result<Done> save(const std::string& issuer, What what, nlohmann::json content) = 0;
 };
 
 // What a refusal of a CA is about, when its words rather than a code tell.

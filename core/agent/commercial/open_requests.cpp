@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <stdexcept>
 
+#include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/certificate/bundle.h"
@@ -23,64 +25,61 @@ const char* word_of(OpenRequest::What what) {
   return what == OpenRequest::What::cancellation ? "cancellation" : "revocation";
 }
 
-Json json_of(const OpenRequest& request) {
-  return {{"what", word_of(request.what)},
-          {"certificate", request.certificate},
-          {"order", request.order},
-          {"leaf", to_base64(request.leaf)},
-          {"since", std::chrono::system_clock::to_time_t(request.since)}};
-}
-
-std::optional<OpenRequest> request_from(const Json& json) {
-  const std::string what = "an open request";
-  auto word = json_text(json, "what", what);
-  auto certificate = json_text(json, "certificate", what);
-  auto order = json_text(json, "order", what);
-  auto leaf = json_text(json, "leaf", what);
-  auto since = json_number(json, "since", what);
-  if (!word || !certificate || !order || !leaf || !since) return std::nullopt;
-  auto der = from_base64(*leaf);
-  if (!der) return std::nullopt;
-  OpenRequest request;
-  request.what = *word == "revocation" ? OpenRequest::What::revocation : OpenRequest::What::cancellation;
-  request.certificate = *certificate;
-  request.order = *order;
-  request.leaf = std::move(*der);
-  request.since = std::chrono::system_clock::from_time_t(static_cast<std::time_t>(*since));
-  return request;
-}
-
 bool same(const OpenRequest& one, const OpenRequest& other) {
   return one.what == other.what && one.order == other.order && one.leaf == other.leaf;
 }
 
 }  // namespace
 
-// Beside what the CA offers, under a name that no issuer can have.
+Json to_json(const std::vector<OpenRequest>& requests) {
+  Json list = Json::array();
+  for (const auto& one : requests) {
+    list.push_back({{"what", word_of(one.what)},
+                    {"certificate", one.certificate},
+                    {"order", one.order},
+                    {"leaf", to_base64(one.leaf)},
+                    {"since", std::chrono::system_clock::to_time_t(one.since)}});
+  }
+  return {{"requests", std::move(list)}};
+}
+
+std::vector<OpenRequest> open_requests_from(const Json& json) {
+  std::vector<OpenRequest> requests;
+  for (const auto& one : json.at("requests")) {
+    auto leaf = from_base64(one.at("leaf").get<std::string>());
+    if (!leaf) throw std::runtime_error("a leaf is not in base64");
+    const bool revocation = one.at("what").get<std::string>() == word_of(OpenRequest::What::revocation);
+    requests.push_back({revocation ? OpenRequest::What::revocation : OpenRequest::What::cancellation,
+                        one.at("certificate").get<std::string>(),
+                        one.at("order").get<std::string>(),
+                        std::move(*leaf),
+                        moment_of(one.at("since").get<std::int64_t>()),
+                        {}});
+  }
+  return requests;
+}
+
 void OpenRequests::load() {
   if (std::exchange(loaded_, true) || records_ == nullptr) return;
-  auto text = records_->load(spec_.name + " requests");
-  if (!text || !*text) return;
-  auto json = parse_json(**text, "open requests");
-  if (!json || !json->is_array()) return;
-  for (const auto& one : *json) {
-    if (auto request = request_from(one)) open_.push_back(std::move(*request));
-  }
+  const auto read = [this](const Json& json) { open_ = open_requests_from(json); };
+  if (auto loaded = records_->load(spec_.name, OfferRecords::What::requests, read); !loaded)
+    tell_not_kept("is not known", loaded.error());
 }
 
 void OpenRequests::save() {
   if (records_ == nullptr) return;
-  Json json = Json::array();
-  for (const auto& one : open_) json.push_back(json_of(one));
-  if (auto saved = records_->save(spec_.name + " requests", dump_json(json)); !saved) {
-    events_.tell({"sync_failed",
-                  LogLevel::warn,
-                  {},
-                  "",
-                  spec_.name,
-                  "issuer " + spec_.name + ": what the CA was asked for could not be kept: " + saved.error().message,
-                  {}});
-  }
+  if (auto saved = records_->save(spec_.name, OfferRecords::What::requests, to_json(open_)); !saved)
+    tell_not_kept("could not be kept", saved.error());
+}
+
+void OpenRequests::tell_not_kept(const std::string& what, const Error& why) {
+  events_.tell({"sync_failed",
+                LogLevel::warn,
+                {},
+                "",
+                spec_.name,
+                "issuer " + spec_.name + ": what the CA was asked for " + what + ": " + why.message,
+                {}});
 }
 
 void OpenRequests::add(OpenRequest request) {

@@ -27,6 +27,10 @@ struct OpenRequest {
   unsigned looks = 0;
 };
 
+// What is kept of them. Reading throws a std::exception for what is no such record.
+nlohmann::json to_json(const std::vector<OpenRequest>& requests);
+std::vector<OpenRequest> open_requests_from(const nlohmann::json& json);
+
 class OpenRequests {
  public:
   using Time = std::chrono::system_clock::time_point;
@@ -49,6 +53,7 @@ class OpenRequests {
   bool look_at_revocation(const OpenRequest& request);
   void load();  // with mutex_ held
   void save();  // with mutex_ held
+  void tell_not_kept(const std::string& what, const Error& why);
   void tell(const char* name, LogLevel level, const OpenRequest& request, const std::string& sentence);
 
   const IssuerSpec& spec_;

@@ -2,6 +2,7 @@
 // the sealed store), so that issuers know no store. Rule: a key is kept before it is registered.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,9 +29,9 @@ class AccountRecords {
   virtual Result<Done> save(const std::string& id, const AccountRecord& record) = 0;
 };
 
-// The content of a record's file, to be sealed: JSON {"format":1,"directory","url","key","contact"}. Errors: storage; a newer
-// format: action_required.
-Secret to_bytes(const AccountRecord& record);
-Result<AccountRecord> read_account_record(const Secret& content);
+// What is kept of an account, to be sealed: {"directory","url","key","contact"}. Reading throws a std::exception for what is
+// no account record.
+nlohmann::json to_json(const AccountRecord& record);
+AccountRecord account_record_from(const nlohmann::json& json);
 
 }  // namespace evercert

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "agent/store/records.h"
-
 namespace evercert {
 namespace {
 
@@ -25,13 +23,12 @@ void LeftOrders::named(std::set<std::string> lines) {
 
 void LeftOrders::look() {
   if (std::exchange(looked_, true)) return;
-  const auto names = record_names(store_, SealedKind::order);
-  if (!names) return;
+  const auto keys = orders_.keys();
+  if (!keys) return;
   std::set<std::string> named;
   for (const std::string& line : lines_)
     for (const KeyAlgorithm algorithm : {KeyAlgorithm::ecdsa, KeyAlgorithm::rsa}) named.insert(order_key(line, algorithm));
-  for (const std::string& name : *names) {
-    const std::string key = record_key(SealedKind::order, name);
+  for (const std::string& key : *keys) {
     if (named.contains(key)) continue;
     auto record = orders_.load_from(key);
     if (record && *record && is_open((*record)->state))

@@ -2,22 +2,20 @@
 #pragma once
 
 #include "agent/issuer/account_records.h"
-#include "agent/store/store.h"
+#include "agent/store/records.h"
 #include "evercert/state.h"
 
 namespace evercert {
 
 class SealedAccounts : public AccountRecords {
  public:
-  SealedAccounts(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {}
+  SealedAccounts(Store& store, SealKey agent) : records_(store, std::move(agent)) {}
   Result<std::optional<AccountRecord>> load(const std::string& id) override;
   Result<AccountRecord> add(const std::string& id, const AccountRecord& record) override;
   Result<Done> save(const std::string& id, const AccountRecord& record) override;
 
  private:
-  Result<Done> put(const std::string& id, const AccountRecord& record, Store::Condition condition);
-  Store& store_;
-  SealKey key_;
+  Records records_;
 };
 
 }  // namespace evercert

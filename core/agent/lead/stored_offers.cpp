@@ -1,39 +1,40 @@
 #include "agent/lead/stored_offers.h"
 
+#include <array>
+#include <utility>
+
 #include "serving/base/encoding.h"
-#include "serving/store/seal.h"
+#include "serving/base/json.h"
 
 namespace evercert {
 namespace {
 
+// By OfferRecords::What.
+constexpr std::array<std::pair<const char*, const char*>, 3> kinds{{
+    {".offers", "what is offered there"},
+    {".requests", "what the CA was asked for"},
+    {".left_alone", "orders that were left alone"},
+}};
+
 // Names of issuers may have letters that keys of the store have not.
-std::string id_of(const std::string& issuer) {
+RecordPlace place_of(const std::string& issuer, OfferRecords::What what) {
   constexpr std::size_t length = 16;
-  const BytesView text(reinterpret_cast<const std::uint8_t*>(issuer.data()), issuer.size());
-  return to_hex(sha256(text)).substr(0, length) + ".offers";
+  const auto& [ending, words] = kinds[static_cast<std::size_t>(what)];
+  const std::string id = to_hex(sha256(bytes_of(issuer))).substr(0, length) + ending;
+  return {SealedKind::account, "accounts/" + id, id, "the record of issuer " + issuer + ": " + words};
 }
 
 }  // namespace
 
-Result<std::optional<std::string>> StoredOffers::load(const std::string& issuer) {
-  const std::string id = id_of(issuer);
-  auto object = store_.get("accounts/" + id);
-  if (!object) return object.error();
-  if (!*object) return std::optional<std::string>();
-  const auto opened = unseal(key_, {SealedKind::account, id}, (*object)->value);
-  if (opened.fault) return seal_error(*opened.fault, "the record of what the issuer " + issuer + " offers");
-  return std::optional<std::string>(std::string(opened.content.text()));
+Result<bool> StoredOffers::load(const std::string& issuer, What what, const Reader& read) {
+  const auto found = records_.load(place_of(issuer, what), read);
+  if (!found) return found.error();
+  if (found->damaged) return *found->damaged;
+  return found->present;
 }
 
-Result<Done> StoredOffers::save(const std::string& issuer, const std::string& text) {
-  const std::string id = id_of(issuer);
-  auto sealed = seal(key_, {SealedKind::account, id}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-  if (!sealed) return sealed.error();
-  Store::PutOptions options;
-  options.durability = Durability::process;
-  auto revision = store_.put("accounts/" + id, *sealed, options);
-  if (!revision) return revision.error();
-  return Done{};
+Result<Done> StoredOffers::save(const std::string& issuer, What what, Json content) {
+  return records_.save(place_of(issuer, what), std::move(content), {.durability = Durability::process});
 }
 
 }  // namespace evercert

@@ -1,13 +1,10 @@
 #include "agent/order/order_record.h"
 
-#include <openssl/crypto.h>
-
 #include <array>
 
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
-#include "serving/store/seal.h"
 
 namespace evercert {
 namespace {
@@ -37,6 +34,13 @@ constexpr std::array<ChallengeKind, 7> challenge_kinds{
     ChallengeKind::dns_txt, ChallengeKind::dns_cname,   ChallengeKind::email};
 constexpr std::array<const char*, 7> challenge_words{"http-01", "tls-alpn-01", "dns-01", "http-file",
                                                      "dns-txt", "dns-cname",   "email"};
+
+const std::string orders_folder = "orders/";
+const std::string order_ending = ".order";
+
+RecordPlace place_of(const std::string& key) {
+  return {SealedKind::order, key, key, "the order record " + key};
+}
 
 Json identifier_json(const Identifier& identifier) {
   return {{"type", identifier.kind == IdentifierKind::ip ? "ip" : "dns"}, {"value", identifier.value}};
@@ -141,8 +145,61 @@ IssuedCertificate issued_from(const Json& json) {
   return issued;
 }
 
-OrderRecord record_from(const Json& json) {
-  if (json.at("format").get<int>() != 1) throw std::runtime_error("unknown format");
+}  // namespace
+
+const char* to_string(OrderState state) {
+  return state_words[static_cast<std::size_t>(state)].second;
+}
+
+std::optional<OrderState> order_state_of(std::string_view word) {
+  for (const auto& [state, name] : state_words) {
+    if (word == name) return state;
+  }
+  return std::nullopt;
+}
+
+bool is_open(OrderState state) {
+  return state != OrderState::planned && state != OrderState::issued && state != OrderState::failed;
+}
+
+Wanted OrderRecord::wanted() const {
+  const auto running = subscriptions.find(issuer_uri);
+  return {certificate, identifiers, key, request, our_reference, running == subscriptions.end() ? "" : running->second};
+}
+
+std::string order_key(std::string_view certificate, KeyAlgorithm algorithm) {
+  return orders_folder + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + order_ending;
+}
+
+Json to_json(const OrderRecord& record) {
+  Json json{{"certificate", record.certificate},
+            {"key", record.key.text()},
+            {"issuer", record.issuer},
+            {"issuer_uri", record.issuer_uri},
+            {"our_reference", record.our_reference},
+            {"private", to_base64(record.private_key.view())},
+            {"key_reference", record.key_reference},
+            {"request", to_base64(record.request)},
+            {"state", to_string(record.state)},
+            {"known", record.known},
+            {"attempts", record.attempts},
+            {"setbacks", record.setbacks},
+            {"identifiers", Json::array()},
+            {"challenges", Json::array()},
+            {"history", Json::array()}};
+  for (const auto& identifier : record.identifiers) json["identifiers"].push_back(identifier_json(identifier));
+  if (record.order) json["order"] = order_json(*record.order);
+  if (!record.subscriptions.empty()) json["subscriptions"] = record.subscriptions;
+  for (const auto& challenge : record.challenges) json["challenges"].push_back(challenge_json(challenge));
+  if (record.issued) json["issued"] = issued_json(*record.issued);
+  if (record.problem) json["problem"] = problem_json(*record.problem);
+  for (const auto& mark : record.history) {
+    json["history"].push_back({{"at", milliseconds_of(mark.at)}, {"state", to_string(mark.state)}});
+  }
+  return json;
+}
+
+OrderRecord order_record_from(const Json& json) {
   OrderRecord record;
   record.certificate = json.at("certificate").get<std::string>();
   for (const auto& identifier : json.at("identifiers")) record.identifiers.push_back(identifier_from(identifier));
@@ -176,113 +233,31 @@ OrderRecord record_from(const Json& json) {
   return record;
 }
 
-}  // namespace
-
-const char* to_string(OrderState state) {
-  return state_words[static_cast<std::size_t>(state)].second;
-}
-
-std::optional<OrderState> order_state_of(std::string_view word) {
-  for (const auto& [state, name] : state_words) {
-    if (word == name) return state;
-  }
-  return std::nullopt;
-}
-
-bool is_open(OrderState state) {
-  return state != OrderState::planned && state != OrderState::issued && state != OrderState::failed;
-}
-
-Wanted OrderRecord::wanted() const {
-  const auto running = subscriptions.find(issuer_uri);
-  return {certificate, identifiers, key, request, our_reference, running == subscriptions.end() ? "" : running->second};
-}
-
-std::string order_key(std::string_view certificate, KeyAlgorithm algorithm) {
-  return "orders/" + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + ".order";
-}
-
-Bytes to_bytes(const OrderRecord& record) {
-  Json json{{"format", 1},
-            {"certificate", record.certificate},
-            {"key", record.key.text()},
-            {"issuer", record.issuer},
-            {"issuer_uri", record.issuer_uri},
-            {"our_reference", record.our_reference},
-            {"private", to_base64(record.private_key.view())},
-            {"key_reference", record.key_reference},
-            {"request", to_base64(record.request)},
-            {"state", to_string(record.state)},
-            {"known", record.known},
-            {"attempts", record.attempts},
-            {"setbacks", record.setbacks},
-            {"identifiers", Json::array()},
-            {"challenges", Json::array()},
-            {"history", Json::array()}};
-  for (const auto& identifier : record.identifiers) json["identifiers"].push_back(identifier_json(identifier));
-  if (record.order) json["order"] = order_json(*record.order);
-  if (!record.subscriptions.empty()) json["subscriptions"] = record.subscriptions;
-  for (const auto& challenge : record.challenges) json["challenges"].push_back(challenge_json(challenge));
-  if (record.issued) json["issued"] = issued_json(*record.issued);
-  if (record.problem) json["problem"] = problem_json(*record.problem);
-  for (const auto& mark : record.history) {
-    json["history"].push_back({{"at", milliseconds_of(mark.at)}, {"state", to_string(mark.state)}});
-  }
-  std::string text = dump_json(json);
-  Bytes bytes(text.begin(), text.end());
-  OPENSSL_cleanse(text.data(), text.size());
-  return bytes;
-}
-
-Result<OrderRecord> order_record_from(BytesView bytes, const std::string& what) {
-  auto json = parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, what);
-  if (!json) return Error{ErrorKind::storage, json.error().message};
-  try {
-    return record_from(*json);
-  } catch (const std::exception& misfit) {
-    return Error{ErrorKind::storage, what + " is not an order record: " + misfit.what()};
-  }
+Result<std::vector<std::string>> OrderRecords::keys() {
+  auto keys = store_.list(orders_folder);
+  if (!keys) return keys.error();
+  std::erase_if(*keys, [](const std::string& key) { return !key.ends_with(order_ending); });
+  return keys;
 }
 
 Result<std::optional<OrderRecord>> OrderRecords::load(const std::string& certificate, KeyAlgorithm algorithm) {
   const std::string key = order_key(certificate, algorithm);
   auto record = load_from(key);
   if (!record || !*record || (*record)->certificate == certificate) return record;
-  return put_away(key, {ErrorKind::storage, "the order record " + key + " speaks of another certificate"});
+  return put_away(store_, key, {ErrorKind::storage, "the order record " + key + " speaks of another certificate"});
 }
 
 Result<std::optional<OrderRecord>> OrderRecords::load_from(const std::string& key) {
-  auto object = store_.get(key);
-  if (!object) return object.error();
-  if (!*object) return std::optional<OrderRecord>();
-  const std::string what = "the order record " + key;
-  const auto opened = unseal(key_, {SealedKind::order, key}, (*object)->value);
-  if (opened.fault) {
-    Error fault = seal_error(*opened.fault, what);
-    return fault.kind == ErrorKind::action_required ? fault : put_away(key, std::move(fault));
-  }
-  auto record = order_record_from(opened.content.view(), what);
-  if (!record) return put_away(key, record.error());
-  return std::optional<OrderRecord>(std::move(record).value());
-}
-
-Error OrderRecords::put_away(const std::string& key, Error fault) {
-  auto place = store_.quarantine(key);
-  if (!place) return place.error();
-  fault.message += "; it was moved to " + *place;
-  return fault;
+  std::optional<OrderRecord> record;
+  const auto found = records_.load(place_of(key), [&](const Json& json) { record = order_record_from(json); });
+  if (!found) return found.error();
+  if (found->damaged) return *found->damaged;
+  return record;
 }
 
 Result<Done> OrderRecords::save(const OrderRecord& record, Durability durability) {
-  const std::string key = order_key(record.certificate, record.key.algorithm);
-  const Secret content(to_bytes(record));
-  auto sealed = seal(key_, {SealedKind::order, key}, content.view());
-  if (!sealed) return sealed.error();
-  Store::PutOptions options;
-  options.durability = durability;
-  auto revision = store_.put(key, *sealed, options);
-  if (!revision) return revision.error();
-  return Done{};
+  return records_.save(place_of(order_key(record.certificate, record.key.algorithm)), to_json(record),
+                       {.durability = durability});
 }
 
 }  // namespace evercert

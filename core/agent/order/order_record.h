@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "agent/issuer/issuer.h"
-#include "agent/store/store.h"
+#include "agent/store/records.h"
 #include "evercert/state.h"
 
 namespace evercert {
@@ -67,13 +67,16 @@ struct OrderRecord {
 // Keys in the store: orders/<name>.<algorithm>.order
 std::string order_key(std::string_view certificate, KeyAlgorithm algorithm);
 
-Bytes to_bytes(const OrderRecord& record);
-Result<OrderRecord> order_record_from(BytesView bytes, const std::string& what);
+// What is kept of it, without the format number. Reading throws a std::exception for what is no order record.
+nlohmann::json to_json(const OrderRecord& record);
+OrderRecord order_record_from(const nlohmann::json& json);
 
 // Records in the store, sealed under the agent's key. Thread-safe as the store is.
 class OrderRecords {
  public:
-  OrderRecords(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {}
+  OrderRecords(Store& store, SealKey agent) : store_(store), records_(store, std::move(agent)) {}
+  // Of all that are there, whether they can be read or not.
+  Result<std::vector<std::string>> keys();
   // nullopt: there is none. Errors: action_required (locked, newer: leave it), storage (damaged: it was quarantined).
   Result<std::optional<OrderRecord>> load(const std::string& certificate, KeyAlgorithm algorithm);
   // The same by its key in the store, whatever certificate it speaks of.
@@ -81,9 +84,8 @@ class OrderRecords {
   Result<Done> save(const OrderRecord& record, Durability durability);
 
  private:
-  Error put_away(const std::string& key, Error fault);
   Store& store_;
-  SealKey key_;
+  Records records_;
 };
 
 }  // namespace evercert

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/observe/remedies.h"
+#include "agent/store/revoked_leaves.h"
 #include "serving/base/bounds.h"
 #include "serving/certificate/read_certificate.h"
 #include "serving/config/identifier.h"
@@ -146,7 +147,7 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     }
   }
   std::vector<std::string> revoked;
-  if (!std::exchange(place.revoked_read, true)) revoked = revoked_leaves(certificate.name);
+  if (!std::exchange(place.revoked_read, true)) revoked = read_revoked_leaves(parts_.store, certificate.name);
   {
     const std::lock_guard lock(mutex_);
     if (problem) problem->remedy = remedy_for(newest && newest->held ? "held" : problem->kind);

@@ -146,7 +146,6 @@ class Publication {
   void prove_later(const Shown& shown);
   Workers::Again prove_once(const Shown& shown, Time begun, bool first);
   Heard ask_listeners(const CertificateSpec& certificate, const std::vector<Current::Pair>& pairs, bool everywhere);
-  [[nodiscard]] std::vector<std::string> revoked_leaves(const std::string& certificate) const;
   void tell(const char* name, LogLevel level, const std::string& certificate, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields);
 

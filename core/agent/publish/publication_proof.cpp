@@ -4,9 +4,9 @@
 #include "agent/observe/remedies.h"
 #include "agent/publish/listener_proof.h"
 #include "agent/publish/publication.h"
+#include "agent/store/revoked_leaves.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
-#include "serving/base/json.h"
 
 namespace evercert {
 namespace {
@@ -14,8 +14,6 @@ namespace {
 // A listener of the same machine answers in milliseconds; one that is busy gets the benefit of the doubt until the alarm.
 constexpr std::chrono::milliseconds until_alarm{2000};
 constexpr std::chrono::milliseconds one_probe{1000};
-// Of a line of certificates; what is older is served nowhere.
-constexpr std::size_t most_revoked = 32;
 
 bool is_proved(const CertificateSpec& certificate) {
   return certificate.proof && !certificate.proof_addresses.empty();
@@ -24,10 +22,6 @@ bool is_proved(const CertificateSpec& certificate) {
 // What an event of this name says of a generation.
 const char* words_for(std::string_view event) {
   return event == "exported" ? "is exported" : event == "told_to_hook" ? "was told to the hook" : "was taken by the server";
-}
-
-std::string revoked_key(const std::string& certificate) {
-  return "revoked/" + file_name_of(certificate);
 }
 
 }  // namespace
@@ -291,7 +285,7 @@ void Publication::delivered_elsewhere(const std::string& certificate, const std:
 // --- revocation ---
 
 void Publication::revoked(const std::string& certificate, const std::vector<Bytes>& leaves) {
-  Json listed = Json::array();
+  std::vector<std::string> listed;
   {
     const std::lock_guard lock(mutex_);
     auto& known = entries_[certificate];
@@ -302,26 +296,12 @@ void Publication::revoked(const std::string& certificate, const std::vector<Byte
       if (std::find(all.begin(), all.end(), digest) == all.end()) all.push_back(digest);
     }
     if (all.size() > most_revoked) all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(most_revoked));
-    for (const auto& digest : all) listed.push_back(digest);
+    listed = all;
   }
-  const std::string text = dump_json({{"format", 1}, {"leaves", listed}}) + "\n";
-  const BytesView bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
-  if (auto put = parts_.store.put(revoked_key(certificate), bytes, {}); !put) {
+  if (auto kept = keep_revoked_leaves(parts_.store, certificate, listed); !kept) {
     tell("revocation_not_noted", LogLevel::error, certificate,
-         "after a restart nobody will know that " + certificate + " was revoked: " + put.error().message, {});
+         "after a restart nobody will know that " + certificate + " was revoked: " + kept.error().message, {});
   }
-}
-
-std::vector<std::string> Publication::revoked_leaves(const std::string& certificate) const {
-  auto object = parts_.store.get(revoked_key(certificate));
-  if (!object || !*object) return {};
-  const auto& value = (*object)->value;
-  auto json = parse_json({reinterpret_cast<const char*>(value.data()), value.size()}, "what was revoked");
-  if (!json) return {};
-  auto leaves = json_texts(*json, "leaves", "what was revoked");
-  if (!leaves) return {};
-  if (leaves->size() > most_revoked) leaves->resize(most_revoked);
-  return std::move(*leaves);
 }
 
 bool Publication::Current::is_revoked() const {

@@ -5,7 +5,6 @@
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
-#include "serving/store/seal.h"
 
 namespace evercert {
 namespace {
@@ -13,8 +12,10 @@ namespace {
 // The longest of backoff_pause(), and a little.
 constexpr std::chrono::hours longest_pause{27};
 
-std::string pace_key(const std::string& certificate, KeyAlgorithm algorithm) {
-  return "orders/" + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + ".pace";
+RecordPlace place_of(const std::string& certificate, KeyAlgorithm algorithm) {
+  const std::string key =
+      "orders/" + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + ".pace";
+  return {SealedKind::order, key, key, "the pace record " + key};
 }
 
 std::string set_of(const std::vector<Identifier>& identifiers) {
@@ -64,8 +65,7 @@ Pace::Failure failure_from(const Json& json) {
 }
 
 Json json_of(const Pace& pace) {
-  Json json{{"format", 1},
-            {"next_attempt", number_of(pace.next_attempt)},
+  Json json{{"next_attempt", number_of(pace.next_attempt)},
             {"issuer_index", pace.issuer_index},
             {"issuer_failures", pace.issuer_failures},
             {"unusable", pace.unusable},
@@ -163,30 +163,13 @@ void Pace::remember_issue(const std::vector<Identifier>& identifiers, const Issu
 }
 
 Pace PaceRecords::load(const std::string& certificate, KeyAlgorithm algorithm) {
-  const std::string key = pace_key(certificate, algorithm);
-  auto object = store_.get(key);
-  if (!object || !*object) return {};
-  const auto opened = unseal(key_, {SealedKind::order, key}, (*object)->value);
-  if (opened.fault) return {};
-  auto json = parse_json(opened.content.text(), key);
-  if (!json) return {};
-  try {
-    return pace_of(*json);
-  } catch (const Json::exception&) {
-    return {};
-  }
+  Pace pace;
+  const auto found = records_.load(place_of(certificate, algorithm), [&](const Json& json) { pace = pace_of(json); });
+  return found && found->present ? pace : Pace();
 }
 
 Result<Done> PaceRecords::save(const std::string& certificate, KeyAlgorithm algorithm, const Pace& pace) {
-  const std::string key = pace_key(certificate, algorithm);
-  const std::string text = dump_json(json_of(pace));
-  auto sealed = seal(key_, {SealedKind::order, key}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-  if (!sealed) return sealed.error();
-  Store::PutOptions options;
-  options.durability = Durability::process;
-  auto revision = store_.put(key, *sealed, options);
-  if (!revision) return revision.error();
-  return Done{};
+  return records_.save(place_of(certificate, algorithm), json_of(pace), {.durability = Durability::process});
 }
 
 }  // namespace evercert

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "agent/renewal/schedule.h"
-#include "agent/store/store.h"
+#include "agent/store/records.h"
 #include "evercert/plan.h"
 #include "evercert/state.h"
 
@@ -62,14 +62,13 @@ struct Pace {
 
 class PaceRecords {
  public:
-  PaceRecords(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {}
+  PaceRecords(Store& store, SealKey agent) : records_(store, std::move(agent)) {}
   // A missing, damaged or locked file is an empty pace: it only slows us down, it holds nothing that could be lost.
   Pace load(const std::string& certificate, KeyAlgorithm algorithm);
   Result<Done> save(const std::string& certificate, KeyAlgorithm algorithm, const Pace& pace);
 
  private:
-  Store& store_;
-  SealKey key_;
+  Records records_;
 };
 
 }  // namespace evercert

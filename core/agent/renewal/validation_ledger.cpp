@@ -6,15 +6,15 @@
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
-#include "serving/store/seal.h"
 
 namespace evercert {
 namespace {
 
 // Many names may fail in an hour, and a file of the store has a largest size: the names are spread over some files.
 constexpr std::string_view parts = "0123456789abcdef";
-std::string key_of_part(char part) {
-  return std::string("orders/validations_") + part + ".pace";
+RecordPlace place_of(char part) {
+  const std::string key = std::string("orders/validations_") + part + ".pace";
+  return {SealedKind::order, key, key, "the record of failed validations " + key};
 }
 
 char part_of(const std::string& name) {
@@ -30,24 +30,24 @@ bool counts(Time at, Time now) {
 
 }  // namespace
 
-ValidationLedger::ValidationLedger(Store& store, SealKey agent) : store_(store), key_(std::move(agent)) {
+ValidationLedger::ValidationLedger(Store& store, SealKey agent) : records_(store, std::move(agent)) {
   for (const char part : parts) read(part);
 }
 
 void ValidationLedger::read(char part) {
-  const std::string key = key_of_part(part);
-  auto object = store_.get(key);
-  if (!object || !*object) return;
-  const auto opened = unseal(key_, {SealedKind::order, key}, (*object)->value);
-  if (opened.fault) return;
-  const auto json = parse_json(opened.content.text(), key);
-  if (!json || !json->is_object() || !json->contains("failed") || !json->at("failed").is_array()) return;
-  for (const auto& entry : json->at("failed")) {
-    const auto issuer = json_text(entry, "issuer", key);
-    const auto name = json_text(entry, "name", key);
-    const auto at = json_number(entry, "at", key);
-    if (issuer && name && at) failures_[{*issuer, *name}].push_back(moment_of_milliseconds(*at));
-  }
+  struct Failure {
+    std::pair<std::string, std::string> of;
+    Time at;
+  };
+  std::vector<Failure> kept;
+  const auto found = records_.load(place_of(part), [&](const Json& json) {
+    for (const auto& entry : json.at("failed")) {
+      kept.push_back({{entry.at("issuer").get<std::string>(), entry.at("name").get<std::string>()},
+                      moment_of_milliseconds(entry.at("at").get<std::int64_t>())});
+    }
+  });
+  if (!found || !found->present) return;
+  for (const auto& [of, at] : kept) failures_[of].push_back(at);
   for (auto& [of, times] : failures_) std::sort(times.begin(), times.end());
 }
 
@@ -56,9 +56,8 @@ void ValidationLedger::forget_old(Time now) {
   std::erase_if(failures_, [](const auto& entry) { return entry.second.empty(); });
 }
 
-Result<Done> ValidationLedger::write(char part) const {
-  const std::string key = key_of_part(part);
-  Json json{{"format", 1}, {"failed", Json::array()}};
+Result<Done> ValidationLedger::write(char part) {
+  Json json{{"failed", Json::array()}};
   for (const auto& [of, times] : failures_) {
     if (part_of(of.second) != part) continue;
     for (const Time at : times) {
@@ -66,14 +65,7 @@ Result<Done> ValidationLedger::write(char part) const {
       json["failed"].push_back({{"issuer", of.first}, {"name", of.second}, {"at", milliseconds}});
     }
   }
-  const std::string text = dump_json(json);
-  auto sealed = seal(key_, {SealedKind::order, key}, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-  if (!sealed) return sealed.error();
-  Store::PutOptions options;
-  options.durability = Durability::process;
-  auto revision = store_.put(key, *sealed, options);
-  if (!revision) return revision.error();
-  return Done{};
+  return records_.save(place_of(part), std::move(json), {.durability = Durability::process});
 }
 
 Result<Done> ValidationLedger::failed(const std::string& issuer_uri, const std::vector<std::string>& names, Time now) {

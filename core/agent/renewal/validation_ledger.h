@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "agent/renewal/schedule.h"
-#include "agent/store/store.h"
+#include "agent/store/records.h"
 #include "evercert/state.h"
 
 namespace evercert {
@@ -34,10 +34,9 @@ class ValidationLedger {
  private:
   void read(char part);
   void forget_old(Time now);
-  [[nodiscard]] Result<Done> write(char part) const;
+  [[nodiscard]] Result<Done> write(char part);
 
-  Store& store_;
-  const SealKey key_;
+  Records records_;
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, std::deque<Time>> failures_;  // by issuer and name, oldest first
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/store/records.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 
@@ -156,10 +157,7 @@ Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const s
       if (!newest.held) newest.held = std::move(found->fault);
       continue;
     }
-    Error fault = *found->fault;
-    const auto moved = store.quarantine(bundle_path(name, generation));
-    fault.message += moved ? "; it was moved to " + *moved : "; " + moved.error().message;
-    newest.damaged.push_back(std::move(fault));
+    newest.damaged.push_back(put_away(store, bundle_path(name, generation), std::move(*found->fault)));
   }
   return newest;
 }

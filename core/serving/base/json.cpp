@@ -108,4 +108,11 @@ std::string dump_json(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+void wipe_texts(Json& value) noexcept {
+  if (auto* text = value.get_ptr<std::string*>())
+    wipe(*text);
+  else if (value.is_structured())
+    for (auto& member : value) wipe_texts(member);
+}
+
 }  // namespace evercert

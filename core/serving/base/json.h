@@ -37,4 +37,7 @@ Result<std::int64_t> json_number(const Json& object, std::string_view member, co
 // Never throws: bytes that are not UTF-8 are replaced.
 std::string dump_json(const Json& value);
 
+// Overwrites every text of a value that carried secrets, however deep.
+void wipe_texts(Json& value) noexcept;
+
 }  // namespace evercert

@@ -16,13 +16,6 @@ namespace evercert {
 
 namespace {
 
-void wipe_texts(Json& value) {
-  if (auto* text = value.get_ptr<std::string*>())
-    wipe(*text);
-  else if (value.is_structured())
-    for (auto& member : value) wipe_texts(member);
-}
-
 Result<Secret> secret_member(const Json& object, const std::string& member) {
   auto text = json_text(object, member, "the secrets");
   if (!text) return text.error();
