@@ -85,7 +85,7 @@ def alone(folder, install, pebble, evercert):
     with open(configuration, "w") as file:
         json.dump({"state_path": evercert.state, "http_port": ports.HTTP, "http_listen": "127.0.0.1:%d" % ports.HTTP,
                    "issuers": {"test": {"uri": pebble.uri, "accept_terms_of_service": True, "ssl_trusted_certificate": pebble.trust}},
-                   "certificates": [{"name": "alone.test", "issuer": ["test"], "identifiers": ["alone.test"], "proof": "off"}]}, file)
+                   "certificates": [{"name": "alone.test", "issuer": ["test"], "identifiers": ["alone.test"], "proof": False}]}, file)
     process = subprocess.Popen([install.program, "run", "--config", configuration], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     wait_port(ports.HTTP)
     yield process

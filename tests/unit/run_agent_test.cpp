@@ -43,7 +43,7 @@ class Server {
     CPPUNIT_ASSERT(board_->add_answer(ChallengeKind::http_01, "old", "answer", clock_.now() - 1s).has_value());
     report_ = std::make_unique<ReportPage>(std::move(report).value());
     Json certificates = Json::array();
-    for (const auto& name : names) certificates.push_back({{"name", name}, {"identifiers", {name}}, {"proof", "off"}});
+    for (const auto& name : names) certificates.push_back({{"name", name}, {"identifiers", {name}}, {"proof", false}});
     settings_ = dump_json({{"state_path", state.path()},
                            {"issuers", {{"ca", {{"uri", "https://ca.test/directory"}, {"accept_terms_of_service", true}}}}},
                            {"certificates", certificates}});
