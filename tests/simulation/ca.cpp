@@ -1,12 +1,10 @@
 #include "simulation/ca.h"
 
-#include <openssl/x509v3.h>
-
 #include <algorithm>
 
 #include "agent/acme/problem.h"
 #include "agent/net/http_client.h"
-#include "serving/base/files.h"
+#include "serving/base/encoding.h"
 #include "simulation/keys.h"
 
 namespace evercert::simulation {

@@ -122,7 +122,7 @@ class Ca {
   std::map<std::string, IssuerOrder> said_before_;
   std::map<std::string, Time> validated_;  // names, until then
   std::uint64_t next_order_ = 1;
-  long serial_ = 1;
+  std::uint64_t serial_ = 1;
 };
 
 }  // namespace evercert::simulation

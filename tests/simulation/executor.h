@@ -7,8 +7,8 @@
 #include <set>
 #include <string>
 
+#include "agent/net/loop.h"
 #include "agent/renewal/workers.h"
-#include "agent/run/loop.h"
 #include "simulation/times.h"
 
 namespace evercert::simulation {

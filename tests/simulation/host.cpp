@@ -18,29 +18,29 @@ Host::Host(std::string its_name, Machine& its_machine, std::shared_ptr<const Pla
 
 Host::Process::Process(Host& host, Machine& machine)
     : reached(machine.leader_file.get()), loop(machine.times), log(machine.history), store(machine.medium.open()) {
-  ground.emplace(Ground{host.name,
-                        "simulated",
-                        -1,
-                        -1,
-                        reached,
-                        host.plan,
-                        "",
-                        {},
-                        machine.keys,
-                        machine.clock.now(),
-                        machine.clock,
-                        log,
-                        events,
-                        *store,
-                        *host.board,
-                        *host.report,
-                        loop});
-  ground->make_issuer = machine.make_issuer;
-  ground->key_provider = machine.key_provider;
-  ground->random = machine.random;
-  ground->prove = host.prove;
-  ground->make_state_files = [&machine]() -> Result<std::unique_ptr<StateFiles>> { return machine.medium.reader(); };
-  ground->make_workers = [this, &machine](unsigned) -> std::unique_ptr<Workers> {
+  context.emplace(AgentContext{host.name,
+                               "simulated",
+                               -1,
+                               -1,
+                               reached,
+                               host.plan,
+                               "",
+                               {},
+                               machine.keys,
+                               machine.clock.now(),
+                               machine.clock,
+                               log,
+                               events,
+                               *store,
+                               *host.board,
+                               *host.report,
+                               loop});
+  context->make_issuer = machine.make_issuer;
+  context->key_provider = machine.key_provider;
+  context->random = machine.random;
+  context->prove = host.prove;
+  context->make_state_files = [&machine]() -> Result<std::unique_ptr<StateFiles>> { return machine.medium.reader(); };
+  context->make_workers = [this, &machine](unsigned) -> std::unique_ptr<Workers> {
     auto made = std::make_unique<SimulatedWorkers>(machine.times);
     workers.push_back(made.get());
     return made;
@@ -84,7 +84,7 @@ void Host::start() {
 }
 
 void Host::lead() {
-  process->leader = std::make_unique<Leader>(*process->ground, [] {});
+  process->leader = std::make_unique<Leader>(*process->context, [] {});
   process->leader->start();
 }
 

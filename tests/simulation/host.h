@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/run/leader.h"
+#include "agent/lead/leader.h"
 #include "simulation/executor.h"
 #include "simulation/history.h"
 #include "simulation/keys.h"
@@ -51,7 +51,7 @@ class Host {
     Events events;
     std::unique_ptr<Store> store;
     std::vector<SimulatedWorkers*> workers;
-    std::optional<Ground> ground;
+    std::optional<AgentContext> context;
     std::unique_ptr<Leader> leader;
     bool doomed = false;  // it ends at the next thing it does
     // What is ready to be run, and when something will be.

@@ -1,5 +1,9 @@
 #include "simulation/keys.h"
 
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
 #include <stdexcept>
 
 namespace evercert::simulation {
@@ -13,10 +17,31 @@ PrivateKey another(const PrivateKey& key) {
   return {KeyHandle(key.handle.get()), key.bytes, key.reference};
 }
 
+// In the form that OpenSSL had before its third release: from that it writes a public key down at once, where it looks for an
+// encoder and a decoder otherwise, at five times the cost of a signature.
+KeyHandle in_old_form(BytesView pkcs8) {
+  const std::uint8_t* at = pkcs8.data();
+  const KeyInformationHandle information(d2i_PKCS8_PRIV_KEY_INFO(nullptr, &at, static_cast<long>(pkcs8.size())));
+  int size = 0;
+  const unsigned char* inner = nullptr;
+  const ASN1_OBJECT* algorithm = nullptr;
+  const X509_ALGOR* parameters = nullptr;
+  PKCS8_pkey_get0(&algorithm, &inner, &size, &parameters, information.get());
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+  EC_KEY* elliptic = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+  KeyHandle key(EVP_PKEY_new());
+  if (d2i_ECPrivateKey(&elliptic, &inner, size) == nullptr || EVP_PKEY_assign_EC_KEY(key.get(), elliptic) != 1)
+    throw std::runtime_error("a key could not be made");
+#pragma GCC diagnostic pop
+  return key;
+}
+
 PrivateKey made(const KeySpec& spec, const std::string& reference) {
   auto key = make_file_keys()->generate(spec);
   if (!key) throw std::runtime_error(key.error().message);
   key->reference = reference;
+  if (spec.algorithm == KeyAlgorithm::ecdsa) key->handle = in_old_form(key->bytes.view());
   return std::move(*key);
 }
 

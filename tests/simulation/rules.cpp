@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "serving/base/bounds.h"
-#include "serving/publish/bundle.h"
+#include "serving/certificate/bundle.h"
 #include "simulation/world.h"
 
 namespace evercert::simulation {
