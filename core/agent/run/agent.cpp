@@ -248,7 +248,7 @@ void Agent::tick() {
     if (verbs_) verbs_->say_alive();
   }
   watch_leader();
-  if (now - rendered_ > status_interval) status_wanted();
+  if (now - pages_.written() > status_interval) status_wanted();
   context_.loop.after(heartbeat, [this] { tick(); });
 }
 
@@ -261,8 +261,7 @@ void Agent::on_event(const Event& event) {
 void Agent::status_wanted() {
   if (!leader_ || status_due_) return;
   status_due_ = true;
-  const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - rendered_);
-  context_.loop.after(std::max(render_pause_ - passed, std::chrono::milliseconds(1)), [this] { render(); });
+  context_.loop.after(pages_.left(std::chrono::steady_clock::now()), [this] { render(); });
 }
 
 void Agent::render() {
@@ -275,7 +274,7 @@ void Agent::render() {
 
 void Agent::write_pages() {
   if (!leader_) return;
-  const auto begun = std::chrono::steady_clock::now();
+  pages_.begin();
   const StatusReport report = leader_->report();
   const std::pair<const char*, std::string> pages[] = {
       {"status.json", render_json(report)},          {"status.html", render_html(report)},
@@ -297,10 +296,7 @@ void Agent::write_pages() {
     auto written = write_file(context_.state_directory, line_index_file, *index, options);
     if (!written) context_.log.write(LogLevel::warn, "the index of what is stored is not written: " + written.error().message);
   }
-  rendered_ = std::chrono::steady_clock::now();
-  // With ten thousand certificates a page takes a while: at most a tenth of the time goes into it.
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(rendered_ - begun);
-  render_pause_ = std::max(std::chrono::milliseconds(200), took * 10);
+  pages_.end(std::chrono::steady_clock::now());
 }
 
 }  // namespace evercert

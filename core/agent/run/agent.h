@@ -9,6 +9,7 @@
 #include "agent/lead/follower.h"
 #include "agent/observe/audit_trail.h"
 #include "agent/observe/event_log.h"
+#include "agent/observe/page_pace.h"
 #include "agent/verbs/verbs.h"
 #include "evercert/descriptor.h"
 
@@ -74,8 +75,7 @@ class Agent {
   bool clean_ = true;
   bool status_due_ = false;
   std::chrono::steady_clock::time_point leads_since_{};
-  std::chrono::steady_clock::time_point rendered_{};
-  std::chrono::milliseconds render_pause_{200};
+  PagePace pages_{processor_time_of_this_thread};
   std::string told_late_;
 };
 
