@@ -61,6 +61,7 @@ using BigNumberHandle = std::unique_ptr<BIGNUM, Releaser<BN_free>>;
 using SignatureHandle = std::unique_ptr<ECDSA_SIG, Releaser<ECDSA_SIG_free>>;
 using GeneralNameHandle = std::unique_ptr<GENERAL_NAME, Releaser<GENERAL_NAME_free>>;
 using OpensslBytesHandle = std::unique_ptr<std::uint8_t, Releaser<release_bytes>>;  // what i2d_… and …_to_UTF8 allocate
+using SubjectHandle = std::unique_ptr<X509_NAME, Releaser<X509_NAME_free>>;
 using NamesHandle = std::unique_ptr<GENERAL_NAMES, Releaser<release_names>>;
 using ExtensionsHandle = std::unique_ptr<STACK_OF(X509_EXTENSION), Releaser<release_extensions>>;
 using ExtensionHandle = std::unique_ptr<X509_EXTENSION, Releaser<X509_EXTENSION_free>>;

@@ -46,13 +46,14 @@ bool push_identifier(GENERAL_NAMES* names, const Identifier& identifier) {
 }
 
 bool set_names(X509* certificate, const std::string& name, const std::vector<Identifier>& identifiers) {
-  X509_NAME* subject = ::X509_get_subject_name(certificate);
+  const SubjectHandle subject(::X509_NAME_new());
   const std::string common = name.size() <= longest_common_name ? name : name.substr(0, longest_common_name);
-  if (::X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8,
+  if (!subject ||
+      ::X509_NAME_add_entry_by_NID(subject.get(), NID_commonName, MBSTRING_UTF8,
                                    reinterpret_cast<const unsigned char*>(common.data()), static_cast<int>(common.size()), -1,
-                                   0) != 1)
+                                   0) != 1 ||
+      ::X509_set_subject_name(certificate, subject.get()) != 1 || ::X509_set_issuer_name(certificate, subject.get()) != 1)
     return false;
-  if (::X509_set_issuer_name(certificate, subject) != 1) return false;
   if (identifiers.empty()) return true;
   const NamesHandle names(::GENERAL_NAMES_new());
   if (!names) return false;

@@ -44,8 +44,11 @@ Result<Done> add_common_name(X509_REQ* request, const std::vector<Identifier>& i
     // Too long for a common name: the subject stays empty, the alternative names say it all.
     if (identifier.value.size() > longest_common_name) return Done{};
     const auto* const text = reinterpret_cast<const unsigned char*>(identifier.value.data());
-    if (X509_NAME_add_entry_by_NID(X509_REQ_get_subject_name(request), NID_commonName, MBSTRING_UTF8, text,
-                                   static_cast<int>(identifier.value.size()), -1, 0) != 1) {
+    const SubjectHandle subject(X509_NAME_new());
+    if (!subject ||
+        X509_NAME_add_entry_by_NID(subject.get(), NID_commonName, MBSTRING_UTF8, text,
+                                   static_cast<int>(identifier.value.size()), -1, 0) != 1 ||
+        X509_REQ_set_subject_name(request, subject.get()) != 1) {
       return openssl_error(ErrorKind::key_provider, "the common name cannot be put into a request");
     }
     return Done{};
