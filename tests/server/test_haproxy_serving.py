@@ -106,7 +106,8 @@ def test_haproxys_own_command_line_shows_status_and_asks_for_renewals(haproxy, p
 def test_what_happens_is_told_in_haproxys_own_log(haproxy):
     site = haproxy([certificate("told.test")]).start()
     site.wait_log("told.test is served by 127.0.0.1")
-    assert re.search(r"\[notice\].*generation 1 of told\.test is published", site.log())
+    # Where HAProxy writes a level before Lua's lines depends on its version and on what log is set up.
+    assert "evercert: generation 1 of told.test is published" in site.log()
 
 
 def held_by(pid):

@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from harness import ports, tls
+from harness import nginx as server, ports, tls
 from harness.authority import Authority, serial_of_pem
 from harness.nginx import OK, host
 from harness.waiting import wait_for
@@ -36,7 +36,7 @@ def test_ec_and_rsa_are_served_together_by_what_the_client_can(nginx, evercert):
     site = nginx(host("dual.test", "evercert_certificate test key=ecdsa:256,rsa:2048;")).start()
     # The first key is served as soon as it is there; the second makes a generation of its own.
     tls.wait_leaf(ports.TLS, "dual.test", timeout=30, version=tls.TLS12, ciphers="ECDHE-RSA-AES128-GCM-SHA256", seen=site.log)
-    ec_only = tls.leaf_at(ports.TLS, "dual.test", version=tls.TLS12, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
+    ec_only = tls.wait_leaf(ports.TLS, "dual.test", timeout=30, version=tls.TLS12, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256", seen=site.log)
     rsa_only = tls.leaf_at(ports.TLS, "dual.test", version=tls.TLS12, ciphers="ECDHE-RSA-AES128-GCM-SHA256")
     assert (ec_only.kind, rsa_only.kind) == ("ec", "rsa") and rsa_only.bits == 2048
     for offer, wanted in (("ECDSA+SHA256", ("id-ecPublicKey", "PKEY: EC")), ("RSA-PSS+SHA256", ("rsaEncryption", "RSA-PSS", "rsa_pss"))):
@@ -144,6 +144,7 @@ def test_a_session_of_one_certificate_is_not_resumed_under_another(nginx):
 @PROTOCOLS
 @pytest.mark.parametrize("way", ["ssl_session_tickets on;", "ssl_session_tickets off; ssl_session_cache shared:cache:1m;"],
                          ids=["by ticket", "by cache"])
+@pytest.mark.skipif((1, 23) <= server.version() < (1, 26, 3), reason="this nginx does not keep its own clients apart, with or without ours")
 def test_blocks_of_the_operator_keep_their_clients_apart_beside_ours(nginx, authority, folder, version, way):
     strangers = Authority(os.path.join(folder, "strangers"))
     def block(name, root):
