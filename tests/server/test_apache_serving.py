@@ -11,7 +11,9 @@ from harness.load import Load
 from harness.waiting import wait_for
 
 PROTOCOLS = pytest.mark.parametrize("version", [tls.TLS12, tls.TLS13], ids=["TLS 1.2", "TLS 1.3"])
-STEADY = "KeepAliveTimeout 300\nMaxKeepAliveRequests 0\n"
+# With threads to spare: Apache's event MPM closes idle connections whenever all threads of a child are busy.
+STEADY = ("KeepAliveTimeout 300\nMaxKeepAliveRequests 0\n"
+          "<IfModule !mpm_prefork_module>\nThreadsPerChild 32\nMaxRequestWorkers 128\nMaxSpareThreads 128\n</IfModule>\n")
 
 
 @pytest.mark.slow

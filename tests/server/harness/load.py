@@ -56,9 +56,12 @@ class Load:
         alive = 0
         for connection in self.held:
             try:
-                alive += tls.get(self.port, self.name, connection=connection)[0] == 200
-            except (OSError, ssl.SSLError):
-                pass
+                status, body = tls.get(self.port, self.name, connection=connection)
+                alive += status == 200
+                if status != 200:
+                    self.failures.append("status %d, %r on a held connection" % (status, body))
+            except (OSError, ssl.SSLError) as failure:
+                self.failures.append("%r on a held connection" % failure)
         return alive
 
     def stop(self):
