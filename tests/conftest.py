@@ -23,6 +23,19 @@ from harness.pebble import Pebble  # noqa: E402
 from harness.simulator import Files, Simulator  # noqa: E402
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", metavar="NUMBER/COUNT", help="of the tests that were found, each COUNT-th, from the NUMBER-th on")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests are independent of each other, so that several processes can have some of a file each."""
+    part = config.getoption("--part")
+    if part:
+        number, count = map(int, part.split("/"))
+        config.hook.pytest_deselected(items=[item for at, item in enumerate(items) if at % count != number - 1])
+        items[:] = items[number - 1::count]
+
+
 def new_folder(prefix="evercert-test-"):
     """A folder that the web server's user may enter; what is secret below it has its own modes."""
     folder = tempfile.mkdtemp(prefix=prefix)

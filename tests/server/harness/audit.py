@@ -30,6 +30,9 @@ class Audit:
             found.append(event)
         return found
 
+    def size(self):
+        return [(path, os.stat(path).st_size) for path in sorted(glob.glob(os.path.join(self.folder, "*.jsonl")))]
+
     def mark(self):
         return len(self.all())
 
@@ -40,9 +43,17 @@ class Audit:
     def count(self, name, certificate=None):
         return len(self.all(name, certificate))
 
-    def wait(self, name, certificate=None, more_than=0, timeout=15.0, pause=0.0005, seen=None):
+    def wait(self, name, certificate=None, more_than=0, timeout=15.0, pause=0.002, seen=None):
         """The newest such event, once there are more than `more_than` of them."""
+        seen_size = None
+
         def look():
+            nonlocal seen_size
+            # What has not grown says nothing new: whoever waits leaves the machine to what it waits for.
+            size = self.size()
+            if size == seen_size:
+                return None
+            seen_size = size
             found = self.all(name, certificate)
             return found[-1] if len(found) > more_than else None
         return wait_for(look, "event %s%s" % (name, " of " + certificate if certificate else ""), timeout, pause,

@@ -1,6 +1,8 @@
 """The command line, its exit codes and the status it reports."""
 import json
+import os
 import subprocess
+import time
 
 from . import processes, tls
 from .waiting import wait_for
@@ -44,17 +46,34 @@ class Evercert:
     def certificate(self, name):
         return next((c for c in self.status()["certificates"] if c["name"] == name), None)
 
+    def wait_certificate(self, name, look, what, timeout):
+        """look() at the certificate whenever the agent has rendered the status anew, and twice a second."""
+        page = os.path.join(self.state, "state", "status.json")
+        seen, asked = None, 0.0
+
+        def changed():
+            nonlocal seen, asked
+            try:
+                facts = os.stat(page)
+                now = facts.st_ino, facts.st_mtime_ns
+            except FileNotFoundError:
+                now = None
+            if now == seen and time.monotonic() - asked < 0.5:
+                return None
+            seen, asked = now, time.monotonic()
+            return look(self.certificate(name))
+        return wait_for(changed, what, timeout, seen=lambda: json.dumps(self.status(), indent=1))
+
     def wait_state(self, name, state, timeout=20.0):
         wanted = (state,) if isinstance(state, str) else state
-        return wait_for(lambda: (lambda c: c if c and c["state"] in wanted else None)(self.certificate(name)),
-                        "%s to be %s" % (name, " or ".join(wanted)), timeout, 0.05, seen=lambda: json.dumps(self.status(), indent=1))
+        return self.wait_certificate(name, lambda c: c if c and c["state"] in wanted else None,
+                                     "%s to be %s" % (name, " or ".join(wanted)), timeout)
 
     def wait_problem(self, name, kind=None, timeout=20.0):
-        def look():
-            certificate = self.certificate(name)
+        def look(certificate):
             problem = certificate and certificate.get("problem")
             return problem if problem and (kind is None or problem["kind"] == kind) else None
-        return wait_for(look, "a problem of %s" % name, timeout, 0.05, seen=lambda: json.dumps(self.status(), indent=1))
+        return self.wait_certificate(name, look, "a problem of %s" % name, timeout)
 
 
 def status_page(port, rest=""):
