@@ -33,7 +33,7 @@ class ElectionTest : public CppUnit::TestFixture {
       pid_ = fork();
       if (pid_ == 0) {
         const char outcome = static_cast<char>(action());
-        static_cast<void>(::write(ends[1], &outcome, 1));
+        if (::write(ends[1], &outcome, 1) != 1) _exit(1);
         for (;;) pause();
       }
       close(ends[1]);
