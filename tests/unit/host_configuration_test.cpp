@@ -24,9 +24,25 @@ class LaunchConfigurationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_stand_in_is_given_only_where_it_is_wanted);
   CPPUNIT_TEST(a_stand_in_can_be_a_file);
   CPPUNIT_TEST(what_stands_in_the_way_of_exports_is_said_with_its_remedy);
+  CPPUNIT_TEST(a_check_refuses_what_the_agent_would_not_read);
   CPPUNIT_TEST_SUITE_END();
 
  public:
+  void a_check_refuses_what_the_agent_would_not_read() {
+    const std::size_t limit = std::size_t{64} << 20;
+    for (const std::size_t size : {limit / 2, limit}) {
+      Configuration configuration(log_);
+      const std::vector<std::string> program{"/" + std::string(size, 'x')};
+      CPPUNIT_ASSERT(set(configuration.settings().global, Scope::global, "program", program, place_));
+      const auto& complaints = configuration.check("nginx", "/unused", place_);
+      const bool refused = std::any_of(complaints.begin(), complaints.end(), [&](const Complaint& complaint) {
+        return complaint.severity == Complaint::Severity::error && complaint.place.text() == place_.text() &&
+               complaint.message.find(std::to_string(limit) + " is the most") != std::string::npos;
+      });
+      CPPUNIT_ASSERT_EQUAL(size == limit, refused);
+    }
+  }
+
   void what_stands_in_the_way_of_exports_is_said_with_its_remedy() {
     const std::string folder = std::filesystem::temp_directory_path() / ("evercert-export-" + std::to_string(::getpid()));
     const auto says = [&](uid_t user, gid_t group, const std::string& words) {

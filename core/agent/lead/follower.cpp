@@ -69,6 +69,8 @@ Result<bool> Follower::ask() {
   auto plan = seal_attachment(context_);
   if (!plan) return plan.error();
   auto sent = leader_->send({{"verb", "attach"}, {"server", context_.plan->server}, {"plan", *plan}});
+  if (!sent && sent.error().kind != ErrorKind::connection)
+    context_.log.write(LogLevel::error, "the leader cannot be told what this server wants: " + sent.error().message);
   if (!sent) return sent.error();
   return asked_ = true;
 }

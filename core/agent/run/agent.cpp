@@ -8,6 +8,7 @@
 
 #include "agent/run/inheritance.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 #include "serving/launch/carried_format.h"
 #include "serving/platform/files.h"
 
@@ -293,7 +294,11 @@ void Agent::write_pages() {
   }
   if (const auto index = leader_->lines().changed_index()) {
     options.mode = 0600;
-    auto written = write_file(context_.state_directory, line_index_file, *index, options);
+    // One that no start would read is not written.
+    const bool fits = index->size() <= largest_index;
+    auto written = fits ? write_file(context_.state_directory, line_index_file, *index, options)
+                        : Result<Done>(Error{ErrorKind::storage, "it would be " + std::to_string(index->size()) + " bytes, " +
+                                                                     std::to_string(largest_index) + " are the most"});
     if (!written) context_.log.write(LogLevel::warn, "the index of what is stored is not written: " + written.error().message);
   }
   pages_.end(std::chrono::steady_clock::now());

@@ -39,6 +39,8 @@ struct Cycle {
   Descriptor leader;           // open_leader_file(); missing where that failed, and then
   std::string leader_of = {};  // the state path whose it is to be, which a starter that is
   uid_t leader_user = 0;       // still this user opens later
+  // Whether the agent would read all of it; a check says so before a start fails. Errors: configuration, with the numbers.
+  static Result<Done> fits(const Settings& settings, const DiskFiles& files);
   static Result<Cycle> create(const Settings& settings, const SealKeys& keys, const DiskFiles& files, Descriptor leader);
 };
 

@@ -16,7 +16,7 @@ inline constexpr std::size_t largest_status = 32 * size::mebi;
 inline constexpr std::size_t largest_status_head = 64 * size::kibi;  // of a status, where it is told that the agent is silent
 inline constexpr std::size_t largest_record = 256 * size::kibi;    // what the store writes: bundles, orders, accounts, answers
 inline constexpr std::size_t largest_bundle = 2 * largest_record;  // as read: the seal's own bytes are on top
-inline constexpr std::size_t largest_index = 16 * size::mebi;      // names and ends of what is stored
+inline constexpr std::size_t largest_index = 64 * size::mebi;      // names and ends of what is stored
 inline constexpr std::size_t largest_ledger = 256 * size::mebi;    // imports/*.jsonl, by the agent only
 inline constexpr std::size_t largest_trail_end = 16 * size::mebi;  // the last lines of a month of events
 

@@ -136,6 +136,10 @@ const std::vector<Complaint>& Configuration::check(const std::string& server, co
     static_cast<void>(set(settings_.global, Scope::global, "program", std::array{program}, place).has_value());
   checked_ = evercert::check(settings_, files_);
   checked_.complaints.insert(checked_.complaints.begin(), remarks_.begin(), remarks_.end());
+  if (auto fits = Cycle::fits(settings_, files_); checked_.plan && !fits) {
+    checked_.complaints.push_back({Complaint::Severity::error, place, "", fits.error().message});
+    checked_.plan.reset();
+  }
   if (checked_.plan) {
     state_path_ = checked_.plan->state_path;
     program_ = checked_.plan->program;

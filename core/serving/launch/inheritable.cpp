@@ -11,6 +11,7 @@
 #include "evercert/launch.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 #include "serving/launch/carried_format.h"
 #include "serving/platform/files.h"
 #include "serving/platform/memory_file.h"
@@ -19,7 +20,42 @@ namespace evercert {
 
 namespace {
 
-Result<Descriptor> sealed_memory_file(const char* name, std::string_view content) {
+Error too_large(const std::string& what, std::size_t size) {
+  return {ErrorKind::configuration, what + " would take " + std::to_string(size) + " bytes on its way to the agent, and " +
+                                        std::to_string(largest_memory_file) +
+                                        " is the most that it reads: part the configuration between servers, each with a "
+                                        "state_path of its own"};
+}
+
+const std::string all_settings = "the checked configuration";
+const std::string all_files = "what the files of secrets and certificates hold that the configuration names";
+
+// Of its base64 text.
+constexpr std::size_t encoded_size(std::size_t size) {
+  return (size + 2) / 3 * 4;
+}
+
+// No less than it takes as JSON: what is far from the limit need not be written twice.
+std::size_t most_json_size(const Settings& settings) {
+  constexpr std::size_t around = 64;  // quotes, commas, names of members
+  constexpr std::size_t escaped = 6;
+  std::size_t size = around;
+  const auto add = [&size](const Section& section) {
+    size += around + section.name.size() * escaped;
+    for (const Setting& setting : section.settings) {
+      size += around;
+      for (const std::string& word : setting.words) size += around + word.size() * escaped;
+    }
+  };
+  add(settings.global);
+  for (const Section& section : settings.issuers) add(section);
+  for (const Section& section : settings.certificates) add(section);
+  return size;
+}
+
+Result<Descriptor> sealed_memory_file(const char* name, std::string_view content, const std::string& what) {
+  // What the reader would refuse is not handed to it.
+  if (content.size() > largest_memory_file) return too_large(what, content.size());
   auto file = make_memory_file(name);
   if (!file) return file;
   while (!content.empty()) {
@@ -79,14 +115,25 @@ Result<std::shared_ptr<Instance>> Instance::create() {
   return instance;
 }
 
+Result<Done> Cycle::fits(const Settings& settings, const DiskFiles& files) {
+  constexpr std::size_t keys = 1024;
+  std::size_t secrets = keys;
+  for (const auto& [path, content] : files.carried())
+    secrets += dump_json(path).size() + encoded_size(content.view().size()) + 4;
+  if (secrets > largest_memory_file) return too_large(all_files, secrets);
+  if (most_json_size(settings) <= largest_memory_file) return Done{};
+  if (const std::size_t size = to_json(settings).size(); size > largest_memory_file) return too_large(all_settings, size);
+  return Done{};
+}
+
 Result<Cycle> Cycle::create(const Settings& settings, const SealKeys& keys, const DiskFiles& files, Descriptor leader) {
   Cycle cycle;
   cycle.leader = std::move(leader);
-  auto plan = sealed_memory_file("evercert-plan", to_json(settings));
+  auto plan = sealed_memory_file("evercert-plan", to_json(settings), all_settings);
   if (!plan) return plan.error();
   cycle.plan = std::move(*plan);
   std::string text = render_secrets(keys, files);
-  auto secrets = sealed_memory_file("evercert-secrets", text);
+  auto secrets = sealed_memory_file("evercert-secrets", text, all_files);
   wipe(text);
   if (!secrets) return secrets.error();
   cycle.secrets = std::move(*secrets);
