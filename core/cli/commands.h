@@ -6,6 +6,7 @@
 
 #include "cli/command_line.h"
 #include "evercert/result.h"
+#include "evercert/state.h"
 
 namespace evercert {
 
@@ -33,6 +34,9 @@ int import_certificates(const Request& request, Surroundings& surroundings);
 
 // --state, else the state_path of --config, else the default. Errors: configuration.
 Result<std::string> state_path_of(const Request& request);
+
+// existing_seal_keys(), and for root at the state directory of a server without root's rights the advice that fits it.
+Result<std::optional<SealKeys>> keys_of(const std::string& state_path);
 
 // Says why on `err` and gives the exit code for an error's kind.
 int fail(const Error& error, Surroundings& surroundings);

@@ -1,5 +1,6 @@
 #include "cli/conversation.h"
 
+#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,6 +78,26 @@ Answer out_of_patience(const Json& request, const Progress& progress, bool accep
   return so_far;
 }
 
+std::optional<Election::Holder> holder_of_lead(const std::string& state_path) {
+  const Result<std::optional<Descriptor>> file = existing_leader_file(state_path);
+  return file && *file ? Election((*file)->get(), Election::As::command_line).holder() : std::nullopt;
+}
+
+std::string words_for(const Election::Holder& holder) {
+  return holder.pid > 0 ? "process " + std::to_string(holder.pid) : "a process that is not to be seen from here";
+}
+
+// The lead is a lock that only its holder can have; the socket may be anybody's who may write to state/.
+std::string foreign_listener(const std::string& state_path, const ControlConnection::Listener& who,
+                             const std::optional<Election::Holder>& holder) {
+  const passwd* const entry = ::getpwuid(who.user);
+  const std::string user = entry == nullptr ? std::to_string(who.user) : std::string(entry->pw_name);
+  return "the socket " + control_socket_path(state_path) + " is answered by process " + std::to_string(who.pid) + " of user " +
+         user + ", which is not the agent" + (holder ? " (" + words_for(*holder) + ")" : ": none leads") +
+         "; nothing was asked of it: find out who started it and end it, " +
+         (holder ? "the agent makes its socket anew within seconds" : "then start the server");
+}
+
 }  // namespace
 
 Patience patience_of(const Request& request) {
@@ -92,7 +113,7 @@ std::string silent_agent(const std::string& who) {
 }
 
 Result<ControlConnection> reach_agent(const std::string& state_path, const Patience& patience) {
-  Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path);
+  Result<std::optional<SealKeys>> keys = keys_of(state_path);
   if (!keys) {
     const bool ours = ::geteuid() == 0 || keys.error().kind != ErrorKind::storage;
     return ours ? keys.error()
@@ -108,25 +129,24 @@ Result<ControlConnection> reach_agent(const std::string& state_path, const Patie
     return Error{ErrorKind::connection, agent.error().message + hint};
   }
   Result<bool> proved = agent->prove(patience.whole ? std::min(*patience.whole, agent_silence) : agent_silence);
+  if (proved && *proved) {
+    return agent;
+  }
+  const std::optional<Election::Holder> holder = holder_of_lead(state_path);
+  if (const auto who = agent->listener(); who && who->pid > 0 && (!holder || (holder->pid > 0 && holder->pid != who->pid))) {
+    return Error{ErrorKind::connection, foreign_listener(state_path, *who, holder)};
+  }
   if (!proved) {
     return Error{ErrorKind::connection, control_socket_path(state_path) + ": " + proved.error().message +
                                             "; look at who may write to " + state_path +
                                             "/state, or restart the server if seal.key was exchanged"};
   }
-  if (!*proved) {
-    return Error{ErrorKind::connection, silent_agent(leader_of(state_path).value_or("somebody"))};
-  }
-  return agent;
+  return Error{ErrorKind::connection, silent_agent(holder ? words_for(*holder) : "somebody")};
 }
 
 std::optional<std::string> leader_of(const std::string& state_path) {
-  const Result<std::optional<Descriptor>> file = existing_leader_file(state_path);
-  const std::optional<Election::Holder> holder =
-      file && *file ? Election((*file)->get(), Election::As::command_line).holder() : std::nullopt;
-  if (!holder) {
-    return std::nullopt;
-  }
-  return holder->pid > 0 ? "process " + std::to_string(holder->pid) : "a process that is not to be seen from here";
+  const std::optional<Election::Holder> holder = holder_of_lead(state_path);
+  return holder ? std::optional(words_for(*holder)) : std::nullopt;
 }
 
 Answer converse(ControlConnection& agent, const Json& request, Surroundings& surroundings, const Patience& patience) {

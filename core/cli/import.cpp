@@ -59,7 +59,7 @@ Result<Done> Adopter::prepare(const std::string& user) {
   }
   if (agent) {
     // A wish only: without the key the agent itself finds out what is newer.
-    if (Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path_)) {
+    if (Result<std::optional<SealKeys>> keys = keys_of(state_path_)) {
       keys_ = std::move(*keys);
     }
     return Done{};

@@ -1,6 +1,7 @@
 #include "cli/pairs.h"
 
 #include "agent/observe/status_report.h"
+#include "cli/commands.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
@@ -32,7 +33,7 @@ Result<std::optional<Bundle>> newest_readable_bundle(const StateReader& state, c
 }
 
 Result<Json> pair_facts(const std::string& state_path, const StateReader& state, const std::string& certificate) {
-  Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path);
+  Result<std::optional<SealKeys>> keys = keys_of(state_path);
   if (!keys) {
     return keys.error().with_prefix("its keys cannot be shown");
   }

@@ -1,8 +1,11 @@
+#include <unistd.h>
+
 #include <ostream>
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "evercert/settings.h"
+#include "serving/store/ownership.h"
 
 namespace evercert {
 namespace {
@@ -31,6 +34,21 @@ Result<std::string> state_path_of(const Request& request) {
     }
   }
   return default_state_path();
+}
+
+Result<std::optional<SealKeys>> keys_of(const std::string& state_path) {
+  Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path);
+  if (keys || ::geteuid() != 0 || keys.error().kind != ErrorKind::configuration) {
+    return keys;
+  }
+  const std::optional<std::uint32_t> owner = single_owner(state_path);
+  if (!owner) {
+    return keys;
+  }
+  const std::string user = std::to_string(*owner);
+  return Error{ErrorKind::configuration, "the state directory \"" + state_path + "\" belongs to user " + user +
+                                             ", who could make root believe anything: ask as that user (sudo -u '#" + user +
+                                             "' evercert ...)"};
 }
 
 int fail(const Error& error, Surroundings& surroundings) {

@@ -16,7 +16,7 @@ Answer roll_back_alone(const std::string& state_path, const Request& request) {
                                                               : exit_failed;
     return Answer{exit, error.message, {}};
   };
-  Result<std::optional<SealKeys>> keys = existing_seal_keys(state_path);
+  Result<std::optional<SealKeys>> keys = keys_of(state_path);
   if (!keys) {
     return failed(keys.error());
   }

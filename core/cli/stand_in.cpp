@@ -77,8 +77,8 @@ Result<StandIn> StandIn::take_place(const std::string& state_path, SealKeys keys
                                             " and does not answer: it is just starting or stopping; try again, and if it "
                                             "stays so, end it, its server starts another"};
   }
-  return StandIn(state_path, std::move(keys), std::move(*leader_file), std::move(election),
-                 make_file_store(std::move(state), {}));
+  std::unique_ptr<Store> store = make_file_store(std::move(state), leader_file->get(), {});
+  return StandIn(state_path, std::move(keys), std::move(*leader_file), std::move(election), std::move(store));
 }
 
 Result<std::uint64_t> StandIn::written(const std::string& name, Result<std::uint64_t> generation, const char* event,

@@ -17,6 +17,7 @@
 #include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "fake/kept_log.h"
+#include "fake/leader_of_tests.h"
 #include "serving/base/json.h"
 #include "serving/platform/files.h"
 
@@ -45,7 +46,8 @@ Pace::Failure failure() {
 }
 
 std::unique_ptr<Store> store_of(const std::string& state_path) {
-  return make_file_store(Descriptor(::open((state_path + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+  return make_file_store(Descriptor(::open((state_path + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+                         leader_of_tests(), {});
 }
 
 // The working directory for as long as it lives.

@@ -12,6 +12,7 @@
 #include "agent/store/file_store.h"
 #include "evercert/descriptor.h"
 #include "evercert/state.h"
+#include "fake/leader_of_tests.h"
 
 namespace evercert {
 
@@ -24,7 +25,8 @@ class StateDirectory {
     mkdir((path_ + "/state").c_str(), 0750);
     keys_.serving = {"0011223344556677", Secret(Bytes(32, 1))};
     keys_.agent = {"0011223344556677", Secret(Bytes(32, 2))};
-    store_ = make_file_store(Descriptor(open((path_ + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+    store_ = make_file_store(Descriptor(open((path_ + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+                             leader_of_tests(), {});
   }
   ~StateDirectory() {
     store_.reset();
@@ -38,7 +40,8 @@ class StateDirectory {
   [[nodiscard]] const SealKeys& keys() const { return keys_; }
   [[nodiscard]] Store& store() const { return *store_; }
   [[nodiscard]] std::unique_ptr<Store> another_store() const {
-    return make_file_store(Descriptor(open((path_ + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+    return make_file_store(Descriptor(open((path_ + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(),
+                           {});
   }
 
  private:

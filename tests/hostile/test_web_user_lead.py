@@ -111,4 +111,17 @@ def test_locks_of_the_web_user_keep_no_agent_from_leading(begun, evercert, kind)
         site.audit.wait("agent_leads", more_than=1)
         assert site.agent() != before
         assert evercert.run("status").returncode == DONE
+        # What is written is written without waiting for anybody.
+        wait_for(lambda: evercert.run("renew", name, "--force").returncode == DONE, "a renewal", 15, 0.2, seen=lambda: site.log()[-3000:])
+    assert "does not let go" not in site.log(), site.log()[-3000:]
+
+
+def test_locks_taken_while_the_agent_works_do_not_hold_it_up(nginx, evercert):
+    site = nginx(nginx_of.host("busy.test")).start()
+    site.audit.wait("served", "busy.test")
+    with WebUser(LOCKER, os.path.join(evercert.state, "state")):
+        for _ in range(2):
+            evercert.renew("busy.test")
+        assert evercert.run("rollback", "busy.test").returncode == DONE
+    assert not os.path.exists(os.path.join(evercert.state, "state", "locks"))
 

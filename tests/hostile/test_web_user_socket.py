@@ -3,6 +3,7 @@ import base64
 import os
 import pwd
 import re
+import signal
 import socket
 
 import pytest
@@ -11,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from harness import lineages, ports, tls
 from harness.evercert import DONE, UNREACHABLE
 from harness.nginx import host
-from harness.web_user import IMPOSTOR, WebUser
+from harness.waiting import wait_for
+from harness.web_user import IMPOSTOR, MUTE, SQUATTER, WebUser
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 
@@ -123,3 +125,51 @@ def test_what_is_said_in_clear_changes_nothing(site, evercert):
     assert b'"exit":1' in said and b"seal.key" in said, said
     assert site.audit.count("published", "socket.test") == 1
     assert evercert.run("renew", "socket.test", "--force").returncode == DONE
+
+
+def test_a_mute_socket_is_not_taken_for_a_silent_agent(site, evercert):
+    agent = site.agent()
+    with WebUser(MUTE, socket_of(evercert)) as mute:
+        for words in (("renew", "socket.test", "--force", "--timeout", "3"), ("rollback", "socket.test", "--timeout", "3")):
+            os.kill(agent, signal.SIGSTOP)  # so that it does not take its name back meanwhile
+            try:
+                done = evercert.run(*words)
+            finally:
+                os.kill(agent, signal.SIGCONT)
+            assert done.returncode == UNREACHABLE, done
+            said = "is answered by process %d of user www-data, which is not the agent (process %d)" % (mute.process.pid, agent)
+            if said not in done.stderr:  # rollback goes on to take the agent's place, and finds it alive
+                assert words[0] == "rollback" and "process %d holds the lead" % agent in done.stderr, done.stderr
+    assert site.agent() == agent
+
+
+def test_a_mute_socket_where_nobody_leads_is_told_of(nginx, evercert):
+    site = nginx(host("gone.test")).start()
+    site.audit.wait("served", "gone.test")
+    site.stop()
+    with WebUser(MUTE, socket_of(evercert)) as mute:
+        done = evercert.run("renew", "gone.test", "--timeout", "3")
+        assert done.returncode == UNREACHABLE, done
+        assert "is answered by process %d of user www-data, which is not the agent: none leads" % mute.process.pid in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("program", [MUTE, SQUATTER], ids=["a socket of its own", "a directory"])
+def test_a_socket_whose_name_was_taken_away_is_made_anew(site, evercert, program):
+    with WebUser(program, socket_of(evercert)):
+        wait_for(lambda: evercert.run("renew", "socket.test", "--force", "--timeout", "3").returncode == DONE, "the agent to be asked again", 30,
+                 0.2, seen=lambda: site.log()[-3000:])
+        assert "has taken the control socket away; it was made anew" in site.log()
+
+
+def test_a_directory_in_the_sockets_place_keeps_no_agent_from_leading(nginx, evercert):
+    site = nginx(host("blocked.test")).start()
+    site.audit.wait("served", "blocked.test")
+    site.stop()
+    place = socket_of(evercert)
+    if not os.path.lexists(place):
+        with open(place, "w"):
+            pass
+        os.chown(place, pwd.getpwnam("www-data").pw_uid, -1)
+    with WebUser(SQUATTER, place):
+        site.start()
+        wait_for(lambda: evercert.run("renew", "blocked.test", "--force").returncode == DONE, "a renewal", 20, 0.2, seen=lambda: site.log()[-3000:])

@@ -10,7 +10,8 @@ import pytest
 from harness import apache as apache_of
 from harness import haproxy as haproxy_of
 from harness import nginx as nginx_of
-from harness import ports, processes, tls
+from harness import lineages, ports, processes, tls
+from harness.evercert import FAILED, REFUSED, UNREACHABLE, Evercert
 from harness.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="giving directories away needs root")
@@ -72,6 +73,65 @@ def test_root_does_not_ask_or_believe_where_the_web_user_owns_the_state_path(ngi
         done = evercert.run(*words)
         assert done.returncode != 0 and "chown root " + evercert.state in done.stderr, (words, done.stderr)
     assert site.audit.count("published", "asked.test") == 1
+
+
+KEY = "evercert-seal-key 1 " + "A" * 43 + "\n"
+
+
+def state_of_a_server_without_root(folder, user):
+    """As one leaves it that systemd starts with User=."""
+    path = os.path.join(folder, "theirs", "evercert")
+    os.makedirs(os.path.join(path, "state", "certificates"))
+    with open(os.path.join(path, "seal.key"), "w") as file:
+        file.write(KEY)
+    for where, folders, files in os.walk(os.path.dirname(path)):
+        give(where, user)
+        for name in files:
+            os.chmod(os.path.join(where, name), 0o600)
+            give(os.path.join(where, name), user)
+    return path
+
+
+def asked(evercert, state, *words, user=None):
+    return evercert.run(*words, "--state", state, state=False, user=user)
+
+
+VERBS = (("renew", "a.test"), ("revoke", "a.test", "--yes"), ("rollback", "a.test"))
+
+
+@pytest.fixture
+def program(install):
+    return Evercert(install, None)
+
+
+def test_root_is_told_to_ask_as_the_user_of_a_server_without_root(folder, program, authority):
+    state = state_of_a_server_without_root(folder, "www-data")
+    user = pwd.getpwnam("www-data").pw_uid
+    place = lineages.write(folder, authority, ["a.test"], days=(-1, 4000))
+    for words in (*VERBS, ("import", "certbot", place)):
+        done = asked(program, state, *words)
+        assert done.returncode == (FAILED if words[0] == "import" else REFUSED), (words, done)
+        assert "belongs to user %d" % user in done.stderr and "(sudo -u '#%d' evercert ...)" % user in done.stderr, (words, done.stderr)
+        assert "chown" not in done.stderr, (words, done.stderr)
+    done = asked(program, state, "renew", "a.test", user="www-data")
+    assert done.returncode == UNREACHABLE and "no agent answers" in done.stderr, done
+
+
+@pytest.mark.parametrize("change", ["a key of root's", "open to others", "a parent of somebody else", "a link for state"])
+def test_root_is_not_sent_to_a_user_where_others_could_change_what_lies_there(folder, program, change):
+    state = state_of_a_server_without_root(folder, "www-data")
+    if change == "a key of root's":  # root's, and given away
+        os.chown(os.path.join(state, "seal.key"), 0, 0)
+    elif change == "open to others":
+        os.chmod(state, 0o777)
+    elif change == "a parent of somebody else":
+        give(os.path.dirname(state), "haproxy")
+    else:
+        os.rename(os.path.join(state, "state"), os.path.join(folder, "elsewhere"))
+        os.symlink(os.path.join(folder, "elsewhere"), os.path.join(state, "state"))
+    for words in VERBS:
+        done = asked(program, state, *words)
+        assert done.returncode == REFUSED and "chown root " in done.stderr and "sudo" not in done.stderr, (words, done)
 
 
 SWAP = """

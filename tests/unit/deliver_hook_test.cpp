@@ -14,6 +14,7 @@
 #include "agent/store/file_store.h"
 #include "evercert/descriptor.h"
 #include "fake/kept_log.h"
+#include "fake/leader_of_tests.h"
 #include "store_fixture.h"
 
 namespace evercert::test {
@@ -35,7 +36,7 @@ class DeliverHookTest : public CppUnit::TestFixture {
   const TemporaryDirectory folder_;
   const TemporaryDirectory state_;
   const std::unique_ptr<Store> store_ =
-      make_file_store(Descriptor(::open(state_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+      make_file_store(Descriptor(::open(state_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(), {});
   KeptLog log_;
   std::mutex mutex_;
   std::condition_variable changed_;

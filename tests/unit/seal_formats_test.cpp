@@ -20,6 +20,7 @@
 #include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "fake/format_samples.h"
+#include "fake/leader_of_tests.h"
 #include "serving/base/json.h"
 #include "serving/store/seal.h"
 #include "store_fixture.h"
@@ -98,7 +99,8 @@ class SealFormatsTest : public CppUnit::TestFixture {
 
  private:
   static std::unique_ptr<Store> open_store(const std::string& state_path) {
-    return make_file_store(Descriptor(open((state_path + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+    return make_file_store(Descriptor(open((state_path + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
+                           leader_of_tests(), {});
   }
   [[nodiscard]] Bundle frozen_bundle() const {
     return *open_bundle(keys_.serving, samples::certificate, samples::generation, file_bytes(samples_ + bundle_in_state()));

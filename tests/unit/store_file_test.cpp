@@ -13,6 +13,7 @@
 
 #include "agent/store/file_store.h"
 #include "evercert/descriptor.h"
+#include "fake/leader_of_tests.h"
 #include "store_fixture.h"
 
 namespace evercert::test {
@@ -47,7 +48,7 @@ class StoreFileTest : public CppUnit::TestFixture {
   const std::unique_ptr<Store> store_ = open_store(directory_.path());
 
   static std::unique_ptr<Store> open_store(const std::string& path, FileStoreOptions options = {}) {
-    return make_file_store(Descriptor(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), options);
+    return make_file_store(Descriptor(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(), options);
   }
   static bool put(Store& store, const std::string& key, const std::string& value) {
     return store.put(key, bytes_of(value), {}).has_value();
@@ -186,7 +187,6 @@ class StoreFileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(put(*store, "certificates/a/1.bundle", "x") && put(*store, "accounts/a.account", "x"));
     CPPUNIT_ASSERT(put(*store, "orders/a.order", "x") && put(*store, "challenges/http-01.Ab_-9.answer", "x"));
     CPPUNIT_ASSERT(put(*store, "certificates/a/2.bundle", "x") && store->quarantine("certificates/a/2.bundle"));
-    CPPUNIT_ASSERT(*store->lock("leader", std::chrono::milliseconds(0), {}) != nullptr);
     umask(before);
     int seen = 0;
     for (const auto& entry : fs::recursive_directory_iterator(directory_.path())) {
@@ -195,11 +195,10 @@ class StoreFileTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_EQUAL_MESSAGE(path, entry.is_directory() ? 0750U : bundle ? 0640U : 0600U, mode_of(path));
       struct stat status {};
       CPPUNIT_ASSERT_EQUAL(0, lstat(path.c_str(), &status));
-      const bool is_lock = path.find("/locks/") != std::string::npos;  // read by nobody but its owner
-      CPPUNIT_ASSERT_MESSAGE(path, is_lock || !root || status.st_gid == 65533);
+      CPPUNIT_ASSERT_MESSAGE(path, !root || status.st_gid == 65533);
       ++seen;
     }
-    CPPUNIT_ASSERT_EQUAL(14, seen);
+    CPPUNIT_ASSERT_EQUAL(11, seen);
   }
 
   void links_are_refused() {

@@ -6,7 +6,9 @@
 #include <thread>
 
 #include "agent/store/file_store.h"
+#include "agent/store/leader_locks.h"
 #include "evercert/descriptor.h"
+#include "fake/leader_of_tests.h"
 #include "store_fixture.h"
 
 namespace evercert::test {
@@ -18,18 +20,18 @@ class StoreLockTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(one_process_holds_a_lock);
   CPPUNIT_TEST(two_names_are_two_locks);
   CPPUNIT_TEST(one_process_cannot_hold_a_lock_twice);
-  CPPUNIT_TEST(the_fence_rises_with_each_holder);
   CPPUNIT_TEST(kill_frees_a_lock_and_wakes_who_waits);
   CPPUNIT_TEST(waiting_ends_when_it_is_stopped);
-  CPPUNIT_TEST(a_lock_whose_file_was_removed_is_lost);
-  CPPUNIT_TEST(nothing_is_put_under_a_lost_lock);
+  CPPUNIT_TEST(writing_waits_for_the_turn_of_another_process_and_names_it);
+  CPPUNIT_TEST(nothing_below_the_state_directory_is_a_lock);
   CPPUNIT_TEST_SUITE_END();
 
   TemporaryDirectory directory_;
   const std::unique_ptr<Store> store_ = open_store();
 
   [[nodiscard]] std::unique_ptr<Store> open_store() const {
-    return make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+    return make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(),
+                           {});
   }
   static std::unique_ptr<StoreLock> take(Store& store, milliseconds wait = milliseconds(0)) {
     auto lock = store.lock("leader", wait, {});
@@ -75,16 +77,6 @@ class StoreLockTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(take(*store_) != nullptr);
   }
 
-  void the_fence_rises_with_each_holder() {
-    std::uint64_t before = 0;
-    for (int holder = 0; holder < 12; ++holder) {
-      const std::uint64_t fence = take(*store_)->fence();
-      CPPUNIT_ASSERT(fence > before);
-      before = fence;
-    }
-    CPPUNIT_ASSERT_EQUAL(0, in_child([&] { return take(*open_store())->fence() == before + 1 ? 0 : 1; }));
-  }
-
   void kill_frees_a_lock_and_wakes_who_waits() {
     const pid_t holder = start_holder();
     std::unique_ptr<StoreLock> got;
@@ -92,7 +84,7 @@ class StoreLockTest : public CppUnit::TestFixture {
     kill(holder, SIGKILL);
     CPPUNIT_ASSERT_EQUAL(128 + SIGKILL, wait_for(holder));
     waiter.join();
-    CPPUNIT_ASSERT(got != nullptr && !got->lost());
+    CPPUNIT_ASSERT(got != nullptr);
   }
 
   void waiting_ends_when_it_is_stopped() {
@@ -108,26 +100,33 @@ class StoreLockTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(nothing);
   }
 
-  void remove_locks() const {
-    for (const auto& entry : std::filesystem::directory_iterator(directory_ / "locks")) std::filesystem::remove(entry.path());
-  }
-
-  void a_lock_whose_file_was_removed_is_lost() {
-    const auto lock = take(*store_);
-    CPPUNIT_ASSERT(!lock->lost());
-    remove_locks();
-    CPPUNIT_ASSERT(lock->lost());
-    const auto other = take(*store_);
-    CPPUNIT_ASSERT(other != nullptr && !other->lost() && lock->lost());
-  }
-
-  void nothing_is_put_under_a_lost_lock() {
-    const auto lock = take(*store_);
-    CPPUNIT_ASSERT(store_->put("a", bytes_of("one"), {.guard = lock.get()}).has_value());
-    remove_locks();
-    const auto refused = store_->put("a", bytes_of("two"), {.guard = lock.get()});
-    CPPUNIT_ASSERT(!refused && refused.error().kind == ErrorKind::storage);
+  void writing_waits_for_the_turn_of_another_process_and_names_it() {
+    std::array<int, 2> ready{};
+    CPPUNIT_ASSERT_EQUAL(0, pipe(ready.data()));
+    const pid_t holder = start_child([&] {
+      const auto turn = lock_leader_byte(leader_of_tests(), leader_byte_of("turn"), milliseconds(0), {});
+      if (!turn || *turn == nullptr || write(ready[1], "x", 1) != 1) return 1;
+      while (true) pause();
+    });
+    close(ready[1]);
+    char said = 0;
+    CPPUNIT_ASSERT_EQUAL(ssize_t{1}, read(ready[0], &said, 1));
+    close(ready[0]);
+    CPPUNIT_ASSERT_EQUAL(holder, holder_of_leader_byte(leader_of_tests(), leader_byte_of("turn")).value_or(-1));
+    std::thread writer([&] { CPPUNIT_ASSERT(store_->put("a", bytes_of("one"), {}).has_value()); });
+    kill(holder, SIGKILL);
+    CPPUNIT_ASSERT_EQUAL(128 + SIGKILL, wait_for(holder));
+    writer.join();
     CPPUNIT_ASSERT((*store_->get("a"))->value == bytes_of("one"));
+  }
+
+  void nothing_below_the_state_directory_is_a_lock() {
+    const auto lock = take(*store_);
+    CPPUNIT_ASSERT(store_->put("orders/a.order", bytes_of("one"), {}).has_value());
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_.path())) {
+      const std::string name = entry.path().filename().string();
+      CPPUNIT_ASSERT_MESSAGE(name, name == "orders" || name == "a.order");
+    }
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(StoreLockTest);

@@ -6,6 +6,7 @@
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "evercert/descriptor.h"
+#include "fake/leader_of_tests.h"
 #include "serving/base/bounds.h"
 #include "store_fixture.h"
 
@@ -32,7 +33,8 @@ class StorePublicationTest : public CppUnit::TestFixture {
   const std::chrono::system_clock::time_point now_ = std::chrono::system_clock::now();
 
   [[nodiscard]] std::unique_ptr<Store> open_store() const {
-    return make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+    return make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(),
+                           {});
   }
   std::uint64_t publish(const PublishOptions& options = {}) {
     const auto published = publish_bundle(*store_, key_, make_bundle("a", ca_), now_, options);

@@ -5,6 +5,7 @@
 #include "agent/store/file_store.h"
 #include "agent/store/records.h"
 #include "evercert/descriptor.h"
+#include "fake/leader_of_tests.h"
 #include "serving/base/json.h"
 #include "store_fixture.h"
 
@@ -23,7 +24,7 @@ class StoreRecordsTest : public CppUnit::TestFixture {
 
   TemporaryDirectory directory_;
   const std::unique_ptr<Store> store_ =
-      make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+      make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(), {});
   const SealKey agent_ = fixed_keys().agent;
   Records records_{*store_, agent_};
   const RecordPlace place_{SealedKind::account, "accounts/x.account", "x", "the record of x"};

@@ -8,6 +8,7 @@
 #include "agent/store/event_tail.h"
 #include "agent/store/file_store.h"
 #include "evercert/descriptor.h"
+#include "fake/leader_of_tests.h"
 #include "store_fixture.h"
 
 namespace evercert::test {
@@ -61,7 +62,8 @@ class StoreWatchTest : public CppUnit::TestFixture {
   Ears ears_;
 
   [[nodiscard]] std::unique_ptr<Store> open_store() const {
-    return make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), {});
+    return make_file_store(Descriptor(open(directory_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(),
+                           {});
   }
   std::unique_ptr<StoreWatch> watch(const std::string& prefix) {
     auto watch = store_->watch(prefix, [this](const std::string& key) { ears_.hear(key); });

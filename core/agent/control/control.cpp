@@ -84,6 +84,15 @@ Result<ControlConnection> ControlConnection::open(const std::string& state_path,
   return ControlConnection(std::move(socket), agent);
 }
 
+std::optional<ControlConnection::Listener> ControlConnection::listener() const {
+  ucred facts{};
+  socklen_t size = sizeof facts;
+  if (::getsockopt(socket_.get(), SOL_SOCKET, SO_PEERCRED, &facts, &size) != 0) {
+    return std::nullopt;
+  }
+  return Listener{facts.pid, facts.uid};
+}
+
 Result<Done> ControlConnection::say_number() {
   if (!number_.empty()) {
     return Done{};

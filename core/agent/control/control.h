@@ -28,6 +28,8 @@
 // that says nothing for agent_silence (carried_format.h) does not answer any more.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -58,6 +60,12 @@ class ControlConnection {
   // Whether receive() would return at once, or will before the timeout.
   [[nodiscard]] bool ready(std::chrono::milliseconds timeout) const;
   [[nodiscard]] int descriptor() const { return socket_.get(); }
+  // Who listens, as the kernel says; a process number of 0 is of one that is not to be seen from here.
+  struct Listener {
+    pid_t pid = 0;
+    uid_t user = 0;
+  };
+  [[nodiscard]] std::optional<Listener> listener() const;
   // As it said when it proved itself.
   [[nodiscard]] std::int64_t agent_pid() const { return agent_pid_; }
   [[nodiscard]] bool ended() const { return ended_; }  // the other side sends no more

@@ -22,6 +22,7 @@
 namespace evercert {
 namespace {
 
+constexpr const char* socket_name = "agent.sock";
 constexpr std::size_t longest_clear_line = std::size_t{4} << 10;
 // Before a peer has proved itself.
 constexpr std::size_t longest_proof = 256;
@@ -37,6 +38,12 @@ constexpr std::chrono::seconds time_to_prove{10};
 constexpr std::chrono::milliseconds between_sweeps{1000};
 constexpr std::chrono::milliseconds without_descriptors{200};
 
+// A directory has our name: out of the way, with what is in it.
+bool set_aside(int directory) {
+  const std::string aside = std::string(".") + socket_name + "." + to_hex(random_bytes(3));
+  return unlinkat(directory, socket_name, AT_REMOVEDIR) == 0 || renameat(directory, socket_name, directory, aside.c_str()) == 0;
+}
+
 }  // namespace
 
 ControlServer::~ControlServer() {
@@ -45,14 +52,14 @@ ControlServer::~ControlServer() {
 }
 
 Result<Done> ControlServer::open(const std::string& state_path) {
-  const Descriptor directory(::open((state_path + "/state").c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  Descriptor directory(::open((state_path + "/state").c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory.valid()) return system_error(ErrorKind::storage, "cannot open " + state_path + "/state", errno);
   // A path longer than an address has room for is reached through its folder.
   const std::string path = "/proc/self/fd/" + std::to_string(directory.get()) + "/agent.sock";
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   std::memcpy(name.sun_path, path.c_str(), path.size() + 1);
-  if (unlinkat(directory.get(), "agent.sock", 0) != 0 && errno != ENOENT) {
+  if (unlinkat(directory.get(), socket_name, 0) != 0 && errno != ENOENT && !set_aside(directory.get())) {
     return system_error(ErrorKind::storage, "cannot remove the old control socket", errno);
   }
   Descriptor listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -62,9 +69,19 @@ Result<Done> ControlServer::open(const std::string& state_path) {
   umask(before);
   if (!bound) return system_error(ErrorKind::storage, "cannot make the control socket in " + state_path + "/state", reason);
   if (listen(listener.get(), 64) != 0) return system_error(ErrorKind::storage, "cannot listen on the control socket", errno);
+  if (fstatat(directory.get(), socket_name, &named_, AT_SYMLINK_NOFOLLOW) != 0)
+    return system_error(ErrorKind::storage, "cannot find the control socket", errno);
+  if (listener_.valid()) loop_.unwatch(listener_.get());
   listener_ = std::move(listener);
+  directory_ = std::move(directory);
   listen_again();
   return Done{};
+}
+
+bool ControlServer::lost_its_name() const {
+  struct stat present {};
+  return listener_.valid() && (fstatat(directory_.get(), socket_name, &present, AT_SYMLINK_NOFOLLOW) != 0 ||
+                               present.st_ino != named_.st_ino || present.st_dev != named_.st_dev);
 }
 
 void ControlServer::listen_again() {

@@ -5,6 +5,7 @@
 // own bounds, for each user and for all, and a few seconds; root has places that nobody else takes; the oldest goes first.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -40,6 +41,8 @@ class ControlServer {
 
   // Only for who holds the election's lock: a socket left behind is replaced. Errors: storage.
   Result<Done> open(const std::string& state_path);
+  // Whether somebody has taken the socket's name away or given it to another; to be made anew by open() then.
+  [[nodiscard]] bool lost_its_name() const;
   // A client that does not read what is sent to it is dropped once too much waits for it.
   void send(Client client, const nlohmann::json& message);
   // The answer {"done":true,…}; the connection ends once it is read.
@@ -75,6 +78,8 @@ class ControlServer {
   Handlers handlers_;
   Acceptor acceptor_;
   Descriptor listener_;
+  Descriptor directory_;  // where it has its name
+  struct stat named_ {};
   bool sweeping_ = false;
   Client next_ = 1;
   std::map<Client, Peer> peers_;

@@ -247,6 +247,7 @@ void Agent::tick() {
       static_cast<void>(::send(descriptors_.channel, beat_message.data(), beat_message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) <
                         0);
     if (verbs_) verbs_->say_alive();
+    if (verbs_ && role_.load() == Role::leader) verbs_->keep_socket();
   }
   watch_leader();
   if (now - pages_.written() > status_interval) status_wanted();

@@ -119,7 +119,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   if (!state.valid()) return fail(log, system_error(ErrorKind::storage, "cannot open the state directory " + path, errno));
   FileStoreOptions options;
   if (struct stat seen{}; fstat(state.get(), &seen) == 0) options.group = seen.st_gid;
-  auto store = make_file_store(Descriptor(fcntl(state.get(), F_DUPFD_CLOEXEC, 3)), options);
+  auto store = make_file_store(Descriptor(fcntl(state.get(), F_DUPFD_CLOEXEC, 3)), gathered.leader_file, options);
   Events events;
   events.speak_to(gathered.configured.plan->server);
   PollLoop loop;

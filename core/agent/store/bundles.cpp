@@ -133,7 +133,7 @@ Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundl
   bundle.generation = *number;
   const auto file = seal_bundle(serving, bundle);
   if (!file) return file.error();
-  const Store::PutOptions put_options{{Store::Condition::Kind::absent}, Durability::power, options.guard};
+  const Store::PutOptions put_options{{Store::Condition::Kind::absent}, Durability::power};
   const auto put = store.put(bundle_path(bundle.name, bundle.generation), *file, put_options);
   if (!put) return put.error();
   if (options.committed) options.committed(bundle.generation);

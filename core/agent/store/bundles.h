@@ -13,7 +13,6 @@
 namespace evercert {
 
 struct PublishOptions {
-  const StoreLock* guard = nullptr;
   std::uint64_t above = 0;  // a generation known from elsewhere (the board): the new one is higher
   bool verified = false;    // verify_bundle() has just passed on this very bundle
   // Told the generation as soon as it is on disk, before older ones are removed.

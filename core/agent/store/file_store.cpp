@@ -6,11 +6,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <mutex>
-#include <thread>
 
-#include "agent/store/file_lock.h"
 #include "agent/store/file_watch.h"
+#include "agent/store/leader_locks.h"
 #include "agent/store/unfinished_file.h"
 #include "serving/platform/directory.h"
 #include "serving/platform/files.h"
@@ -54,7 +52,8 @@ mode_t mode_of(std::string_view name) {
 
 class FileStore : public Store {
  public:
-  FileStore(Descriptor state, FileStoreOptions options) : state_(std::move(state)), options_(options) {}
+  FileStore(Descriptor state, int leader_file, FileStoreOptions options)
+      : state_(std::move(state)), leader_file_(leader_file), options_(options) {}
 
   Result<std::optional<StoredObject>> get(const std::string& key) override {
     if (const auto valid = check_key(key); !valid) return valid.error();
@@ -161,9 +160,7 @@ class FileStore : public Store {
 
   Result<std::unique_ptr<StoreLock>> lock(const std::string& name, std::chrono::milliseconds wait,
                                           std::stop_token stop) override {
-    auto directory = make_directories("locks", false);
-    if (!directory) return directory.error();
-    return lock_file(std::move(*directory), name, wait, stop);
+    return lock_leader_byte(leader_file_, leader_byte_of("lock " + name), wait, stop);
   }
 
   Result<std::unique_ptr<StoreWatch>> watch(const std::string& prefix,
@@ -172,53 +169,17 @@ class FileStore : public Store {
   }
 
  private:
-  // Excludes other threads by the mutex, other processes by the lock on the store's own lock file.
-  class Exclusion {
-   public:
-    Exclusion(std::unique_lock<std::mutex> mine, int file) : mine_(std::move(mine)), file_(file) {}
-    Exclusion(Exclusion&& other) noexcept : mine_(std::move(other.mine_)), file_(std::exchange(other.file_, -1)) {}
-    Exclusion& operator=(Exclusion&&) = delete;
-    Exclusion(const Exclusion&) = delete;
-    Exclusion& operator=(const Exclusion&) = delete;
-    ~Exclusion() {
-      if (file_ >= 0) set_lock(file_, F_UNLCK);
-    }
-
-   private:
-    std::unique_lock<std::mutex> mine_;
-    int file_;
-  };
-
-  static bool set_lock(int file, short type) {
-    struct flock whole {};
-    whole.l_type = type;
-    whole.l_whence = SEEK_SET;
-    return fcntl(file, F_OFD_SETLK, &whole) == 0;
-  }
-
-  Result<Exclusion> keep_others_out() {
-    std::unique_lock mine(mutex_);
-    if (!exclusion_.valid()) {
-      const auto directory = make_directories("locks", false);
-      if (!directory) return directory.error();
-      exclusion_ = Descriptor(openat(directory->get(), "store", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600));
-      if (!exclusion_.valid()) return system_error(ErrorKind::storage, "cannot open the lock of the store", errno);
-    }
-    // Held by others for the length of a rename; long only when their process was stopped in that moment.
-    const auto deadline = std::chrono::steady_clock::now() + longest_wait_for_others;
-    while (!set_lock(exclusion_.get(), F_WRLCK)) {
-      if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || std::chrono::steady_clock::now() > deadline) {
-        return system_error(ErrorKind::storage, "another process does not let go of the lock of the store", errno);
-      }
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-    }
-    return Exclusion(std::move(mine), exclusion_.get());
+  // Held by others for the length of a rename; long only when their process was stopped in that moment.
+  Result<std::unique_ptr<StoreLock>> keep_others_out() {
+    auto turn = lock_leader_byte(leader_file_, turn_, longest_wait_for_others, {});
+    if (!turn || *turn) return turn;
+    const auto holder = holder_of_leader_byte(leader_file_, turn_);
+    const std::string who = holder && *holder > 0 ? "process " + std::to_string(*holder) : "another process";
+    return Error{ErrorKind::storage,
+                 who + " does not let go of the lock of the store; it may be stopped: if it stays so, end it"};
   }
 
   Result<Done> check_condition(const std::string& key, const PutOptions& options) {
-    if (options.guard != nullptr && options.guard->lost()) {
-      return Error{ErrorKind::storage, "cannot write " + key + ": the lock that guards it was lost"};
-    }
     if (options.condition.kind == Condition::Kind::any) return Done{};
     // Nothing of ours is a link: one in our place counts as nothing, and is replaced.
     if (options.condition.kind == Condition::Kind::absent && is_link(key)) return Done{};
@@ -291,16 +252,16 @@ class FileStore : public Store {
   }
 
   Descriptor state_;
+  const int leader_file_;
+  const off_t turn_ = leader_byte_of("turn");
   FileStoreOptions options_;
   SpareFiles spares_;
-  std::mutex mutex_;
-  Descriptor exclusion_;
 };
 
 }  // namespace
 
-std::unique_ptr<Store> make_file_store(Descriptor state, FileStoreOptions options) {
-  return std::make_unique<FileStore>(std::move(state), options);
+std::unique_ptr<Store> make_file_store(Descriptor state, int leader_file, FileStoreOptions options) {
+  return std::make_unique<FileStore>(std::move(state), leader_file, options);
 }
 
 }  // namespace evercert

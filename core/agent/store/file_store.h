@@ -24,8 +24,9 @@ struct FileStoreOptions {
   std::optional<std::uint32_t> group = {};  // of everything made; unset: as the system does it
 };
 
-// `state`: state_path/state, opened for reading.
-std::unique_ptr<Store> make_file_store(Descriptor state, FileStoreOptions options);
+// `state`: state_path/state, opened for reading. `leader_file`: stays with its owner and holds the locks of all who write there
+// (leader_locks.h).
+std::unique_ptr<Store> make_file_store(Descriptor state, int leader_file, FileStoreOptions options);
 
 // Removes what killed writers left behind: files called as above that were last written over an hour before `now`. For the
 // leader, once at its start. Returns how many.

@@ -1,5 +1,5 @@
 // Store: where the agent keeps what must not be lost. Objects by key, written whole or not at all. One implementation so far
-// (file_store.h, state_path/state); a fleet's shared store is the second, hence conditions, guard and fence.
+// (file_store.h, state_path/state).
 //
 // Keys are paths of [a-z0-9._-] components separated by "/": certificates/<name>/<generation>.bundle, accounts/<id>.account,
 // orders/<name>.<key>.order, challenges/<kind>.<token>.answer. Values are at most 256 KiB.
@@ -33,8 +33,6 @@ enum class Durability {
 class StoreLock {
  public:
   virtual ~StoreLock() = default;
-  [[nodiscard]] virtual std::uint64_t fence() const = 0;  // rises with each holder
-  [[nodiscard]] virtual bool lost() const = 0;            // a holder that lost its lock must not publish
 };
 
 // A subscription; ends when destroyed.
@@ -57,9 +55,8 @@ class Store {
   struct PutOptions {
     Condition condition{};
     Durability durability = Durability::power;
-    const StoreLock* guard = nullptr;  // refuse when this lock is no longer ours
   };
-  // Atomic. Errors: storage (full, read-only, guard lost, condition not met: the message says which); nothing has changed then.
+  // Atomic. Errors: storage (full, read-only, condition not met: the message says which); nothing has changed then.
   virtual Result<std::uint64_t> put(const std::string& key, BytesView value, const PutOptions& options) = 0;
   // Idempotent: an absent key is no error.
   virtual Result<Done> erase(const std::string& key) = 0;

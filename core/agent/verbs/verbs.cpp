@@ -16,6 +16,7 @@ namespace {
 
 // A server that reloads is away for less than this; its certificates stay in work meanwhile.
 constexpr std::chrono::seconds follower_grace{10};
+constexpr std::chrono::hours told_again_after{1};
 // A CA asks a handful of times for one answer; what counts further counts nothing.
 constexpr std::int64_t most_hits = 1'000'000;
 
@@ -67,6 +68,17 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool prov
   if (verb == "import") return account_.import(client, request);
   if (verb == "sync") return account_.sync(client, request);
   adopt(client, request);
+}
+
+void Verbs::keep_socket() {
+  if (!server_.lost_its_name()) return;
+  const auto again = server_.open(context_.state_path);
+  const auto now = std::chrono::steady_clock::now();
+  if (socket_told_ && now - *socket_told_ < told_again_after) return;
+  socket_told_ = now;
+  const std::string what = "somebody who may write to " + context_.state_path + "/state has taken the control socket away";
+  context_.log.write(LogLevel::error,
+                     again ? what + "; it was made anew: find out who" : what + ", and " + again.error().message);
 }
 
 void Verbs::gone(ControlServer::Client client) {

@@ -23,6 +23,8 @@ class Verbs {
 
   Result<Done> open() { return server_.open(context_.state_path); }
   void say_alive() { server_.say_alive(); }
+  // For who leads, now and then: makes the socket anew where somebody took its name away.
+  void keep_socket();
   // Streams it to whoever waits for it.
   void on_event(const Event& event);
   [[nodiscard]] ControlServer& server() { return server_; }
@@ -78,6 +80,7 @@ class Verbs {
   std::map<ControlServer::Client, Waiting> waiting_;
   std::map<ControlServer::Client, Cancelling> cancelling_;
   std::map<ControlServer::Client, std::string> followers_;  // their instance
+  std::optional<std::chrono::steady_clock::time_point> socket_told_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   ControlServer server_;
   AccountVerbs account_;

@@ -78,8 +78,8 @@ class Configuration {
   [[nodiscard]] std::optional<std::string> export_warning(std::uint32_t user, std::uint32_t group) const {
     return checked_.plan ? export_trouble(checked_.plan->exports.path, user, group) : std::nullopt;
   }
-  // What would keep a real start from succeeding, for a test of the configuration: the agent's program, the seal key. Touches
-  // nothing. Errors: configuration, storage.
+  // What would keep a real start from succeeding, for a test of the configuration: the agent's program, the seal key, the
+  // leader file. Touches nothing. Errors: configuration, storage.
   [[nodiscard]] Result<Done> examine() const;
   // Makes the state directories, for the agent's user. Errors: storage.
   Result<Done> prepare(std::uint32_t owner, std::uint32_t group) const;

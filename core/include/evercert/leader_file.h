@@ -22,6 +22,8 @@ namespace evercert {
 Result<Descriptor> open_leader_file(const std::string& state_path);
 // The same without making one.
 Result<std::optional<Descriptor>> existing_leader_file(const std::string& state_path);
+// For a test of the configuration: what lies there, if anything does, is what a start would open, once the disk can be written.
+Result<Done> examine_leader_file(const std::string& state_path);
 
 // Thread-safe. One process at a time writes, the leader; others see what it wrote.
 class ReachedGenerations {

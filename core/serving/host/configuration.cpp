@@ -177,7 +177,10 @@ Result<Done> Configuration::examine() const {
   const auto keys = existing_seal_keys(state_path_);
   // Whoever tests without being root does not get to see it, though a start would.
   const bool hidden = !keys && ::geteuid() != 0 && ::access((state_path_ + "/seal.key").c_str(), R_OK) != 0;
-  return keys || hidden ? Result<Done>(Done{}) : Result<Done>(keys.error());
+  if (!keys && !hidden) return keys.error();
+  const auto leader = examine_leader_file(state_path_);
+  const bool leader_hidden = ::geteuid() != 0 && ::access((state_path_ + "/leader").c_str(), R_OK) != 0;
+  return leader_hidden ? Result<Done>(Done{}) : leader;
 }
 
 Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {

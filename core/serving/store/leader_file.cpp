@@ -88,27 +88,29 @@ Result<std::optional<Descriptor>> open_leader(const std::string& state_path, int
   const std::string path = state_path + "/" + leader_file_name;
   const Descriptor directory(open(state_path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid() && errno == ENOENT) return std::optional<Descriptor>();
-  Descriptor file(directory.valid()
-                      ? openat(directory.get(), leader_file_name, flags | O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600)
-                      : -1);
+  Descriptor file(
+      directory.valid() ? openat(directory.get(), leader_file_name, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600) : -1);
   if (!file.valid() && errno == ENOENT) return std::optional<Descriptor>();
+  const Error refused{ErrorKind::storage,
+                      "\"" + path +
+                          "\" is refused: it must be a regular file of the user that starts the server, closed to "
+                          "others (0600); remove it, and it is made anew"};
+  // A link, a directory, a socket.
+  if (!file.valid() && (errno == ELOOP || errno == EISDIR || errno == ENXIO)) return refused;
   struct stat facts {};
   if (!file.valid() || fstat(file.get(), &facts) != 0)
     return system_error(ErrorKind::storage, "\"" + path + "\" cannot be opened", errno);
+  if (!S_ISREG(facts.st_mode) || facts.st_uid != geteuid()) return refused;
   // As with seal.key, what a volume gave its group is taken back.
   const bool closed = (facts.st_mode & 077) == 0 || ((facts.st_mode & 07) == 0 && fchmod(file.get(), 0600) == 0);
-  if (!S_ISREG(facts.st_mode) || facts.st_uid != geteuid() || !closed)
-    return Error{ErrorKind::storage,
-                 "\"" + path +
-                     "\" is refused: it must be a regular file of the user that starts the server, closed to "
-                     "others (0600); remove it, and it is made anew"};
+  if (!closed) return refused;
   return std::optional<Descriptor>(std::move(file));
 }
 
 }  // namespace
 
 Result<Descriptor> open_leader_file(const std::string& state_path) {
-  auto opened = open_leader(state_path, O_CREAT);
+  auto opened = open_leader(state_path, O_RDWR | O_CREAT);
   if (!opened) return opened.error();
   if (!*opened)
     return Error{ErrorKind::storage, "\"" + state_path + "/" + leader_file_name + "\" cannot be made: the directory is gone"};
@@ -116,7 +118,12 @@ Result<Descriptor> open_leader_file(const std::string& state_path) {
 }
 
 Result<std::optional<Descriptor>> existing_leader_file(const std::string& state_path) {
-  return open_leader(state_path, 0);
+  return open_leader(state_path, O_RDWR);
+}
+
+Result<Done> examine_leader_file(const std::string& state_path) {
+  const auto opened = open_leader(state_path, O_RDONLY);
+  return opened ? Result<Done>(Done{}) : Result<Done>(opened.error());
 }
 
 void ReachedGenerations::read_new() {

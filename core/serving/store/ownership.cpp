@@ -42,7 +42,8 @@ bool is_sticky(const struct stat& facts) {
 // The way from the root directory to what a path names, one component at a time, links included.
 class Walk {
  public:
-  Walk(std::string path, std::string what) : path_(std::move(path)), what_(std::move(what)) {}
+  // `also`: another user who may write there; root writes everywhere.
+  Walk(std::string path, std::string what, uid_t also = 0) : path_(std::move(path)), what_(std::move(what)), also_(also) {}
 
   Result<Done> go() {
     push(path_);
@@ -54,7 +55,7 @@ class Walk {
       struct stat facts {};
       if (fstatat(current_.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? Result<Done>(Done{}) : unreadable(below(name));
-      if (open_to_others(here_) && name != ".." && facts.st_uid != 0) return refused(below(name), facts);
+      if (open_to_others(here_) && name != ".." && !trusted(facts)) return refused(below(name), facts);
       if (S_ISLNK(facts.st_mode)) {
         if (auto followed = follow(name); !followed) return followed;
         continue;
@@ -68,6 +69,8 @@ class Walk {
   }
 
  private:
+  [[nodiscard]] bool trusted(const struct stat& facts) const { return facts.st_uid == 0 || facts.st_uid == also_; }
+
   void push(const std::string& path) {
     std::deque<std::string> names;
     for (std::size_t begin = 0; begin < path.size();) {
@@ -111,8 +114,8 @@ class Walk {
     if (!next.valid() || fstat(next.get(), &here_) != 0) return unreadable(where_);
     current_ = std::move(next);
     if (rest_.empty() && take_back()) return Done{};
-    const bool root_alone = here_.st_uid == 0 && (!open_to_others(here_) || is_sticky(here_));
-    return root_alone ? Result<Done>(Done{}) : refused(where_, here_);
+    const bool theirs_alone = trusted(here_) && (!open_to_others(here_) || is_sticky(here_));
+    return theirs_alone ? Result<Done>(Done{}) : refused(where_, here_);
   }
 
   // A volume with a group of its own opens its directory to that group at each mount. What is root's already, and names nothing
@@ -140,6 +143,7 @@ class Walk {
 
   const std::string path_;
   const std::string what_;
+  const uid_t also_;
   std::deque<std::string> rest_;
   std::string where_;
   Descriptor current_;
@@ -147,7 +151,24 @@ class Walk {
   unsigned links_ = 0;
 };
 
+// Nothing there is anybody else's. What does not exist is nobody's.
+bool is_of(int directory, const char* name, uid_t user) {
+  struct stat facts {};
+  if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT;
+  return facts.st_uid == user && !S_ISLNK(facts.st_mode) && !open_to_others(facts);
+}
+
 }  // namespace
+
+std::optional<std::uint32_t> single_owner(const std::string& state_path) {
+  const Descriptor directory(open(state_path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  struct stat facts {};
+  if (!directory.valid() || fstat(directory.get(), &facts) != 0 || facts.st_uid == 0) return std::nullopt;
+  for (const char* const name : {"seal.key", "leader", "state"})
+    if (!is_of(directory.get(), name, facts.st_uid)) return std::nullopt;
+  if (!Walk(state_path, "", facts.st_uid).go()) return std::nullopt;
+  return facts.st_uid;
+}
 
 Result<Done> check_only_root_writes(const std::string& path, const std::string& what) {
   return geteuid() == 0 ? Walk(path, what).go() : Result<Done>(Done{});

@@ -2,6 +2,8 @@
 // pem_path: nobody else may be able to put something else there, neither in it nor anywhere above.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "evercert/result.h"
@@ -14,5 +16,9 @@ namespace evercert {
 // rights there is nothing to tell apart. `what`: "the state directory". Errors: configuration, one sentence with path, owner,
 // mode and what to type.
 Result<Done> check_only_root_writes(const std::string& path, const std::string& what);
+
+// For root at a state directory that is not root's: the one user to whom all of it belongs, and every directory above that is
+// not root's, as where a server never had root's rights. nullopt: several could change it, as where root's was given away.
+std::optional<std::uint32_t> single_owner(const std::string& state_path);
 
 }  // namespace evercert

@@ -72,6 +72,35 @@ while True:
     threading.Thread(target=serve, args=(link,), daemon=True).start()
 """
 
+# Takes the place of the control socket, accepts, and says nothing.
+MUTE = r"""
+import os, socket, sys
+
+if os.path.lexists(sys.argv[1]):
+    os.unlink(sys.argv[1])
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o666)
+listener.listen(64)
+print("at work", flush=True)
+held = []
+while True:
+    held.append(listener.accept())
+"""
+
+# Puts a directory with something in it in the place of a file.
+SQUATTER = r"""
+import os, sys
+
+place = sys.argv[1]
+os.unlink(place)
+os.mkdir(place)
+with open(os.path.join(place, "in-the-way"), "w"):
+    pass
+print("at work", flush=True)
+sys.stdin.read()
+"""
+
 # Connects as often as it may and says nothing, or something that it never finishes.
 CROWD = r"""
 import resource, socket, sys
