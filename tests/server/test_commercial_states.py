@@ -153,7 +153,7 @@ def test_a_name_that_the_ca_does_not_find_here_is_named_to_a_person(shop, buyer,
     buyer.simulator.settings(http_port=ports.FREE, recheck_seconds=1)
     site = shop().start()
     problem = evercert.wait_state(NAME, "action_required", timeout=120)["problem"]
-    says(problem, "is not validated", "http-file", NAME, "port 80")
+    says(problem, "is not validated", "http-file", NAME, "port %d" % ports.HTTP)
     log_says(site, problem)
     buyer.simulator.settings(http_port=ports.HTTP, recheck_seconds=0)
     evercert.renew(NAME, timeout=40)
