@@ -109,3 +109,102 @@ def test_the_web_user_cannot_reach_the_file_of_generations(nginx, evercert):
         done = subprocess.run(["/bin/sh", "-c", words], user="www-data", group="www-data", extra_groups=[], capture_output=True, check=False)
         assert done.returncode != 0 and b"evercert leader" not in done.stdout, words
     assert os.stat(path).st_size == 128
+
+
+def remove_all(state, name, user):
+    """What that user may do to a line: every file of it."""
+    as_user(user, "find", os.path.join(state, "state", "certificates", name), "-type", "f", "-delete")
+    assert not damage.bundles(state, name)
+
+
+@pytest.mark.parametrize("kind", sorted(WEB))
+def test_a_line_whose_files_were_all_removed_is_not_missed_in_silence_after_a_restart(request, evercert, pebble, kind):
+    name = "gone-%s.test" % kind
+    site = request.getfixturevalue(kind)(HOST[kind](name), directory=pebble.uri).start()
+    site.audit.wait("served", name)
+    site.stop()
+    remove_all(evercert.state, name, WEB[kind])
+    pebble.kill()
+    try:
+        site.start()
+        site.wait_log(r"no generation of %s is left on the disk, although generation 1 was published" % re.escape(name))
+        site.audit.wait("older_generation", name)
+        problem = wait_for(lambda: (evercert.certificate(name) or {}).get("problem"), "a problem", seen=evercert.status)
+        assert problem["kind"] in ("older_generation", "connection")
+    finally:
+        pebble.start()
+    # The next order gets a number above all that there ever were, and ends it.
+    evercert.renew(name)
+    wait_for(lambda: not evercert.certificate(name)["problem"], "the alarm to end", seen=lambda: evercert.certificate(name))
+    assert evercert.certificate(name)["generation"] == 2
+
+
+def test_a_line_whose_files_were_all_removed_is_told_where_no_agent_runs(nginx, evercert, folder):
+    site = nginx(nginx_of.host("alone.test")).start()
+    site.audit.wait("served", "alone.test")
+    site.stop()
+    remove_all(evercert.state, "alone.test", "www-data")
+    broken = os.path.join(folder, "no-agent")
+    with open(broken, "w") as file:
+        file.write("#!/bin/sh\nexit 1\n")
+    os.chmod(broken, 0o755)
+    site.use_program(broken).start()
+    assert tls.leaf_or_none(ports.TLS, "alone.test") is None
+    site.wait_log("no generation of alone.test is left on the disk")
+
+
+@pytest.mark.parametrize("kind", sorted(WEB))
+def test_files_that_are_removed_beside_a_running_server_are_not_missed_at_its_next_start_only(request, evercert, folder, pebble, kind):
+    name = "beside-%s.test" % kind
+    site = request.getfixturevalue(kind)(HOST[kind](name), directory=pebble.uri).start()
+    site.audit.wait("served", name)
+    serial = tls.leaf_at(ports.TLS, name).serial
+    (source,) = damage.bundles(evercert.state, name)
+    kept = os.path.join(folder, "kept.bundle")
+    subprocess.run(["cp", "-p", source, kept], check=True)
+    remove_all(evercert.state, name, WEB[kind])
+    pebble.kill()
+    try:
+        # Looked at each minute, and whenever something happens to the certificate.
+        evercert.run("renew", name, "--force", "--no-wait")
+        site.wait_log(r"generation 1 of %s was removed from the disk" % re.escape(name))
+        site.audit.wait("older_generation", name)
+        assert tls.leaf_at(ports.TLS, name).serial == serial
+    finally:
+        subprocess.run(["cp", "-p", kept, source], check=True)
+        pebble.start()
+    evercert.renew(name)
+    wait_for(lambda: not evercert.certificate(name)["problem"], "the alarm to end", seen=lambda: evercert.certificate(name))
+    site.audit.wait("recovered", name)
+
+
+def test_haproxy_serves_on_what_it_had_when_the_web_user_removed_every_bundle(haproxy, evercert, pebble):
+    site = haproxy(HOST["haproxy"]("kept.test"), directory=pebble.uri).start()
+    site.audit.wait("served", "kept.test")
+    site.reload()  # writes what was issued since the start
+    serial = tls.leaf_at(ports.TLS, "kept.test").serial
+    site.stop()
+    remove_all(evercert.state, "kept.test", "haproxy")
+    pebble.kill()
+    try:
+        code, said = site.test()
+        assert code == 0, said
+        site.start()
+        assert tls.leaf_at(ports.TLS, "kept.test").serial == serial
+        site.wait_log("is served on")
+    finally:
+        pebble.start()
+
+
+def test_a_test_of_another_configuration_takes_nothing_from_the_haproxy_that_runs(haproxy, evercert):
+    site = haproxy(HOST["haproxy"]("runs.test")).start()
+    site.audit.wait("served", "runs.test")
+    path = os.path.join(site.pem_path, "runs.test.pem")
+    site.reload()  # writes what was issued since
+    with open(path) as file:
+        before = file.read()
+    site.write(certificates=HOST["haproxy"]("other.test"))
+    code, said = site.test()
+    assert code == 0, said
+    with open(path) as file:
+        assert file.read() == before

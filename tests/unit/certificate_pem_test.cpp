@@ -7,6 +7,7 @@
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "fake/kept_log.h"
+#include "serving/certificate/kept_pem.h"
 #include "serving/certificate/pem.h"
 #include "store_fixture.h"
 
@@ -22,6 +23,9 @@ class StorePemTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_damaged_generation_leaves_the_one_before);
   CPPUNIT_TEST(files_of_certificates_that_left_go_and_others_stay);
   CPPUNIT_TEST(what_is_there_already_is_not_written_again);
+  CPPUNIT_TEST(what_was_served_before_stays_where_nothing_stored_can_be_used);
+  CPPUNIT_TEST(what_is_of_no_use_any_more_gives_way_to_a_stand_in);
+  CPPUNIT_TEST(a_test_of_a_configuration_makes_nothing_worse);
   CPPUNIT_TEST(a_directory_that_others_can_write_to_is_refused);
   CPPUNIT_TEST_SUITE_END();
 
@@ -45,8 +49,8 @@ class StorePemTest : public CppUnit::TestFixture {
     return spec;
   }
   std::map<std::string, std::uint64_t> write(const std::vector<CertificateSpec>& certificates,
-                                             const std::optional<SealKey>& key) {
-    auto written = write_pem_files(folder_ / "pem", plan_of(certificates), key, {}, log_);
+                                             const std::optional<SealKey>& key, PemPurpose purpose = PemPurpose::start) {
+    auto written = write_pem_files(folder_ / "pem", purpose, plan_of(certificates), key, {}, log_);
     CPPUNIT_ASSERT_MESSAGE(written ? "" : written.error().message, written);
     return written->generations;
   }
@@ -137,10 +141,70 @@ class StorePemTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(before.st_ino, after.st_ino);
   }
 
+  void what_was_served_before_stays_where_nothing_stored_can_be_used() {
+    const Bundle only = make_bundle("a.test", ca_);
+    put(only);
+    write({spec_of("a.test")}, key_);
+    std::filesystem::remove_all(folder_ / "state/certificates");
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, write({spec_of("a.test")}, key_).at("a.test"));
+    CPPUNIT_ASSERT_EQUAL(pem(only), text("a.test.pem"));
+    CPPUNIT_ASSERT(log_.lines().back().second.find("served on") != std::string::npos);
+    // Without the seal key as well, and for another kind of key beside it.
+    write({spec_of("a.test")}, std::nullopt);
+    CPPUNIT_ASSERT_EQUAL(pem(only), text("a.test.pem"));
+    std::filesystem::rename(folder_ / "pem/a.test.pem", folder_ / "pem/a.test.pem.ecdsa");
+    write({spec_of("a.test", {{KeyAlgorithm::ecdsa, 256}, {KeyAlgorithm::rsa, 2048}})}, key_);
+    CPPUNIT_ASSERT_EQUAL(pem(only), text("a.test.pem.ecdsa"));
+    CPPUNIT_ASSERT_EQUAL(pem(only), text("a.test.pem.rsa"));
+  }
+
+  void what_is_of_no_use_any_more_gives_way_to_a_stand_in() {
+    const Bundle good = make_bundle("a.test", ca_);
+    const auto file = folder_ / "pem/a.test.pem";
+    CertificateSpec other = spec_of("a.test");
+    other.identifiers.push_back({IdentifierKind::dns, "new.example.com"});
+    const std::string of_another_key = pem(good).substr(0, pem(good).find("-----BEGIN PRIVATE KEY")) +
+                                       pem(make_bundle("a.test", ca_)).substr(pem(good).find("-----BEGIN PRIVATE KEY"));
+    const auto is_replaced = [&](const CertificateSpec& spec, const std::string& content) {
+      std::filesystem::create_directories(folder_ / "pem");
+      CPPUNIT_ASSERT_EQUAL(0, ::chmod((folder_ / "pem").c_str(), 0700));
+      write_bytes(file, bytes_of(content));
+      write({spec}, key_);
+      return text("a.test.pem") != content;
+    };
+    CPPUNIT_ASSERT(!is_replaced(spec_of("a.test"), pem(good)));
+    CPPUNIT_ASSERT(is_replaced(other, pem(good)));
+    CPPUNIT_ASSERT(is_replaced(spec_of("a.test"), pem(good).substr(0, 100)));
+    CPPUNIT_ASSERT(is_replaced(spec_of("a.test"), of_another_key));
+    CPPUNIT_ASSERT(is_replaced(spec_of("a.test"), "nothing of ours"));
+    CPPUNIT_ASSERT(judge_pem(Secret::from_text(pem(good)), spec_of("a.test").identifiers, std::chrono::system_clock::now()) ==
+                   KeptPem::issued);
+    CPPUNIT_ASSERT(judge_pem(Secret::from_text(pem(good)), spec_of("a.test").identifiers,
+                             std::chrono::system_clock::now() + std::chrono::hours(24 * 365)) == KeptPem::useless);
+  }
+
+  void a_test_of_a_configuration_makes_nothing_worse() {
+    const Bundle first = make_bundle("a.test", ca_);
+    put(first);
+    write({spec_of("a.test"), spec_of("b.test")}, key_);
+    const std::string stand_in = text("b.test.pem");
+    Bundle second = make_bundle("a.test", ca_);
+    second.generation = 2;
+    put(second);
+    write({spec_of("a.test"), spec_of("c.test")}, key_, PemPurpose::test);
+    CPPUNIT_ASSERT((names() == std::set<std::string>{"a.test.pem", "b.test.pem", "c.test.pem"}));
+    CPPUNIT_ASSERT_EQUAL(pem(first), text("a.test.pem"));
+    CPPUNIT_ASSERT_EQUAL(stand_in, text("b.test.pem"));
+    write_bytes(folder_ / "pem/a.test.pem", bytes_of("torn"));
+    write({spec_of("a.test")}, key_, PemPurpose::test);
+    CPPUNIT_ASSERT_EQUAL(pem(second), text("a.test.pem"));
+  }
+
   void a_directory_that_others_can_write_to_is_refused() {
     std::filesystem::create_directories(folder_ / "pem");
     CPPUNIT_ASSERT_EQUAL(0, ::chmod((folder_ / "pem").c_str(), 0777));
-    const auto written = write_pem_files(folder_ / "pem", plan_of({spec_of("a.test")}), std::nullopt, {}, log_);
+    const auto written =
+        write_pem_files(folder_ / "pem", PemPurpose::start, plan_of({spec_of("a.test")}), std::nullopt, {}, log_);
     CPPUNIT_ASSERT(!written && written.error().message.find("chmod go-w") != std::string::npos);
   }
 };

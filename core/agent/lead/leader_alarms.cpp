@@ -22,6 +22,7 @@ std::string end_of(const std::optional<Lifetime>& lifetime) {
 }  // namespace
 
 void Leader::watch(const std::string& name) {
+  publication_.watch_file(name);
   const auto current = publication_.current(name);
   watch_expiry(name, current);
   watch_renewal(name, current);
@@ -34,6 +35,11 @@ void Leader::watch(const std::string& name) {
     alarms_.stands({name, issuer, "held", name + " is still held: " + (current.stored ? current.stored->message : "")}, true);
   else
     alarms_.over(name, "held", name + " is not held any more");
+  if (current.stored && current.stored->kind == "older_generation")
+    alarms_.stands({name, issuer, "older_generation", current.stored->message}, true);
+  else
+    alarms_.over(name, "older_generation",
+                 name + " is as new as it should be: generation " + std::to_string(current.generation));
 }
 
 // The last twentieth of a life, and its end.

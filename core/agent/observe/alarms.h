@@ -22,7 +22,8 @@ class Alarms {
   struct Alarm {
     std::string certificate;
     std::string issuer;  // or empty
-    std::string what;    // the event's name, and what over() ends: failing, late, expiring, expired, not_served, held, revoked
+    // The event's name, and what over() ends: failing, late, expiring, expired, not_served, held, older_generation.
+    std::string what;
     std::string sentence;
   };
   // To be called as often as one likes while it is so. `told`: another event has just said it, so the first telling is due

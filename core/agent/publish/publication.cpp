@@ -144,6 +144,8 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
         if (auto slot = parts_.board.add(certificate.name)) place.slot = *slot;
       }
       if (place.slot) parts_.board.publish(*place.slot, newest->bundle->generation);
+    } else if (!newest->held && newest->damaged.empty() && !problem) {
+      problem = compare_with_reached(certificate.name, place, 0);
     }
   }
   std::vector<std::string> revoked;
@@ -167,6 +169,32 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     show(certificate, *newest->bundle, fresh);
   }
   return seen;
+}
+
+void Publication::watch_file(const std::string& certificate) {
+  Entry& place = entry(certificate);
+  const std::lock_guard turn(place.one_at_a_time);
+  const Current seen = current(certificate);
+  if (seen.generation == 0 || seen.unreadable) return;
+  const auto there = has_generation(parts_.store, certificate, seen.generation);
+  if (!there) return;
+  const std::uint64_t told = std::exchange(place.lost_told, *there ? 0 : seen.generation);
+  if (*there) {
+    const std::lock_guard lock(mutex_);
+    if (told == seen.generation) place.current.stored.reset();
+    return;
+  }
+  if (told == seen.generation) return;
+  const std::string sentence = "generation " + std::to_string(seen.generation) + " of " + certificate +
+                               " was removed from the disk: it is served from memory, and gone with the server's next start "
+                               "or reload; find out by whom, then put it back from a backup, or `evercert renew " +
+                               certificate + " --force` orders another";
+  {
+    const std::lock_guard lock(mutex_);
+    place.current.stored =
+        StatusProblem{"older_generation", sentence, parts_.clock.now(), remedy_for(std::string("older_generation"))};
+  }
+  tell("older_generation", LogLevel::error, certificate, sentence, {{"generation", std::to_string(seen.generation)}});
 }
 
 // What was damaged lies in quarantine: until something newer is published, the status says that it is older than it should be.

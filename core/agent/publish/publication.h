@@ -79,6 +79,8 @@ class Publication {
 
   // Reads the newest generation from the store and puts it on the board. `prove`: asks the listeners too.
   Current look(const CertificateSpec& certificate, bool prove);
+  // Whether what is served is still on the disk: whoever may write there may remove it, and only the next start would tell.
+  void watch_file(const std::string& certificate);
   // A new generation with this pair; those of other kinds of key are carried over.
   Result<Done> publish(const CertificateSpec& certificate, BundlePair pair, const std::string& issuer,
                        const char* origin = "order");
@@ -115,6 +117,7 @@ class Publication {
     std::set<std::string> foreign_told;  // guarded by one_at_a_time; files that were reported as not ours
     bool revoked_read = false;
     std::uint64_t older_told = 0;  // guarded by one_at_a_time; the generation that was reached before
+    std::uint64_t lost_told = 0;   // guarded by one_at_a_time; the generation whose file is gone
   };
   struct Heard {
     std::string listener;   // the first that was asked
@@ -131,7 +134,7 @@ class Publication {
   [[nodiscard]] std::optional<StatusProblem> lost_generation(const std::string& certificate, std::uint64_t newest) const;
   [[nodiscard]] std::uint64_t reached(const std::string& certificate) const;
   void keep_reached(const std::string& certificate, std::uint64_t generation, bool durable);
-  // What there is has been superseded before: told once, and a problem for as long as it is so.
+  // What there is (0: nothing) has been superseded before: told once, and a problem for as long as it is so.
   std::optional<StatusProblem> compare_with_reached(const std::string& certificate, Entry& entry, std::uint64_t generation);
   // Hands the generation over where that is needed, has it proved, exports it, tells the hook.
   void show(const CertificateSpec& certificate, const Bundle& bundle, bool fresh);

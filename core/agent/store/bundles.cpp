@@ -141,6 +141,12 @@ Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundl
   return bundle.generation;
 }
 
+Result<bool> has_generation(Store& store, const std::string& name, std::uint64_t generation) {
+  const auto generations = present_generations(store, name);
+  if (!generations) return generations.error();
+  return std::find(generations->begin(), generations->end(), generation) != generations->end();
+}
+
 Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const std::string& name) {
   NewestBundle newest;
   const auto generations = present_generations(store, name, &newest.foreign);

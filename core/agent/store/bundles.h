@@ -24,6 +24,9 @@ struct PublishOptions {
 Result<std::uint64_t> publish_bundle(Store& store, const SealKey& serving, Bundle bundle,
                                      std::chrono::system_clock::time_point now, const PublishOptions& options = {});
 
+// Whether that generation has a file.
+Result<bool> has_generation(Store& store, const std::string& name, std::uint64_t generation);
+
 struct NewestBundle {
   std::optional<Bundle> bundle;  // the newest that opens
   // Set when a newer file than that one is locked or of a newer release: no order may be placed until a person decides.

@@ -49,7 +49,7 @@ class ReachedGenerations {
   std::map<std::string, std::size_t> entries_;
 };
 
-// What is said of a certificate whose newest generation is older than one that was reached.
+// What is said of a certificate whose newest generation is older than one that was reached; `present` 0: there is none at all.
 std::string older_generation_sentence(const std::string& certificate, std::uint64_t present, std::uint64_t reached);
 
 }  // namespace evercert

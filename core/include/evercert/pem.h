@@ -32,11 +32,17 @@ struct WrittenPem {
   std::map<std::string, std::map<std::string, std::vector<PemFile>>> behind;
 };
 
+enum class PemPurpose {
+  start,
+  test,  // of a configuration, beside a server that runs: only what is missing or of no use is written, nothing is removed
+};
+
 // Where a server finds its certificates before it has asked anybody: writes the newest usable generation of each certificate of
-// `plan` into `directory` (made when missing, 0700; files 0600), what else is `stored` for its names where there is none, or a
-// self-signed stand-in, and removes PEM files of certificates that nobody needs. `serving` absent: stand-ins only. A file that
-// cannot be replaced stays as it is. Errors: storage, configuration (the directory belongs to somebody else).
-Result<WrittenPem> write_pem_files(const std::string& directory, const Plan& plan, const std::optional<SealKey>& serving,
-                                   const std::vector<StoredLine>& stored, Logger& log);
+// `plan` into `directory` (made when missing, 0700; files 0600), what else is `stored` for its names where there is none, what
+// stands there from before as long as it is valid, or a self-signed stand-in, and removes PEM files of certificates that nobody
+// needs. `serving` absent: nothing stored can be used. A file that cannot be replaced stays as it is. Errors: storage,
+// configuration (the directory belongs to somebody else).
+Result<WrittenPem> write_pem_files(const std::string& directory, PemPurpose purpose, const Plan& plan,
+                                   const std::optional<SealKey>& serving, const std::vector<StoredLine>& stored, Logger& log);
 
 }  // namespace evercert

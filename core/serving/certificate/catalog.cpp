@@ -67,8 +67,9 @@ class Catalog::Content {
     try {
       loaded = load(name, wanted, present == nullptr, reported != wanted);
       // The agent, once it runs, tells what it puts on the board.
-      if (wanted == 0 && loaded.served && loaded.served->generation() < reached)
-        log_.write(LogLevel::error, "evercert: " + older_generation_sentence(name, loaded.served->generation(), reached));
+      const std::uint64_t found = loaded.served ? loaded.served->generation() : 0;
+      if (wanted == 0 && found < reached && (loaded.served || loaded.nothing_there))
+        log_.write(LogLevel::error, "evercert: " + older_generation_sentence(name, found, reached));
     } catch (...) {
       keep(slot, wanted, {});  // out of memory: whoever comes after the pause may try again
       throw;
@@ -94,6 +95,7 @@ class Catalog::Content {
   struct Loaded {
     Served served;
     bool is_wanted = false;
+    bool nothing_there = false;
   };
 
   // The entry of a slot, moved to the front. The least recently used ones go; connections keep what they hold.
@@ -132,7 +134,7 @@ class Catalog::Content {
 
   Loaded load(const std::string& name, std::uint64_t wanted, bool needs_any, bool tell) {
     const CleanErrorQueue clean;
-    if (wanted == 0) return {load_newest(name), false};
+    if (wanted == 0) return load_newest(name);
     auto served = load_generation(name, wanted);
     if (served) return {std::move(*served), true};
     if (tell)
@@ -143,14 +145,14 @@ class Catalog::Content {
     return {load_other(name, wanted, tell), false};
   }
 
-  Served load_newest(const std::string& name) {
+  Loaded load_newest(const std::string& name) {
     const auto generations = generations_of(state_, name);
-    if (!generations || generations->empty()) return nullptr;
+    if (!generations || generations->empty()) return {nullptr, false, generations.has_value()};
     auto served = load_generation(name, generations->front());
-    if (served) return std::move(*served);
+    if (served) return {std::move(*served)};
     log_.write(LogLevel::error, "evercert: cannot load generation " + std::to_string(generations->front()) + ": " +
                                     served.error().message + "; trying others on disk certificate=\"" + name + "\"");
-    return load_other(name, generations->front(), true);
+    return {load_other(name, generations->front(), true)};
   }
 
   Served load_other(const std::string& name, std::uint64_t wanted, bool tell) {

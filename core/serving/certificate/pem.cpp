@@ -10,6 +10,7 @@
 #include <set>
 
 #include "evercert/leader_file.h"
+#include "serving/certificate/kept_pem.h"
 #include "serving/certificate/placeholder.h"
 #include "serving/platform/directory.h"
 #include "serving/platform/files.h"
@@ -66,6 +67,7 @@ std::optional<Bundle> newest_usable(const StateReader& state, const SealKey& ser
     }
     log.write(LogLevel::warn, bundle.error().message + " certificate=\"" + certificate + "\"");
   }
+  if (generations->empty() && reached > 0) log.write(LogLevel::error, older_generation_sentence(certificate, 0, reached));
   return std::nullopt;
 }
 
@@ -75,20 +77,23 @@ struct Written {
 };
 
 // A file for each kind of key that is wanted: HAProxy can only exchange what it has read at its start. A pair of another kind
-// stands in for one that is missing: browsers prefer the ECDSA one, and that must not be a placeholder then.
-Result<Written> files_for(const CertificateSpec& certificate, const std::optional<Bundle>& bundle) {
+// stands in for one that is missing: browsers prefer the ECDSA one, and that must not be a placeholder then. Without a bundle
+// `kept` files stay as they are.
+Result<Written> files_for(const CertificateSpec& certificate, const std::optional<Bundle>& bundle, std::vector<PemFile> kept) {
   Written written;
   if (bundle) {
     auto files = pem_files_of(certificate, *bundle);
     if (!files) return files.error();
     written = {files->empty() ? 0 : bundle->generation, std::move(*files)};
   }
+  if (written.files.empty()) written.files = std::move(kept);
+  const std::size_t real = written.files.size();
   for (const KeySpec& key : certificate.keys) {
     const std::string name = pem_file_name(certificate, key.algorithm);
     const bool there =
         std::any_of(written.files.begin(), written.files.end(), [&](const PemFile& file) { return file.name == name; });
     if (there) continue;
-    if (written.generation != 0) {
+    if (real != 0) {
       written.files.push_back({name, written.files.front().content});
       continue;
     }
@@ -101,39 +106,22 @@ Result<Written> files_for(const CertificateSpec& certificate, const std::optiona
   return written;
 }
 
-// Whether the file has these bytes now. Errors: it could not be written, and there is none from before.
-Result<bool> write_one(const Descriptor& directory, const std::string& path, const PemFile& file,
-                       const std::string& certificate, Logger& log) {
-  auto read = read_file(directory.get(), file.name, largest_pem);
-  const bool there = read && *read;
-  const Secret present(there ? std::move(**read) : Bytes());
-  if (there && present.text() == file.content.text()) return true;
-  WriteOptions options;
-  options.mode = only_owner;
-  options.durable = false;
-  const auto done = write_file(directory.get(), file.name, file.content.view(), options);
-  if (done) return true;
-  if (!there) return done.error().with_prefix("the directory for PEM files \"" + path + "\"");
-  // Better to start with the certificate of before than not at all; the agent brings the newer one.
-  log.write(LogLevel::error, done.error().message + ": " + path + "/" + file.name +
-                                 " stays as it is; make room there (option pem_path) certificate=\"" + certificate + "\"");
-  return false;
-}
-
 bool is_ours(const std::string& name) {
   return name.ends_with(".pem") || name.ends_with(".pem.ecdsa") || name.ends_with(".pem.rsa");
 }
 
 class PemWriting {
  public:
-  PemWriting(const Descriptor& directory, const std::string& path, const Plan& plan, const std::optional<SealKey>& serving,
-             const std::vector<StoredLine>& stored, Logger& log)
+  PemWriting(const Descriptor& directory, const std::string& path, PemPurpose purpose, const Plan& plan,
+             const std::optional<SealKey>& serving, const std::vector<StoredLine>& stored, Logger& log)
       : directory_(directory),
         path_(path),
+        purpose_(purpose),
         plan_(plan),
         serving_(serving),
         state_(serving ? StateReader::open(plan.state_path) : Result<StateReader>(Error{})),
-        lines_(stored, std::chrono::system_clock::now()),
+        now_(std::chrono::system_clock::now()),
+        lines_(stored, now_),
         log_(log) {
     auto leader = existing_leader_file(plan.state_path);
     if (!leader) log_.write(LogLevel::error, leader.error().message);
@@ -152,6 +140,8 @@ class PemWriting {
       if (auto done = write_certificate(certificate); !done) return done.error();
     for (const std::string& line : others_)
       if (auto done = write_other(line); !done) return done.error();
+    // A configuration that is only tested takes nothing from the one that runs.
+    if (purpose_ == PemPurpose::test) return std::move(written_);
     auto entries = entries_of(Descriptor(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, 3)));
     if (!entries) return entries.error();
     for (const DirectoryEntry& entry : *entries)
@@ -173,12 +163,12 @@ class PemWriting {
     std::string source = source_for(certificate);
     auto bundle = newest(source);
     if (!bundle && source != certificate.name) bundle = newest(source = certificate.name);
-    auto written = files_for(certificate, bundle);
+    auto written = files_for(certificate, bundle, bundle ? std::vector<PemFile>() : kept_files(certificate));
     if (!written) return written.error();
     std::uint64_t& generation = written_.generations[certificate.name];
     generation = source == certificate.name ? written->generation : 0;
     for (const PemFile& file : written->files) {
-      const auto current = write(file, certificate.name);
+      const auto current = write(file, certificate);
       if (!current) return current.error();
       if (!*current) generation = 0;
     }
@@ -215,10 +205,11 @@ class PemWriting {
     const StoredLine* const line = lines_.find(name);
     const auto bundle = newest(name);
     if (line == nullptr || !bundle) return Done{};
-    const auto files = files_for(as_certificate(*line), bundle);
+    const CertificateSpec certificate = as_certificate(*line);
+    const auto files = files_for(certificate, bundle, {});
     if (!files) return files.error();
     for (const PemFile& file : files->files)
-      if (const auto done = write(file, name); !done) return done.error();
+      if (const auto done = write(file, certificate); !done) return done.error();
     return Done{};
   }
 
@@ -226,16 +217,53 @@ class PemWriting {
     return state_ ? newest_usable(*state_, *serving_, line, reached_ ? reached_->of(line) : 0, log_) : std::nullopt;
   }
 
-  Result<bool> write(const PemFile& file, const std::string& certificate) {
+  [[nodiscard]] std::optional<Secret> present(const std::string& file) const {
+    auto read = read_file(directory_.get(), file, largest_pem);
+    return read && *read ? std::optional(Secret(std::move(**read))) : std::nullopt;
+  }
+
+  // Of an earlier start, where no bundle can be used: better than a stand-in.
+  [[nodiscard]] std::vector<PemFile> kept_files(const CertificateSpec& certificate) const {
+    std::vector<PemFile> kept;
+    for (const KeySpec& key : certificate.keys) {
+      const std::string name = pem_file_name(certificate, key.algorithm);
+      auto text = present(name);
+      if (!text || judge_pem(*text, certificate.identifiers, now_) != KeptPem::issued) continue;
+      log_.write(LogLevel::warn, "nothing of " + certificate.name + " that is stored can be used: what stands in " + path_ +
+                                     "/" + name + " from before is valid, and is served on certificate=\"" + certificate.name +
+                                     "\"");
+      kept.push_back({name, std::move(*text)});
+    }
+    return kept;
+  }
+
+  // Whether the file has these bytes now. Errors: it could not be written, and there is none from before.
+  Result<bool> write(const PemFile& file, const CertificateSpec& certificate) {
     files_.insert(file.name);
-    return write_one(directory_, path_, file, certificate, log_);
+    const auto before = present(file.name);
+    if (before && before->text() == file.content.text()) return true;
+    if (before && purpose_ == PemPurpose::test && judge_pem(*before, certificate.identifiers, now_) != KeptPem::useless)
+      return false;
+    WriteOptions options;
+    options.mode = only_owner;
+    options.durable = false;
+    const auto done = write_file(directory_.get(), file.name, file.content.view(), options);
+    if (done) return true;
+    if (!before) return done.error().with_prefix("the directory for PEM files \"" + path_ + "\"");
+    // Better to start with the certificate of before than not at all; the agent brings the newer one.
+    log_.write(LogLevel::error, done.error().message + ": " + path_ + "/" + file.name +
+                                    " stays as it is; make room there (option pem_path) certificate=\"" + certificate.name +
+                                    "\"");
+    return false;
   }
 
   const Descriptor& directory_;
   const std::string& path_;
+  const PemPurpose purpose_;
   const Plan& plan_;
   const std::optional<SealKey>& serving_;
   const Result<StateReader> state_;
+  const std::chrono::system_clock::time_point now_;
   const LineIndex lines_;
   Descriptor leader_;
   std::optional<ReachedGenerations> reached_;
@@ -283,11 +311,11 @@ Result<std::vector<PemFile>> pem_files_of(const CertificateSpec& certificate, co
   return files;
 }
 
-Result<WrittenPem> write_pem_files(const std::string& path, const Plan& plan, const std::optional<SealKey>& serving,
-                                   const std::vector<StoredLine>& stored, Logger& log) {
+Result<WrittenPem> write_pem_files(const std::string& path, PemPurpose purpose, const Plan& plan,
+                                   const std::optional<SealKey>& serving, const std::vector<StoredLine>& stored, Logger& log) {
   auto directory = open_directory(path);
   if (!directory) return directory.error();
-  return PemWriting(*directory, path, plan, serving, stored, log).run();
+  return PemWriting(*directory, path, purpose, plan, serving, stored, log).run();
 }
 
 }  // namespace evercert
