@@ -133,3 +133,37 @@ def test_a_program_that_was_exchanged_is_what_the_next_reload_starts(nginx, fold
     with open("/proc/%d/exe" % new, "rb") as running:
         assert running.read().endswith(b"another release")
     site.audit.wait("agent_leads", more_than=1, seen=site.log)
+
+
+# Refuses execveat(2), as a security module refuses programs in memory files; then becomes the server.
+WITHOUT_EXECVEAT = r"""
+import ctypes, os, platform, struct, sys
+
+number = {"x86_64": 322, "aarch64": 281}[platform.machine()]
+load, jump_if_equal, give, allow, refuse = 0x20, 0x15, 0x06, 0x7fff0000, 0x00050000 | 13
+steps = [(load, 0, 0, 0), (jump_if_equal, 0, 1, number), (give, 0, 0, refuse), (give, 0, 0, allow)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, program, 0, 0) != 0:
+    sys.exit("no filter: " + os.strerror(ctypes.get_errno()))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("server", ["nginx", "apache", "haproxy"])
+def test_a_system_that_runs_no_programs_in_memory_is_told_from_a_missing_program(request, folder, install, server):
+    path = copied(folder, install, 0o755)
+    host = {"nginx": nginx_of.host, "apache": apache_of.host, "haproxy": lambda name: [haproxy_of.certificate(name)]}[server]
+    site = request.getfixturevalue(server)(host("memory.test")).use_program(path)
+    if server == "haproxy":
+        site.write(settings={"program": path})
+    words = ["/usr/bin/python3", "-c", WITHOUT_EXECVEAT]
+    site.start(prefix=words)
+    site.wait_log(r"a copy in memory is executed in its place, and that is refused: Permission denied; .*"
+                  r"do: chown root %s && chmod 0711 %s, and reload the server" % (path, path))
+    assert "see that the program is installed" not in site.log()
+    # The remedy is one.
+    os.chmod(path, 0o711)
+    site.reload()
+    site.audit.wait("served", "memory.test", seen=site.log)

@@ -27,6 +27,7 @@
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/platform/files.h"
+#include "serving/platform/spawn.h"
 
 namespace evercert {
 namespace {
@@ -107,7 +108,7 @@ int become_successor(const std::string& program, const Descriptor& image, int ch
     else
       execve(program.c_str(), arguments, environment);
   }
-  log.write(LogLevel::error, system_error(ErrorKind::internal, "cannot execute " + program, errno).message);
+  log.write(LogLevel::error, why_not_started(image.valid() ? failed_step_copy : failed_step_execute, errno, program));
   std::_Exit(program_failed);
 }
 

@@ -124,7 +124,7 @@ enum class Parentage { child, nobodys };
   pause_before(channel_number, pause);
   if (program.image) {
     ::syscall(SYS_execveat, image_number, "", arguments, environment, AT_EMPTY_PATH);
-    fail(channel_number, failed_step_execute);
+    fail(channel_number, failed_step_copy);
   }
   // It was closed to others when the starter looked; somebody may have exchanged it since.
   if (program.hidden && ::geteuid() != 0 && ::faccessat(AT_FDCWD, program.path.c_str(), R_OK, AT_EACCESS) == 0) {
@@ -197,6 +197,11 @@ Result<Spawned> spawn(const Supervisor::Program& program, std::vector<std::strin
 }  // namespace
 
 std::string why_not_started(const std::string& step, int code, const std::string& path) {
+  if (step == failed_step_copy)
+    return "the agent's user may read " + path +
+           ", so a copy in memory is executed in its place, and that is refused: " + std::generic_category().message(code) +
+           "; SELinux, AppArmor or another policy of this system may forbid programs in memory files; do: chown root " + path +
+           " && chmod 0711 " + path + ", and reload the server, which then needs no copy";
   if (step == failed_step_hide)
     return "the agent's user may read " + path + " and could look into it while it starts; do: chmod 0711 " + path +
            " (or reload the server, which then executes a copy that only root can read)";

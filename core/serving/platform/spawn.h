@@ -29,6 +29,7 @@ Result<Spawned> spawn_detached(const Supervisor::Program& program, const std::ve
 
 // What the child sends on the channel instead of starting: {"failed":STEP,"errno":N}.
 constexpr const char* failed_step_execute = "execute";
+constexpr const char* failed_step_copy = "execute a copy of";
 constexpr const char* failed_step_hide = "hide";  // its user may read it
 
 // "cannot execute PATH: …; see that …": why the program does not start, from that message.
