@@ -83,10 +83,12 @@ set(CPACK_DEBIAN_LIBAPACHE2-MOD-EVERCERT_PACKAGE_DEPENDS "apache2-api-20120211, 
 set(CPACK_DEBIAN_LIBAPACHE2-MOD-EVERCERT_PACKAGE_RECOMMENDS "apache2")
 set(CPACK_COMPONENT_LIBAPACHE2-MOD-EVERCERT_DESCRIPTION "Apache module of evercert: certificates ordered, served and swapped inside the running server, without a restart.")
 set(CPACK_DEBIAN_LIBAPACHE2-MOD-EVERCERT_PACKAGE_CONTROL_EXTRA
-    "${PROJECT_SOURCE_DIR}/conf/debian/apache/prerm;${PROJECT_SOURCE_DIR}/conf/debian/apache/postrm;${PROJECT_SOURCE_DIR}/conf/debian/apache/conffiles")
+    "${PROJECT_SOURCE_DIR}/conf/debian/apache/postinst;${PROJECT_SOURCE_DIR}/conf/debian/apache/prerm;${PROJECT_SOURCE_DIR}/conf/debian/apache/postrm;${PROJECT_SOURCE_DIR}/conf/debian/apache/conffiles")
 set(CPACK_DEBIAN_HAPROXY-EVERCERT_PACKAGE_NAME haproxy-evercert)
 set(CPACK_DEBIAN_HAPROXY-EVERCERT_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_HAPROXY-EVERCERT_PACKAGE_DEPENDS "haproxy (>= 2.6), evercert (= ${PROJECT_VERSION})")
 set(CPACK_COMPONENT_HAPROXY-EVERCERT_DESCRIPTION "HAProxy's part of evercert: certificates ordered, served and swapped inside the running HAProxy.")
-set(CPACK_DEBIAN_EVERCERT_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/conf/debian/evercert/postrm")
+set(CPACK_DEBIAN_HAPROXY-EVERCERT_PACKAGE_CONTROL_EXTRA "${PROJECT_SOURCE_DIR}/conf/debian/haproxy/postinst")
+set(CPACK_DEBIAN_EVERCERT_PACKAGE_CONTROL_EXTRA
+    "${PROJECT_SOURCE_DIR}/conf/debian/evercert/postinst;${PROJECT_SOURCE_DIR}/conf/debian/evercert/postrm")
 include(CPack)

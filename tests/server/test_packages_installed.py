@@ -11,7 +11,7 @@ import pytest
 from harness import ports, processes, tls
 from harness.audit import Audit
 from harness.install import BUILD, PROJECT
-from harness.waiting import wait_port
+from harness.waiting import wait_for, wait_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a root directory of its own needs root")]
 
@@ -189,3 +189,86 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     root("dpkg", "--purge", *ours)
     assert root.named("evercert", "usr", "etc", "var/lib") == []
     assert not os.path.exists(root.place("/var/lib/evercert"))
+
+
+def modules_of(pid):
+    """What a process has mapped of ours; a file that was replaced since is "(deleted)"."""
+    with open("/proc/%d/maps" % pid) as file:
+        return {line.split(None, 5)[5].strip() for line in file if re.search(r"/[a-z_]*evercert[a-z_]*\.so", line)}
+
+
+class Service:
+    """A server of that root, started and stopped as an administrator without systemd does."""
+
+    def __init__(self, root, name, pid_file):
+        self.root, self.name, self.pid_file = root, name, root.place(pid_file)
+
+    def __enter__(self):
+        self.root("/etc/init.d/" + self.name, "start")
+        wait_port(ports.TLS, True, 30, self.said)
+        return self
+
+    def __exit__(self, *failure):
+        known = [self.pid(), *processes.descendants_of(self.pid())]
+        self.root("/etc/init.d/" + self.name, "stop", check=False)
+        processes.end_all(known)
+        wait_port(ports.TLS, False)
+
+    def pid(self):
+        with open(self.pid_file) as file:
+            return int((file.read().split() or ["0"])[0])
+
+    def said(self):
+        return "\n".join(path + "\n" + open(self.root.place(path), errors="replace").read()[-2000:]
+                         for path in ("/var/log/nginx/error.log", "/var/log/apache2/error.log") if os.path.exists(self.root.place(path)))
+
+
+def configured(root, server, pebble):
+    """One host of the README, on ports of ours."""
+    shutil.copy(pebble.trust, root.place(TRUST))
+    if server == "nginx":
+        os.unlink(root.place("/etc/nginx/sites-enabled/default"))
+        root.write("/etc/nginx/conf.d/evercert.conf", for_nginx(pebble.uri))
+        return Service(root, "nginx", "/run/nginx.pid")
+    if server == "apache2":
+        root("a2enmod", "evercert")
+        root("a2dissite", "000-default")
+        root.write("/etc/apache2/ports.conf", "Listen 127.0.0.1:%d\nListen 127.0.0.1:%d https\n" % (ports.HTTP, ports.TLS))
+        root.write("/etc/apache2/sites-available/evercert.conf", for_apache(pebble.uri))
+        root("a2ensite", "evercert")
+        return Service(root, "apache2", "/run/apache2/apache2.pid")
+    os.makedirs(root.place("/etc/evercert"), exist_ok=True)
+    root.write("/etc/evercert/evercert.json", for_haproxy(pebble.uri))
+    with open(root.place("/usr/share/doc/haproxy-evercert/examples/minimal.cfg")) as file:
+        root.write("/etc/haproxy/haproxy.cfg", changed(file.read(), ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP), ("bind :443", "bind 127.0.0.1:%d" % ports.TLS)))
+    return Service(root, "haproxy", "/run/haproxy.pid")
+
+
+@pytest.mark.parametrize("server,package", [("nginx", "libnginx-mod-http-evercert"), ("apache2", "libapache2-mod-evercert"),
+                                            ("haproxy", "haproxy-evercert")])
+def test_an_upgrade_leaves_no_server_with_the_module_of_before(root, pebble, server, package):
+    if root("apt-get", "update", "-qq", check=False).returncode != 0:
+        pytest.skip("the package mirror did not answer")
+    packages = packages_into(root)
+    ours = [packages["evercert"], packages[package]]
+    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "procps", server, *ours)
+    service = configured(root, server, pebble)
+    root.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n")  # as where an init system runs
+    with service:
+        serial = leaf_of(service).serial
+        before = service.pid()
+        assert modules_of(before) and not any("deleted" in name for name in modules_of(before))
+        # Every file is a new one, as with another version.
+        done = root("dpkg", "-i", *ours)
+        wait_for(lambda: modules_of(service.pid()) and not any("deleted" in name for name in modules_of(service.pid())),
+                 "the module of now", 30, seen=lambda: (done.stdout + done.stderr, modules_of(service.pid())))
+        wait_port(ports.TLS, True, 30, service.said)
+        assert tls.wait_leaf(ports.TLS, NAME, seen=service.said).serial == serial
+    # What cannot be taken up is said, and the upgrade ends well all the same.
+    with service:
+        where = {"nginx": "/etc/nginx/conf.d/evercert.conf", "apache2": "/etc/apache2/ports.conf", "haproxy": "/etc/haproxy/haproxy.cfg"}[server]
+        with open(root.place(where), "a") as file:
+            file.write("\nno such word\n")
+        done = root("dpkg", "-i", *ours)
+        assert re.search("(?i)configuration", done.stdout + done.stderr), done
+        assert tls.wait_leaf(ports.TLS, NAME, seen=service.said).serial == serial
