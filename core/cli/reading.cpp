@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "agent/observe/audit_trail.h"
+#include "agent/observe/status_report.h"
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/pairs.h"
@@ -230,6 +231,26 @@ void print_unnamed(const Json& status, Surroundings& surroundings) {
   }
 }
 
+// What is awaited of CAs, and accounts there that people should see to; of one certificate what concerns it.
+void print_accounts(const Json& status, const Json* certificate, Surroundings& surroundings) {
+  const std::string name = certificate == nullptr ? "" : text_in(*certificate, "name");
+  const std::string issuer = certificate == nullptr ? "" : text_in(*certificate, "issuer");
+  for (const Json& one : member_in(status, "awaited")) {
+    if (certificate != nullptr && text_in(one, "certificate") != name) continue;
+    surroundings.out << awaited_sentence(text_in(one, "issuer"), text_in(one, "what"), text_in(one, "certificate"),
+                                         text_in(one, "order"), text_in(one, "since"))
+                     << "\n";
+  }
+  for (const Json& one : member_in(status, "accounts")) {
+    const Json& low = member_in(one, "low");
+    if (!low.is_boolean() || !low.get<bool>() || (certificate != nullptr && text_in(one, "issuer") != issuer)) continue;
+    surroundings.out << coloured(low_balance_sentence(text_in(one, "issuer"), text_in(one, "balance"), text_in(one, "currency"),
+                                                      text_in(one, "seen")),
+                                 Colour::bad, surroundings.colours)
+                     << "\n";
+  }
+}
+
 }  // namespace
 
 int print_status(const Request& request, Surroundings& surroundings) {
@@ -268,6 +289,7 @@ int print_status(const Request& request, Surroundings& surroundings) {
   } else {
     print_table(certificates, surroundings);
   }
+  print_accounts(status->json, request.name.empty() ? nullptr : certificates.front(), surroundings);
   if (request.name.empty()) {
     print_unnamed(status->json, surroundings);
   }
@@ -318,6 +340,7 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
   }
   surroundings.err << agent_line(status->json, status->state_path) << "\n";
   print_table({certificate}, surroundings);
+  print_accounts(status->json, certificate, surroundings);
   for (const Json& pair : *pairs) {
     surroundings.out << "\n"
                      << text_in(pair, "key") << "  serial " << text_in(pair, "serial") << "\n  from "

@@ -1,6 +1,7 @@
 """Taking over what exists at a commercial CA: orders in pages, keys that fit, open orders, and what goes wrong in between."""
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from harness import csr, ports, processes, tls
 from harness.authority import write_private
 from harness.buyers import BUYERS
-from harness.evercert import DONE, FAILED, HUMAN, UNREACHABLE
+from harness.evercert import DONE, FAILED, HUMAN, UNREACHABLE, status_page
 from harness.nginx import host
 from harness.waiting import wait_for
 
@@ -372,6 +373,8 @@ def test_a_balance_that_will_not_do_for_the_next_order_is_told_ahead(shop, everc
     account = wait_for(lambda: next((a for a in evercert.status()["accounts"] if a["low"]), None), "the status to tell")
     assert account["issuer"] == "bought" and account["balance"] == "25.00"
     assert account["currency"] == ("USD" if shop.name == "certinext-v2" else "")
+    said = r"the account at issuer bought is low: 25\.00"
+    assert re.search(said, evercert.run("status").stdout) and re.search(said, status_page(ports.STATUS, "/text")[1].decode())
     # Told once, not with each look.
     assert evercert.run("sync").returncode == DONE
     assert site.audit.count("balance_low") == 1

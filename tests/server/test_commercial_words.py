@@ -6,7 +6,7 @@ import pytest
 
 from harness import ports, tls
 from harness.buyers import BUYERS, NAME
-from harness.evercert import DONE, FAILED, HUMAN
+from harness.evercert import DONE, FAILED, HUMAN, status_page
 from harness.nginx import host
 from harness.waiting import wait_for
 
@@ -47,9 +47,14 @@ def test_a_revocation_that_was_only_asked_for_is_said_so_and_looked_after_until_
     assert done.returncode == HUMAN and "was asked to revoke" in done.stderr + done.stdout, done.stdout + done.stderr
     assert site.audit.count("revoked", NAME) == 0
     assert awaited(evercert, "revocation")[0]["certificate"] == NAME
+    said = r"was asked at \S+ for the revocation of %s and has not done it yet" % re.escape(NAME)
+    for words in (["status"], ["status", NAME], ["show", NAME]):
+        assert re.search(said, evercert.run(*words).stdout), words
+    assert re.search(said, status_page(ports.STATUS, "/text")[1].decode())
     buyer.simulator.act(buyer.orders()[0]["id"], approve)
     site.audit.wait("revoked", NAME, timeout=90)
     wait_for(lambda: evercert.status()["awaited"] == [], "the status to forget it", 30, 0.2)
+    assert "has not done it yet" not in evercert.run("status").stdout
 
 
 @pytest.mark.parametrize("buyer", ["certinext-v1"], indirect=True)

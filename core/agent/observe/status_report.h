@@ -138,6 +138,12 @@ std::string render_text(const StatusReport& report);  // a table for terminals
 std::string render_section_html(const StatusReport& report);
 std::string render_section_lines(const StatusReport& report);
 
+// What people are told of accounts, as it comes: not yet printable().
+std::string awaited_sentence(const std::string& issuer, const std::string& what, const std::string& certificate,
+                             const std::string& order, const std::string& since);
+std::string low_balance_sentence(const std::string& issuer, const std::string& balance, const std::string& currency,
+                                 const std::string& seen);
+
 // RFC 3339 in UTC, seconds. The form of every time we write.
 std::string to_rfc3339(Time time);
 

@@ -44,6 +44,18 @@ Row row_of(const CertificateStatus& certificate, Time now) {
 
 }  // namespace
 
+std::string awaited_sentence(const std::string& issuer, const std::string& what, const std::string& certificate,
+                             const std::string& order, const std::string& since) {
+  return "issuer " + issuer + " was asked at " + since + " for the " + what + " of " +
+         (order.empty() ? certificate : "the order " + order + " for " + certificate) + " and has not done it yet";
+}
+
+std::string low_balance_sentence(const std::string& issuer, const std::string& balance, const std::string& currency,
+                                 const std::string& seen) {
+  return "the account at issuer " + issuer + " is low: " + balance + (currency.empty() ? "" : " ") + currency + ", seen at " +
+         seen + "; it may not do for the next order";
+}
+
 std::string render_text(const StatusReport& report) {
   std::vector<Row> rows{{"# certificate", "issuer", "state", "generation", "expiration date (UTC)", "expires in",
                          "scheduled date (UTC)", "scheduled in", "problem"}};
@@ -63,12 +75,11 @@ std::string render_text(const StatusReport& report) {
     }
     page += "\n";
   }
-  for (const auto& one : report.awaited) {
-    page += printable("# issuer " + one.issuer + " was asked at " + to_rfc3339(one.since) + " for the " + one.what + " of " +
-                      (one.order.empty() ? one.certificate : "the order " + one.order + " for " + one.certificate) +
-                      " and has not done it yet") +
-            "\n";
-  }
+  const auto add = [&](const std::string& sentence) { page += "# " + printable(sentence) + "\n"; };
+  for (const auto& one : report.awaited)
+    add(awaited_sentence(one.issuer, one.what, one.certificate, one.order, to_rfc3339(one.since)));
+  for (const auto& one : report.accounts)
+    if (one.low) add(low_balance_sentence(one.issuer, one.balance, one.currency, to_rfc3339(one.seen)));
   return page;
 }
 
