@@ -19,6 +19,9 @@ class RenewalPeopleTest : public RenewalGround {
   CPPUNIT_TEST(an_order_that_waits_for_its_turn_has_not_failed_and_keeps_its_key);
   CPPUNIT_TEST(a_cancelled_order_is_given_up_and_not_placed_again_before_somebody_asks);
   CPPUNIT_TEST(a_corrected_option_ends_the_wait_for_a_person_at_the_next_start);
+  CPPUNIT_TEST(a_person_who_cancelled_and_asks_again_is_not_told_to_wait);
+  CPPUNIT_TEST(what_a_person_has_dealt_with_is_no_problem_while_the_next_order_runs);
+  CPPUNIT_TEST(a_problem_is_as_old_as_its_words_and_a_row_as_old_as_its_first_failure);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -185,6 +188,59 @@ class RenewalPeopleTest : public RenewalGround {
     restart();
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_person_who_cancelled_and_asks_again_is_not_told_to_wait() {
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(renewal_->request(false));  // it has just been issued
+    ca().people_wanted = true;
+    CPPUNIT_ASSERT(!renewal_->request(true));
+    run();
+    CPPUNIT_ASSERT(!renewal_->cancel());
+    run();
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->until_asked);
+    ca().people_wanted = false;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    CPPUNIT_ASSERT(renewal_->request(false));
+  }
+
+  void what_a_person_has_dealt_with_is_no_problem_while_the_next_order_runs() {
+    const auto waits = [&] { return renewal_->view().order.has_value(); };
+    ca().people_wanted = true;
+    run();
+    CPPUNIT_ASSERT(!renewal_->cancel());
+    run();
+    CPPUNIT_ASSERT(renewal_->view().failure.has_value());
+    ca().people_wanted = false;
+    ca().working = true;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT(waits() && !renewal_->view().failure);
+    restart();
+    run();
+    CPPUNIT_ASSERT(waits() && !renewal_->view().failure);
+  }
+
+  void a_problem_is_as_old_as_its_words_and_a_row_as_old_as_its_first_failure() {
+    Error first{ErrorKind::issuer_refused, "no"};
+    Error second{ErrorKind::issuer_refused, "still no"};
+    ca().always = &first;
+    const Time begun = clock_.now();
+    auto again = run();
+    clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
+    again = run();
+    CPPUNIT_ASSERT(renewal_->view().failure->said_since == renewal_->view().failure->since);
+    ca().always = &second;
+    clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
+    run();
+    restart();
+    run();
+    const auto failure = *renewal_->view().failure;
+    CPPUNIT_ASSERT_EQUAL(std::string("still no"), failure.message);
+    CPPUNIT_ASSERT(failure.since <= begun + 1s && failure.said_since > begun + 1s && failure.in_a_row == 3);
   }
 };
 

@@ -63,8 +63,10 @@ void Leader::watch_renewal(const std::string& name, const Publication::Current& 
   const bool late = lifetime && is_late(*lifetime, due, now);
   std::optional<Pace::Failure> failure;
   RenewalView view;
+  bool ordering = false;
   for (const auto& renewal : renewals_of(name)) {
     RenewalView one = renewal->view();
+    ordering = ordering || one.order;
     if (one.failure && (!failure || one.failure->tries() > failure->tries())) failure = one.failure;
     if (!view.next && view.now.empty()) view = std::move(one);
   }
@@ -77,7 +79,7 @@ void Leader::watch_renewal(const std::string& name, const Publication::Current& 
     return;
   }
   // A try that is under way has not succeeded yet.
-  if (failure) return;
+  if (failure || ordering) return;
   if (late) {
     const std::string what = !view.now.empty() ? view.now : view.why;
     alarms_.stands({name, view.issuer, "late",

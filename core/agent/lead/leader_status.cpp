@@ -171,8 +171,9 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
   }
   std::optional<StatusProblem> failed;
   if (failure) {
-    failed = {to_string(failure->kind), failure->message, failure->since,
+    failed = {to_string(failure->kind), failure->message, failure->said_since,
               failure->remedy.empty() ? remedy_for(to_string(failure->kind)) : failure->remedy};
+    status.failing_since = failure->since;
   }
   for (auto& left : status.set_aside) left.message = spelled(left.message, context_.plan->server);
   const bool person = failure && (failure->kind == ErrorKind::action_required || failure->kind == ErrorKind::configuration);

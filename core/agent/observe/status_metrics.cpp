@@ -96,7 +96,8 @@ void add_certificates(Page& page, const std::vector<CertificateStatus>& certific
   page.family("evercert_certificate_failing_since_timestamp_seconds", "gauge",
               "Since when something has been wrong with it, 0 while nothing is.");
   for (const CertificateStatus& certificate : certificates) {
-    page.sample({{"certificate", certificate.name}}, certificate.problem ? seconds_of(certificate.problem->since) : 0);
+    const auto since = certificate.problem ? certificate.failing_since.value_or(certificate.problem->since) : Time();
+    page.sample({{"certificate", certificate.name}}, seconds_of(since));
   }
   page.family("evercert_certificate_generation", "gauge", "The newest generation in the store, 0 for none.");
   for (const CertificateStatus& certificate : certificates) {

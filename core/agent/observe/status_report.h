@@ -47,6 +47,7 @@ struct CertificateStatus {
   std::optional<Next> next;
   std::string now;  // what is being done this moment, or empty
   std::optional<StatusProblem> problem;
+  std::optional<Time> failing_since;  // the first of a row of failures, whatever the problem is called by now
   // An issuer that was left for the next one in the certificate's list, until a certificate is issued.
   struct SetAside {
     std::string issuer;

@@ -103,7 +103,8 @@ bool Publication::note_delivery(const Shown& shown, std::optional<StatusProblem>
     if (result) {
       (current.*place).reset();
     } else {
-      problem.since = before ? (current.*place)->since : parts_.clock.now();
+      const bool same = before && (current.*place)->message == problem.message;
+      problem.since = same ? (current.*place)->since : parts_.clock.now();
       current.*place = problem;
     }
   }
@@ -219,8 +220,10 @@ Workers::Again Publication::prove_once(const Shown& shown, Time begun, bool firs
                                               std::chrono::milliseconds(3), std::chrono::milliseconds(200));
     return {now + pause};
   }
-  if (!known.not_served) {
-    const StatusProblem problem{"not_served", "issued but not served: " + complaint, now,
+  const bool told = known.not_served.has_value();
+  const std::string message = "issued but not served: " + complaint;
+  if (!told || known.not_served->message != message) {
+    const StatusProblem problem{"not_served", message, now,
                                 "Reload the server, or set proof_address to a "
                                 "listener that serves this name."};
     {
@@ -230,8 +233,10 @@ Workers::Again Publication::prove_once(const Shown& shown, Time begun, bool firs
       place.served.reset();
       place.not_served = problem;
     }
-    tell("not_served", LogLevel::error, name, name + " is issued but not served: " + complaint,
-         {{"generation", generation}, {"message", complaint}});
+    if (told && parts_.changed) parts_.changed();
+    if (!told)
+      tell("not_served", LogLevel::error, name, name + " is issued but not served: " + complaint,
+           {{"generation", generation}, {"message", complaint}});
   }
   return {now + std::chrono::seconds(30)};
 }

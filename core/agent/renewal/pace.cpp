@@ -42,9 +42,10 @@ std::chrono::seconds lifetime_of(const Json& number) {
 Json failure_json(const Pace::Failure& failure) {
   Json rows = Json::object();
   for (const auto& [kind, count] : failure.rows) rows[std::to_string(static_cast<int>(kind))] = count;
-  return {{"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
-          {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options},
-          {"until_asked", failure.until_asked},     {"remedy", failure.remedy}};
+  return {
+      {"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
+      {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options},
+      {"until_asked", failure.until_asked},     {"remedy", failure.remedy},   {"said_since", number_of(failure.said_since)}};
 }
 
 Pace::Failure failure_from(const Json& json) {
@@ -53,6 +54,7 @@ Pace::Failure failure_from(const Json& json) {
                         json.at("in_a_row").get<unsigned>(), json.value("options", "")};
   failure.until_asked = json.value("until_asked", false);
   failure.remedy = json.value("remedy", "");
+  failure.said_since = json.contains("said_since") ? time_of(json["said_since"]) : failure.since;
   if (json.contains("rows")) {
     for (int each = 0; each <= static_cast<int>(ErrorKind::dns); ++each) {
       const auto count = json.at("rows").find(std::to_string(each));
@@ -139,10 +141,14 @@ bool Pace::follow_clock(Time seen, Time now) {
                 [&](const auto& left) { return left.second.failure && left.second.failure->since > now + another_time; });
   follow(next_attempt);
   move(forgotten_at, now);
-  if (failure) move(failure->since, now);
+  const auto move_failure = [&](Failure& one) {
+    move(one.since, now);
+    move(one.said_since, now);
+  };
+  if (failure) move_failure(*failure);
   for (auto& [issuer, left] : set_aside) {
     follow(left.next_attempt);
-    if (left.failure) move(left.failure->since, now);
+    if (left.failure) move_failure(*left.failure);
   }
   return changed;
 }

@@ -28,6 +28,7 @@ struct Pace {
     std::map<ErrorKind, unsigned> rows{};
     std::string remedy{};      // what a person can do
     bool until_asked = false;  // a person said no: no other order before a person asks
+    Time said_since{};         // since when it has been of this kind and in these words
     // Since the last success, of whatever kind.
     [[nodiscard]] unsigned tries() const {
       return std::accumulate(rows.begin(), rows.end(), 0U, [](unsigned sum, const auto& row) { return sum + row.second; });

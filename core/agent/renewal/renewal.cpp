@@ -9,6 +9,10 @@
 namespace evercert {
 namespace {
 
+bool is_for_people(ErrorKind kind) {
+  return kind == ErrorKind::action_required || kind == ErrorKind::configuration;
+}
+
 // Whatever order the names are written in.
 bool belongs_to(const OrderRecord& record, const CertificateSpec& certificate, const KeySpec& key) {
   const std::set<Identifier> ordered(record.identifiers.begin(), record.identifiers.end());
@@ -105,10 +109,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   }
   if (!*record && parts_.find_order) *record = parts_.find_order(certificate_, key_);
   loaded_ = true;
-  if (is_corrected()) {
-    pace_.next_attempt = Time();
-    pace_.failure->until_asked = false;
-  }
+  if (is_corrected()) answered();
   remind_of_pause(now);
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
@@ -153,6 +154,15 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   show(retry_at_ ? "" : std::string("order: ") + to_string(machine_->state()), retry_at_,
        retry_at_ && pace_.failure ? "another try after: " + pace_.failure->message : "");
   return std::nullopt;
+}
+
+// A person did what they were asked for: what failed before says nothing about the next try.
+void Renewal::answered() {
+  pace_.next_attempt = Time();
+  pace_.failure.reset();
+  save_pace();
+  const std::lock_guard lock(mutex_);
+  view_.failure.reset();
 }
 
 // Nobody reads the log of the process before: what failed there, and when it is tried again, is said once by this one.
@@ -238,7 +248,9 @@ Workers::Again Renewal::consider(Time now) {
     if (pace_.failure) why = "another try after: " + pace_.failure->message;
   }
   if (!forced) {
-    const auto guarded = guarded_until(pace_.issues_for(certificate_.identifiers), now, installed.has_value());
+    // What a person refused and a person asks for now is not held up by the certificate before it.
+    const bool asked_again = requested && pace_.failure && pace_.failure->until_asked;
+    const auto guarded = guarded_until(pace_.issues_for(certificate_.identifiers), now, installed.has_value() && !asked_again);
     if (guarded && *guarded > at) {
       at = *guarded;
       why = "the guard against renewing too often";
@@ -294,6 +306,7 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
     return {};
   }
   has_place_ = true;
+  if (asked != Asked::due && pace_.failure && is_for_people(pace_.failure->kind)) answered();
   machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_, subscriptions_);
   polling_ = Polling();
   retry_at_.reset();

@@ -111,6 +111,7 @@ class Renewal {
   // Times that were set by a clock that has been turned back since are taken as the spans that they were.
   void follow_clock(Time now);
   void save_pace();
+  void answered();
   void remind_of_pause(Time now);
   bool adopt_given(Time now);
   Workers::Again consider(Time now);

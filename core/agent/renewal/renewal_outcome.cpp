@@ -21,6 +21,11 @@ constexpr std::chrono::minutes longest_put_off{10};
 // One that forgets more often than this is to be spared like any other that fails.
 constexpr std::chrono::hours forgetting_is_forgiven{1};
 
+// Of whoever then asks for an order the guard after a success is no answer: what came last was no certificate.
+bool is_refused_by_a_person(const std::optional<Pace::Failure>& failure) {
+  return failure && failure->until_asked;
+}
+
 bool is_answer(ErrorKind kind) {
   return kind == ErrorKind::issuer_refused || kind == ErrorKind::rate_limited || kind == ErrorKind::challenge_failed;
 }
@@ -174,8 +179,10 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
 
 Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> probe) {
   if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", now, 0};
+  const std::string message = printable(error.message, longest_sentence);
+  if (pace_.failure->kind != error.kind || pace_.failure->message != message) pace_.failure->said_since = now;
   pace_.failure->kind = error.kind;
-  pace_.failure->message = printable(error.message, longest_sentence);
+  pace_.failure->message = message;
   pace_.failure->in_a_row = ++pace_.failure->rows[error.kind];
   pace_.failure->remedy = remedy_of(error);
   // Who cancelled an order does not want it back because an option has changed.
@@ -257,7 +264,7 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
   const auto shown = pace_.failure;
   // Others may have found out that it is gone: then nothing failed here before.
   const std::string remedy = remedy_of(error);
-  pace_.set_aside[left] = {shown.value_or(Pace::Failure{error.kind, error.message, now, 0, "", {}, remedy}),
+  pace_.set_aside[left] = {shown.value_or(Pace::Failure{error.kind, error.message, now, 0, "", {}, remedy, false, now}),
                            pace_.next_attempt};
   const auto known = pace_.set_aside.extract(next);
   pace_.failure = known ? known.mapped().failure : std::nullopt;
@@ -319,7 +326,7 @@ void Renewal::note_people(bool waits, Time now) {
   const std::string message = record.problem ? record.problem->message : "somebody at the CA must act before it goes on";
   if (!people_ || people_->message != message) {
     const Time since = record.history.empty() ? now : record.history.back().at;
-    people_ = Pace::Failure{ErrorKind::action_required, message, since, 1, "", {}, remedy_for("action_required")};
+    people_ = Pace::Failure{ErrorKind::action_required, message, since, 1, "", {}, remedy_for("action_required"), false, since};
     people_told_ = Time();
   }
   bool asked = false;
@@ -387,7 +394,8 @@ void Renewal::hold(const Error& why) {
     if (held_ && held_->message == why.message) return;
     held_ = why;
     view_.held = true;
-    view_.failure = Pace::Failure{why.kind, why.message, parts_.clock.now(), 1, "", {}, remedy_for("held")};
+    const Time now = parts_.clock.now();
+    view_.failure = Pace::Failure{why.kind, why.message, now, 1, "", {}, remedy_for("held"), false, now};
     view_.next.reset();
     view_.now.clear();
   }
@@ -415,7 +423,7 @@ std::optional<Renewal::Refusal> Renewal::request(bool force) {
                      " times within an hour, as often as CAs allow; the next try is possible at " + to_rfc3339(*until) +
                      " (--force overrides this)"};
     }
-    if (const auto until = guarded_until(issues_, now, installed_.has_value())) {
+    if (const auto until = guarded_until(issues_, now, installed_.has_value() && !is_refused_by_a_person(view_.failure))) {
       return Refusal{certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
                          to_rfc3339(*until),
                      true};
