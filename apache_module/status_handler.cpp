@@ -41,6 +41,8 @@ bool send(request_rec* request, const StatusPage& page) {
   return ap_pass_brigade(request->output_filters, brigade) == APR_SUCCESS;
 }
 
+constexpr std::size_t section_portion = std::size_t{32} << 10;
+
 // For people who look at mod_status's page, or let a program look at "?auto".
 int add_section(request_rec* request, int flags) {
   return guarded(DECLINED, [&] {
@@ -49,7 +51,18 @@ int add_section(request_rec* request, int flags) {
     const auto form = (flags & AP_STATUS_SHORT) != 0 ? SectionForm::lines : SectionForm::html;
     const auto section = status_section(*state, form, std::chrono::system_clock::now());
     if (!section) return DECLINED;
-    return send(request, *section) ? OK : DECLINED;
+    // In portions, as anything that becomes of a file whose size another user decides.
+    SectionText text(form);
+    const auto put = [&](const std::string& part) {
+      return part.empty() || ap_rwrite(part.data(), static_cast<int>(part.size()), request) >= 0;
+    };
+    for (std::uint64_t sent = 0; sent < section->size();) {
+      const auto bytes = read_page(*section, sent, section_portion);
+      if (!bytes || bytes->empty()) break;
+      sent += bytes->size();
+      if (!put(text.part(*bytes))) return DECLINED;
+    }
+    return put(text.end()) ? OK : DECLINED;
   });
 }
 
@@ -66,7 +79,8 @@ int show_status(request_rec* request) {
     const auto page = status_page(*state, *form, std::chrono::system_clock::now());
     if (!page) log_line(APLOG_ERR, request->server, page.error().message);
     if (!page) return HTTP_INTERNAL_SERVER_ERROR;
-    apr_table_setn(request->headers_out, "Cache-Control", "no-store");
+    for (const StatusHeader& header : status_headers)
+      apr_table_setn(request->headers_out, header.name.data(), header.value.data());
     const std::string_view type = content_type(*form);
     ap_set_content_type(request, apr_pstrmemdup(request->pool, type.data(), type.size()));
     ap_set_content_length(request, static_cast<apr_off_t>(page->size()));

@@ -171,12 +171,15 @@ core.register_action("evercert", { "http-req" }, function(txn)
   txn:done(reply)
 end)
 
--- `size`: of a body that is sent afterwards.
+-- `size`: of a page that is sent afterwards.
 local function send(applet, status, type, body, size)
   applet:set_status(status)
   applet:add_header("content-type", type)
   applet:add_header("content-length", tostring(size or #body))
-  applet:add_header("cache-control", "no-store")
+  local headers = size and { bridge.status_headers() } or { "cache-control", "no-store" }
+  for at = 1, #headers, 2 do
+    applet:add_header(headers[at], headers[at + 1])
+  end
   applet:start_response()
   if applet.method ~= "HEAD" and not size then
     applet:send(body)
@@ -213,7 +216,7 @@ local function open_status(rest)
 end
 
 -- In portions, so that neither a large page nor a slow reader keeps this thread or its memory.
-local function send_status(applet, page)
+local function send_status(applet, page, filter)
   local sent = 0
   while sent < page.size do
     local bytes, why = bridge.read_status(page.number, sent)
@@ -224,7 +227,23 @@ local function send_status(applet, page)
     if sent >= page.size then
       bridge.close_status(page.number)
     end
-    applet:send(bytes)
+    bytes = filter and filter(bytes) or bytes
+    if bytes ~= "" then
+      applet:send(bytes)
+    end
+  end
+end
+
+-- Whoever may write the page must not steer the terminal of whoever reads it. In whole lines, as a letter may be several bytes.
+local function for_terminals()
+  local longest = 65536
+  local rest = ""
+  return function(bytes)
+    rest = rest .. bytes
+    local after = rest:match("^.*\n()") or (#rest > longest or bytes == "") and #rest + 1 or 1
+    local lines = rest:sub(1, after - 1)
+    rest = rest:sub(after)
+    return bridge.printable(lines)
   end
 end
 
@@ -248,8 +267,9 @@ end)
 core.register_cli({ "evercert", "status" }, "evercert status             : show the certificates that evercert renews", function(applet)
   local page, why = open_status("/text")
   if page then
-    send_status(applet, page)
-    applet:send("\n")
+    local filter = for_terminals()
+    send_status(applet, page, filter)
+    applet:send(filter("") .. "\n")
   else
     applet:send((why or "there is no status") .. "\n")
   end

@@ -11,6 +11,7 @@ extern "C" {
 #include <utility>
 
 #include "bridge.h"
+#include "evercert/text.h"
 
 namespace evercert {
 
@@ -229,6 +230,32 @@ int read_status(lua_State* lua) {
   });
 }
 
+// Names and values of what goes with every page.
+int status_page_headers(lua_State* lua) {
+  return answer_with(lua, [](Bridge&) -> Values {
+    Values values;
+    for (const StatusHeader& header : status_headers) {
+      values.push_back(value(std::string(header.name)));
+      values.push_back(value(std::string(header.value)));
+    }
+    return values;
+  });
+}
+
+// Whole lines of a page, for a terminal.
+int printable_lines(lua_State* lua) {
+  const std::string_view text = argument(lua, 1);
+  return answer_with(lua, [&](Bridge&) -> Values {
+    std::string lines;
+    for (std::size_t begin = 0; begin < text.size();) {
+      const std::size_t end = std::min(text.find('\n', begin), text.size());
+      lines += printable(text.substr(begin, end - begin), std::string::npos) + (end < text.size() ? "\n" : "");
+      begin = end + 1;
+    }
+    return values_of(value(std::move(lines)));
+  });
+}
+
 int close_status(lua_State* lua) {
   const lua_Integer number = luaL_checkinteger(lua, 1);
   return answer_with(lua, [&](Bridge& bridge) -> Values {
@@ -246,7 +273,9 @@ constexpr luaL_Reg functions[] = {{"prepare", prepare},
                                   {"answer", answer},
                                   {"open_status", open_status},
                                   {"read_status", read_status},
-                                  {"close_status", close_status}};
+                                  {"close_status", close_status},
+                                  {"status_headers", status_page_headers},
+                                  {"printable", printable_lines}};
 
 }  // namespace
 

@@ -82,7 +82,8 @@ ngx_int_t show_status(ngx_http_request_t* request) {
     if (state == nullptr) return refuse_page(request, "there is no status: no server block has \"evercert on\"");
     auto page = status_page(*state, *form, std::chrono::system_clock::now());
     if (!page) return refuse_page(request, page.error().message);
-    if (!add_header(request, "Cache-Control", "no-store")) return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    for (const StatusHeader& header : status_headers)
+      if (!add_header(request, header.name, header.value)) return NGX_HTTP_INTERNAL_SERVER_ERROR;
     return send_file(request, content_type(*form), *page);
   });
 }

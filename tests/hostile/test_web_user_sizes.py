@@ -86,7 +86,7 @@ def test_a_status_that_is_nested_without_end_kills_nobody(request, kind, evercer
     quiet(site)
     before = site.worker_pids()
     for what, content in statuses().items():
-        for name in ("status.json", "section.html", "section.txt"):
+        for name in ("status.json", "section.tsv", "section.txt"):
             put(site, name, content)
         for rest in ("/json", "", "/metrics", "/text"):
             assert status_page(ports.STATUS, rest)[0] in (200, 500), (what, rest)
@@ -106,7 +106,7 @@ def test_a_status_of_three_gigabytes_costs_no_memory(request, kind, evercert):
     quiet(site)
     tls.get(ports.TLS, NAME)
     before = {pid: peak(pid) for pid in site.worker_pids()}
-    for name in ("status.json", "status.html", "status.prom", "status.txt", "section.html", "section.txt"):
+    for name in ("status.json", "status.html", "status.prom", "status.txt", "section.tsv", "section.txt"):
         put(site, name, size=HOLE)
     for rest in ("/json", "", "/metrics", "/text"):
         assert status_page(ports.STATUS, rest)[0] == 500, rest

@@ -24,6 +24,7 @@ class StatusPageTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(of_a_page_only_its_head_is_read);
   CPPUNIT_TEST(a_page_that_is_cut_off_ends_with_an_error);
   CPPUNIT_TEST(a_section_says_what_the_status_says);
+  CPPUNIT_TEST(whatever_stands_in_the_file_of_a_section_is_text_in_the_page);
   CPPUNIT_TEST(a_page_that_cannot_be_read_is_an_error);
   CPPUNIT_TEST_SUITE_END();
 
@@ -120,7 +121,11 @@ class StatusPageTest : public CppUnit::TestFixture {
 
   void a_section_says_what_the_status_says() {
     const auto section = [&](SectionForm form, std::chrono::minutes later = {}) {
-      return whole(status_section(state_, form, std::chrono::system_clock::now() + later).value());
+      SectionText text(form);
+      const std::string sent = whole(status_section(state_, form, std::chrono::system_clock::now() + later).value());
+      std::string shown;
+      for (const char letter : sent) shown += text.part({&letter, 1});  // whatever the portions
+      return shown + text.end();
     };
     CPPUNIT_ASSERT_EQUAL(std::string("EvercertAgent: silent\nEvercertCertificates: 0\n"), section(SectionForm::lines));
     CPPUNIT_ASSERT(has(section(SectionForm::html), "(agent: silent)</h2>"));
@@ -134,7 +139,7 @@ class StatusPageTest : public CppUnit::TestFixture {
     certificate.problem.emplace().message = "no";
     report.certificates.push_back(certificate);
     write("section.txt", render_section_lines(report));
-    write("section.html", render_section_html(report));
+    write("section.tsv", render_section_rows(report));
     const std::string counts = "\nEvercertCertificates: 1\nEvercertStateIssuedNotServed: 1\n";
     CPPUNIT_ASSERT_EQUAL("EvercertAgent: leader" + counts, section(SectionForm::lines));
     CPPUNIT_ASSERT_EQUAL("EvercertAgent: silent" + counts, section(SectionForm::lines, std::chrono::minutes(5)));
@@ -143,6 +148,22 @@ class StatusPageTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(has(section(SectionForm::html), "(agent: leader)</h2>\n<table") && has(section(SectionForm::html), row));
     const std::string later = section(SectionForm::html, std::chrono::minutes(5));
     CPPUNIT_ASSERT(has(later, "(agent: silent)</h2>\n<table") && has(later, row) && !has(later, "leader"));
+  }
+
+  void whatever_stands_in_the_file_of_a_section_is_text_in_the_page() {
+    const auto shown = [](SectionForm form, const std::string& content) {
+      SectionText text(form);
+      const std::string part = text.part(content);
+      return part + text.end();
+    };
+    const std::string evil = "x</h2><script>1</script>\n<img src=x onerror=1>\t\"'&\n";
+    const std::string page = shown(SectionForm::html, evil);
+    CPPUNIT_ASSERT(!has(page, "<script") && !has(page, "<img") && has(page, "<td>&lt;img src=x onerror=1&gt;</td><td>&quot;"));
+    CPPUNIT_ASSERT(page.ends_with("</table>\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("A: script\nB\n"), shown(SectionForm::lines,
+                                                              "A: <script>\n\x1b\xc3\xa4"
+                                                              "B\n"));
+    CPPUNIT_ASSERT_EQUAL(std::string("<hr />\n<h2>evercert (agent: )</h2>\n"), shown(SectionForm::html, ""));
   }
 
   void a_page_that_cannot_be_read_is_an_error() {

@@ -319,23 +319,5 @@ std::string render_html(const StatusReport& report) {
 }
 
 // The first two lines name the agent; whoever sends the section replaces them when the agent is silent.
-std::string render_section_html(const StatusReport& report) {
-  std::string html =
-      "<hr />\n<h2>evercert (agent: " + escaped(report.agent.state) +
-      ")</h2>\n<table border=\"0\"><tr><th>Certificate</th><th>State</th><th>Until</th><th>Served generation</th>"
-      "<th>Next</th><th>Problem</th></tr>\n";
-  for (const CertificateStatus& certificate : report.certificates) {
-    const auto& next = certificate.next;
-    html += "<tr>";
-    for (const std::string& words :
-         {certificate.name, std::string(to_string(certificate.state)),
-          certificate.not_after ? to_rfc3339(*certificate.not_after) : "",
-          certificate.served ? std::to_string(certificate.served->generation) : "",
-          next ? to_rfc3339(next->at) + " " + next->why : "", certificate.problem ? certificate.problem->message : ""})
-      html += "<td>" + escaped(words) + "</td>";
-    html += "</tr>\n";
-  }
-  return html + "</table>\n";
-}
 
 }  // namespace evercert

@@ -136,7 +136,7 @@ std::string render_metrics(const StatusReport& report);  // Prometheus text form
 std::string render_html(const StatusReport& report);
 std::string render_text(const StatusReport& report);  // a table for terminals
 // In a few words, for a server's own status page.
-std::string render_section_html(const StatusReport& report);
+std::string render_section_rows(const StatusReport& report);
 std::string render_section_lines(const StatusReport& report);
 
 // What people are told of accounts, as it comes: not yet printable().

@@ -83,6 +83,22 @@ std::string render_text(const StatusReport& report) {
   return page;
 }
 
+// The same for whoever sends the rows: they become a table there.
+std::string render_section_rows(const StatusReport& report) {
+  std::string rows = printable(report.agent.state) + "\n";
+  for (const CertificateStatus& certificate : report.certificates) {
+    const auto& next = certificate.next;
+    rows += printable(certificate.name);
+    for (const std::string& words :
+         {std::string(to_string(certificate.state)), certificate.not_after ? to_rfc3339(*certificate.not_after) : "",
+          certificate.served ? std::to_string(certificate.served->generation) : "",
+          next ? to_rfc3339(next->at) + " " + next->why : "", certificate.problem ? certificate.problem->message : ""})
+      rows += "\t" + printable(words);
+    rows += "\n";
+  }
+  return rows;
+}
+
 // The first line names the agent; whoever sends the section replaces it when the agent is silent.
 std::string render_section_lines(const StatusReport& report) {
   std::map<std::string, unsigned> states;

@@ -279,9 +279,9 @@ void Agent::write_pages() {
   pages_.begin();
   const StatusReport report = leader_->report();
   const std::pair<const char*, std::string> pages[] = {
-      {"status.json", render_json(report)},          {"status.html", render_html(report)},
-      {"status.prom", render_metrics(report)},       {"status.txt", render_text(report)},
-      {"section.html", render_section_html(report)}, {"section.txt", render_section_lines(report)}};
+      {"status.json", render_json(report)},         {"status.html", render_html(report)},
+      {"status.prom", render_metrics(report)},      {"status.txt", render_text(report)},
+      {"section.tsv", render_section_rows(report)}, {"section.txt", render_section_lines(report)}};
   WriteOptions options;
   options.durable = false;
   for (const auto& [name, text] : pages) {

@@ -212,22 +212,64 @@ Result<StatusPage> status_page(const StateReader& state, StatusForm form, Time n
 
 Result<StatusPage> status_section(const StateReader& state, SectionForm form, Time now) {
   const bool html = form == SectionForm::html;
-  auto found = open_page(state, html ? "section.html" : "section.txt", now);
+  auto found = open_page(state, html ? "section.tsv" : "section.txt", now);
   if (!found) return found.error();
   // The line that names the agent is the first.
-  const std::string first = html ? "<hr />\n<h2>evercert (agent: silent)</h2>\n" : "EvercertAgent: silent\n";
+  const std::string first = html ? "silent\n" : "EvercertAgent: silent\n";
   if (!*found) return StatusPage{html ? first : first + "EvercertCertificates: 0\n", {}, 0, 0};
   StatusPage& page = (*found)->page;
   if (!(*found)->silent) return std::move(page);
   const auto head = head_of(page);
   if (!head) return head.error();
-  std::size_t end = 0;
-  for (int line = 0; line < (html ? 2 : 1) && end != std::string::npos; ++line) {
-    end = head->find('\n', end);
-    end += end == std::string::npos ? 0 : 1;
-  }
-  put_first(page, first, end == std::string::npos ? head->size() : end);
+  const std::size_t end = head->find('\n');
+  put_first(page, first, end == std::string::npos ? head->size() : end + 1);
   return std::move(page);
+}
+
+std::string SectionText::part(std::string_view bytes) {
+  std::string text;
+  if (form_ == SectionForm::lines) {
+    for (const char letter : bytes)
+      if (letter == '\n' || (letter >= ' ' && letter <= '~' && letter != '<' && letter != '>')) text += letter;
+    return text;
+  }
+  if (at_ == At::start) text = "<hr />\n<h2>evercert (agent: ";
+  if (at_ == At::start) at_ = At::heading;
+  for (const char letter : bytes) {
+    const bool heads = at_ == At::heading;
+    if (letter == '\n') {
+      if (heads)
+        text +=
+            ")</h2>\n<table border=\"0\"><tr><th>Certificate</th><th>State</th><th>Until</th><th>Served generation</th>"
+            "<th>Next</th><th>Problem</th></tr>\n";
+      if (at_ == At::row) text += "</td></tr>\n";
+      at_ = At::table;
+      continue;
+    }
+    if (at_ == At::table) text += "<tr><td>";
+    if (at_ == At::table) at_ = At::row;
+    if (letter == '\t' && !heads)
+      text += "</td><td>";
+    else if (letter == '&')
+      text += "&amp;";
+    else if (letter == '<')
+      text += "&lt;";
+    else if (letter == '>')
+      text += "&gt;";
+    else if (letter == '"')
+      text += "&quot;";
+    else if (letter == '\'')
+      text += "&#39;";
+    else
+      text += letter;
+  }
+  return text;
+}
+
+std::string SectionText::end() {
+  if (form_ == SectionForm::lines) return {};
+  const std::string begun = at_ == At::start ? part("") : "";
+  return begun + (at_ == At::heading ? ")</h2>\n" : at_ == At::row ? "</td></tr>\n</table>\n" : "</table>\n");
 }
 
 Result<std::string> read_page(const StatusPage& page, std::uint64_t sent, std::size_t most) {
