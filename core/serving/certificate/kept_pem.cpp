@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "serving/key/key_provider.h"
 #include "serving/certificate/bundle.h"
+#include "serving/key/key_provider.h"
 
 namespace evercert {
 

@@ -28,13 +28,6 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char character) { return static_cast<unsigned char>(character) < 0x80; });
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& character : result)
-    if (character >= 'A' && character <= 'Z') character = static_cast<char>(character - 'A' + 'a');
-  return result;
-}
-
 bool is_letter_or_digit(char character) {
   return (character >= 'a' && character <= 'z') || (character >= '0' && character <= '9');
 }
@@ -65,7 +58,7 @@ Result<std::string> to_a_labels(const std::string& name) {
   const int back = ::idn2_to_unicode_8z8z(ascii.get(), &converted, 0);
   const std::unique_ptr<char, IdnRelease> unicode(converted);
   if (back != IDN2_OK) return configuration_error(in_quotes(name) + " has an invalid xn-- label: " + ::idn2_strerror(back));
-  return lower(ascii.get());
+  return lower_case(ascii.get());
 }
 
 // RFC 1123 section 2.1 and RFC 5890 section 2.3.1: letters, digits, hyphens inside.
@@ -109,7 +102,7 @@ Result<Identifier> parse_identifier(std::string_view text) {
   if (auto address = parse_address(text)) return std::move(*address);
 
   const bool wildcard = text.starts_with("*.");
-  auto name = to_a_labels(lower(wildcard ? text.substr(2) : text));
+  auto name = to_a_labels(lower_case(wildcard ? text.substr(2) : text));
   if (!name) return name.error();
   if (name->ends_with('.')) name->pop_back();
   if (name->size() + (wildcard ? 2 : 0) > longest_name)
@@ -140,7 +133,7 @@ std::string certificate_name_of(const Identifier& first) {
 
 Result<std::string> parse_certificate_name(std::string_view text) {
   const auto address = parse_address(text);
-  const std::string name = address ? certificate_name_of(*address) : lower(text);
+  const std::string name = address ? certificate_name_of(*address) : lower_case(text);
   const std::string_view rest = std::string_view(name).substr(name.starts_with("*.") ? 2 : 0);
   const bool spelled = std::all_of(rest.begin(), rest.end(), [](char character) {
     return is_letter_or_digit(character) || character == '.' || character == '-' || character == '_';

@@ -19,13 +19,6 @@ bool is_space(char character) {
   return character == ' ' || character == '\t' || character == '\r' || character == '\n';
 }
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& character : result)
-    if (character >= 'A' && character <= 'Z') character = static_cast<char>(character - 'A' + 'a');
-  return result;
-}
-
 bool is_scheme(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char character) {
     return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') ||
@@ -92,6 +85,13 @@ Result<ProofAddress> parse_proof_address(const std::string& word) {
 }
 
 }  // namespace
+
+std::string lower_case(std::string_view text) {
+  std::string result(text);
+  for (char& character : result)
+    if (character >= 'A' && character <= 'Z') character = static_cast<char>(character - 'A' + 'a');
+  return result;
+}
 
 std::string in_quotes(std::string_view word) {
   return '"' + printable(word, shown) + '"';
@@ -161,7 +161,7 @@ Result<Uri> parse_uri(std::string_view text) {
   if (text.find('#') != std::string_view::npos) return refused("has a fragment (#) in it, which is never sent; remove it");
   const auto parts = split_authority(authority);
   if (!parts) return refused("has no valid host and port");
-  Uri uri{lower(text.substr(0, scheme_end)), lower(parts->host), 0};
+  Uri uri{lower_case(text.substr(0, scheme_end)), lower_case(parts->host), 0};
   if (!parts->port.empty()) uri.port = static_cast<std::uint16_t>(*parse_number(parts->port, 1, 65535));
   return uri;
 }
@@ -190,7 +190,7 @@ Result<std::string> parse_contact(const std::string& text) {
   const std::size_t colon = text.find(':');
   if (colon != std::string::npos && !is_scheme(std::string_view(text).substr(0, colon))) return refused("is no URI");
   const std::string uri = colon == std::string::npos ? "mailto:" + text : text;
-  if (!lower(uri).starts_with("mailto:")) return uri;
+  if (!lower_case(uri).starts_with("mailto:")) return uri;
   // RFC 8555 section 7.3: one address, no header fields.
   const std::string address = uri.substr(7);
   if (address.find_first_of(",?") != std::string::npos)

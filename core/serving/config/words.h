@@ -21,6 +21,8 @@ Error configuration_error(std::string message);
 
 // Words split at commas, empty parts dropped.
 std::vector<std::string> split_at_commas(const std::vector<std::string>& words);
+// ASCII letters only.
+std::string lower_case(std::string_view text);
 bool has_control_characters(std::string_view text);
 
 Result<bool> parse_switch(std::string_view word);
