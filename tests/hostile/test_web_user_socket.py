@@ -1,5 +1,6 @@
 """What the web server's user gets who binds the control socket in the agent's place, and what root believes of it."""
 import base64
+import contextlib
 import os
 import pwd
 import re
@@ -37,6 +38,33 @@ def kept(folder):
     return path
 
 
+@contextlib.contextmanager
+def stopped(*pids):
+    """An agent that runs takes its socket's name back within seconds."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def ask_impostor(site, evercert, kept, manner, *words):
+    """What a verb comes to that the impostor was asked; one that relays needs the agent at work, which may be faster."""
+    before = os.path.getsize(kept)
+    for _ in range(10):
+        with contextlib.ExitStack() as stack:
+            if manner != "relays":
+                stack.enter_context(stopped(site.agent()))
+            stack.enter_context(WebUser(IMPOSTOR, socket_of(evercert), manner, kept))
+            done = evercert.run(*words)
+        if os.path.getsize(kept) > before:
+            return done
+        wait_for(lambda: evercert.run("status").returncode == DONE and os.path.exists(socket_of(evercert)), "a socket", 10, 0.2)
+    raise AssertionError("nobody asked the impostor, so this shows nothing")
+
+
 def socket_of(evercert):
     return os.path.join(evercert.state, "state", "agent.sock")
 
@@ -59,13 +87,11 @@ def private_keys(place):
 @pytest.mark.parametrize("manner", MANNERS)
 def test_a_private_key_is_not_sent_to_whoever_binds_the_socket(site, evercert, folder, authority, kept, manner):
     place = lineages.write(folder, authority, ["socket.test"], days=(-1, 4000))
-    with WebUser(IMPOSTOR, socket_of(evercert), manner, kept):
-        done = evercert.run("import", "certbot", place)
-        assert done.returncode != DONE, done
-        assert "adopted" not in done.stdout
+    done = ask_impostor(site, evercert, kept, manner, "import", "certbot", place)
+    assert done.returncode != DONE, done
+    assert "adopted" not in done.stdout
     with open(kept, "rb") as file:
         heard = file.read()
-    assert heard, "nobody asked the impostor, so this shows nothing"
     assert not [needle for needle in private_keys(place) if needle in heard]
     assert b"PRIVATE" not in heard and b"private" not in heard and b"adopt" not in heard
 
@@ -73,14 +99,13 @@ def test_a_private_key_is_not_sent_to_whoever_binds_the_socket(site, evercert, f
 @pytest.mark.parametrize("manner", MANNERS)
 def test_root_does_not_believe_that_anything_was_done(site, evercert, pebble, kept, manner):
     serial = tls.leaf_at(ports.TLS, "socket.test").serial
-    with WebUser(IMPOSTOR, socket_of(evercert), manner, kept):
-        for words in (("renew", "socket.test", "--force"), ("revoke", "socket.test", "--yes"), ("rollback", "socket.test"),
-                      ("cancel", "socket.test"), ("sync",), ("test", "issuer", "test")):
-            done = evercert.run(*words)
-            assert done.returncode != DONE, (words, done.stdout)
-            assert "certificate renewed" not in done.stdout + done.stderr, done
-            if manner != "relays":
-                assert done.returncode == UNREACHABLE and re.search(r"seal\.key|no agent of this release|holds the lead", done.stderr), done
+    for words in (("renew", "socket.test", "--force"), ("revoke", "socket.test", "--yes"), ("rollback", "socket.test"), ("cancel", "socket.test"),
+                  ("sync",), ("test", "issuer", "test")):
+        done = ask_impostor(site, evercert, kept, manner, *words)
+        assert done.returncode != DONE, (words, done.stdout)
+        assert "certificate renewed" not in done.stdout + done.stderr, done
+        if manner != "relays":
+            assert done.returncode == UNREACHABLE and re.search(r"user www-data, which is not the agent|holds the lead", done.stderr), done
     if manner != "relays":
         assert tls.leaf_at(ports.TLS, "socket.test").serial == serial
 
@@ -103,7 +128,7 @@ def test_another_servers_agent_does_not_give_its_plan_to_an_impostor(site, nginx
     with open(secret, "w") as file:
         file.write("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0")
     os.chmod(secret, 0o600)
-    with WebUser(IMPOSTOR, socket_of(evercert), "greets with a number of its own", kept):
+    with stopped(site.manager(), site.agent()), WebUser(IMPOSTOR, socket_of(evercert), "greets with a number of its own", kept):
         other = nginx(host("other.test", listen=ports.OTHER_TLS, http=False), port=ports.OTHER_TLS, status_port=ports.FREE + 1,
                       issuer_extra="external_account_key kid %s;" % secret)
         other.start()
@@ -129,13 +154,9 @@ def test_what_is_said_in_clear_changes_nothing(site, evercert):
 
 def test_a_mute_socket_is_not_taken_for_a_silent_agent(site, evercert):
     agent = site.agent()
-    with WebUser(MUTE, socket_of(evercert)) as mute:
+    with stopped(agent), WebUser(MUTE, socket_of(evercert)) as mute:
         for words in (("renew", "socket.test", "--force", "--timeout", "3"), ("rollback", "socket.test", "--timeout", "3")):
-            os.kill(agent, signal.SIGSTOP)  # so that it does not take its name back meanwhile
-            try:
-                done = evercert.run(*words)
-            finally:
-                os.kill(agent, signal.SIGCONT)
+            done = evercert.run(*words)
             assert done.returncode == UNREACHABLE, done
             said = "is answered by process %d of user www-data, which is not the agent (process %d)" % (mute.process.pid, agent)
             if said not in done.stderr:  # rollback goes on to take the agent's place, and finds it alive
