@@ -12,19 +12,18 @@ namespace evercert {
 int ask_agent(const Request& request, const Json& message, Surroundings& surroundings) {
   Result<std::string> state_path = state_path_of(request);
   if (!state_path) {
-    return fail(state_path.error(), surroundings);
+    return fail(state_path.error(), request, surroundings);
   }
   Result<ControlConnection> agent = reach_agent(*state_path, patience_of(request));
   if (!agent) {
-    return nobody_answers(agent.error(), surroundings);
+    return fail(agent.error(), request, surroundings);
   }
   return conclude(converse(*agent, message, surroundings, patience_of(request)), request, surroundings);
 }
 
 int ask_renew(const Request& request, Surroundings& surroundings) {
   if (request.name.empty() && !request.all) {
-    surroundings.err << "evercert renew: name a certificate, or say --all\n";
-    return exit_usage;
+    return refuse(request, surroundings, exit_usage, "evercert renew: name a certificate, or say --all");
   }
   Json message{{"verb", "renew"}, {"force", request.force}};
   if (request.all) {
@@ -57,8 +56,8 @@ int ask_revoke(const Request& request, Surroundings& surroundings) {
     std::string typed;
     std::getline(surroundings.in, typed);
     if (typed != request.name) {
-      surroundings.err << "\nnot confirmed, nothing was revoked (--yes does not ask)\n";
-      return exit_failed;
+      surroundings.err << "\n";
+      return refuse(request, surroundings, exit_failed, "not confirmed, nothing was revoked (--yes does not ask)");
     }
   }
   Json message{{"verb", "revoke"}, {"name", request.name}};

@@ -34,6 +34,7 @@ struct Surroundings {
   std::ostream& out;  // results
   std::ostream& err;  // everything else
   bool colours = false;
+  std::size_t columns = 0;  // of the terminal; 0: there is none
   std::function<int(const RunRequest&)> run;
 };
 

@@ -221,12 +221,4 @@ int conclude(const Answer& answer, const Request& request, Surroundings& surroun
   return answer.exit;
 }
 
-int nobody_answers(const Error& error, Surroundings& surroundings) {
-  if (error.kind != ErrorKind::connection) {
-    return fail(error, surroundings);
-  }
-  surroundings.err << printable(error.message) << "\n";
-  return exit_unreachable;
-}
-
 }  // namespace evercert

@@ -43,7 +43,4 @@ Answer converse(ControlConnection& agent, const nlohmann::json& request, Surroun
 // Prints the end of it (JSON when asked for) and returns its exit code.
 int conclude(const Answer& answer, const Request& request, Surroundings& surroundings);
 
-// The end of a verb that reached no agent: exit_unreachable, or what the kind of error asks for.
-int nobody_answers(const Error& error, Surroundings& surroundings);
-
 }  // namespace evercert

@@ -17,6 +17,7 @@
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/config/identifier.h"
+#include "serving/platform/files.h"
 
 namespace evercert {
 namespace {
@@ -52,6 +53,30 @@ class Adopter {
   std::optional<LineIndex> lines_;
 };
 
+// --user makes the state directory; one that is there has its owner already.
+Result<Done> check_user(const std::string& state, const std::string& user) {
+  const passwd* const entry = user.empty() ? nullptr : ::getpwnam(user.c_str());
+  if (!user.empty() && entry == nullptr) {
+    return Error{ErrorKind::configuration, "there is no user \"" + user + "\""};
+  }
+  struct stat facts {};
+  if (::stat(state.c_str(), &facts) != 0) {
+    return !user.empty() || errno != ENOENT
+               ? Result<Done>(Done{})
+               : Error{ErrorKind::configuration,
+                       "there is no " + state +
+                           " yet: give --user with the user that the server runs as (www-data, nginx, "
+                           "haproxy), or --state with another directory"};
+  }
+  if (entry == nullptr || entry->pw_uid == facts.st_uid) {
+    return Done{};
+  }
+  const passwd* const owner = ::getpwuid(facts.st_uid);
+  return Error{ErrorKind::configuration, state + " belongs to " +
+                                             (owner == nullptr ? std::to_string(facts.st_uid) : owner->pw_name) +
+                                             " already, not to " + user + ": leave --user out, or name another --state"};
+}
+
 Result<Done> Adopter::prepare(const std::string& user) {
   Result<ControlConnection> agent = reach_agent(state_path_);
   if (!agent && agent.error().kind != ErrorKind::connection) {
@@ -66,15 +91,9 @@ Result<Done> Adopter::prepare(const std::string& user) {
   }
   struct stat facts {};
   if (::stat((state_path_ + "/state").c_str(), &facts) != 0) {
-    if (user.empty()) {
-      return Error{ErrorKind::configuration,
-                   "there is no " + state_path_ +
-                       "/state yet: give --user with the user that the server runs as (www-data, nginx, "
-                       "haproxy), or --state with another directory"};
-    }
     const passwd* entry = ::getpwnam(user.c_str());
     if (entry == nullptr) {
-      return Error{ErrorKind::configuration, "there is no user \"" + user + "\""};
+      return system_error(ErrorKind::storage, "cannot look at " + state_path_ + "/state", EACCES);
     }
     if (Result<Done> made = prepare_state_directories(state_path_, entry->pw_uid, entry->pw_gid); !made) {
       return made;
@@ -244,26 +263,30 @@ std::vector<Found> chosen(std::vector<Found> all, const std::vector<std::string>
 int import_certificates(const Request& request, Surroundings& surroundings) {
   Result<std::string> state_path = state_path_of(request);
   if (!state_path) {
-    return fail(state_path.error(), surroundings);
+    return fail(state_path.error(), request, surroundings);
+  }
+  if (const auto trouble = path_trouble(request.source_path)) {
+    return blame_words(*trouble, request, surroundings);
   }
   // Before anything that gives up privileges: the keys of others are readable for root only.
   Result<std::vector<Found>> all = request.source_kind == "certbot"  ? read_certbot(request.source_path)
                                    : request.source_kind == "mod-md" ? read_mod_md(request.source_path)
                                                                      : read_nginx_acme(request.source_path);
   if (!all) {
-    surroundings.err << printable(all.error().message) << "\n";
-    return exit_failed;
+    return blame_words(all.error(), request, surroundings);
   }
   const std::vector<Found> wanted = chosen(std::move(*all), request.names);
   if (!request.name.empty() && wanted.size() != 1) {
-    surroundings.err << "--name names one certificate, but there are " << wanted.size()
-                     << " here: say which one after the path\n";
-    return exit_usage;
+    return refuse(
+        request, surroundings, exit_usage,
+        "--name names one certificate, but there are " + std::to_string(wanted.size()) + " here: say which one after the path");
+  }
+  if (Result<Done> checked = check_user(*state_path + "/state", request.user); !checked) {
+    return blame_words(checked.error(), request, surroundings);
   }
   Adopter adopter(*state_path, surroundings, patience_of(request));
   if (Result<Done> prepared = adopter.prepare(request.user); !prepared) {
-    surroundings.err << printable(prepared.error().message) << "\n";
-    return prepared.error().kind == ErrorKind::connection ? exit_unreachable : exit_failed;
+    return fail(prepared.error(), request, surroundings);
   }
   std::vector<Verdict> verdicts;
   verdicts.reserve(wanted.size());

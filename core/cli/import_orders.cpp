@@ -20,13 +20,14 @@ namespace {
 
 Result<std::vector<std::string>> files_at(const std::string& path) {
   struct stat facts {};
-  if (::stat(path.c_str(), &facts) != 0) return system_error(ErrorKind::configuration, "cannot read " + path, errno);
+  if (auto trouble = path_trouble(path)) return *trouble;
+  if (::stat(path.c_str(), &facts) != 0) return system_error(ErrorKind::storage, "cannot read " + path, errno);
   if (!S_ISDIR(facts.st_mode)) return std::vector<std::string>{path};
   struct Closer {
     void operator()(DIR* directory) const noexcept { ::closedir(directory); }
   };
   const std::unique_ptr<DIR, Closer> directory(::opendir(path.c_str()));
-  if (!directory) return system_error(ErrorKind::configuration, "cannot open " + path, errno);
+  if (!directory) return system_error(ErrorKind::storage, "cannot open " + path, errno);
   std::vector<std::string> files;
   while (const dirent* entry = ::readdir(directory.get())) {
     const std::string file = path + "/" + entry->d_name;
@@ -77,7 +78,7 @@ Result<Json> keys_at(const std::vector<std::string>& paths, Surroundings& surrou
 int import_orders(const Request& request, Surroundings& surroundings) {
   const OrderWish& orders = request.orders;
   auto keys = keys_at(orders.keys, surroundings);
-  if (!keys) return fail(keys.error(), surroundings);
+  if (!keys) return blame_words(keys.error(), request, surroundings);
   Json message{{"verb", "import"},    {"issuer", request.source_path}, {"open", orders.open},
                {"with", orders.with}, {"names", request.names},        {"keys", std::move(*keys)}};
   for (const auto& [member, value] :

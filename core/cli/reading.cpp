@@ -10,121 +10,32 @@
 #include "cli/commands.h"
 #include "cli/conversation.h"
 #include "cli/pairs.h"
+#include "cli/status_on_disk.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
-#include "evercert/status.h"
 #include "serving/base/json.h"
-#include "serving/base/limits.h"
-#include "serving/config/reference.h"
 
 namespace evercert {
 namespace {
 
 constexpr std::size_t events_shown = 20;
 
-// A member as text: empty when it is absent or not a string. As it stands there: for comparing, not for showing.
-std::string raw_text_in(const Json& object, const char* member) {
-  const auto found = object.is_object() ? object.find(member) : object.end();
-  return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+using Now = std::chrono::system_clock::time_point;
+
+std::string never_started(const std::string& state_path) {
+  return "no server has been started with the state directory " + state_path +
+         " yet, or its agent has not come so far; start it, or name another directory with --state, --config or EVERCERT_STATE";
 }
 
-// The same, to be shown.
-std::string text_in(const Json& object, const char* member) {
-  return printable(raw_text_in(object, member));
-}
-
-std::uint64_t number_in(const Json& object, const char* member) {
-  const auto found = object.is_object() ? object.find(member) : object.end();
-  return object.is_object() && found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-const Json& member_in(const Json& object, const char* member) {
-  static const Json nothing;
-  const auto found = object.is_object() ? object.find(member) : object.end();
-  return object.is_object() && found != object.end() ? *found : nothing;
-}
-
-struct StatusOnDisk {
-  std::string state_path;
-  StateReader state;
-  std::string text;
-  Json json;
-};
-
-Result<StatusOnDisk> read_status(const Request& request) {
-  Result<std::string> state_path = state_path_of(request);
-  if (!state_path) {
-    return state_path.error();
+std::string no_such_certificate(const StatusOnDisk& status, const std::string& name) {
+  std::vector<std::string> known = names_in(status.json, "certificates");
+  for (const std::string& unnamed : names_in(status.json, "unnamed")) known.push_back(unnamed);
+  if (known.empty() && status.was_never_written()) {
+    return never_started(status.state_path);
   }
-  Result<StateReader> state = StateReader::open(*state_path);
-  if (!state) {
-    return state.error();
-  }
-  const Result<StatusPage> page = status_page(*state, StatusForm::json, std::chrono::system_clock::now());
-  if (!page) {
-    return page.error();
-  }
-  std::string text;
-  while (text.size() < page->size()) {
-    Result<std::string> more = read_page(*page, text.size(), size::mebi);
-    if (!more) {
-      return more.error();
-    }
-    text += *more;
-  }
-  Result<Json> json = parse_json(text, "the status in " + *state_path);
-  if (!json) {
-    return Error{ErrorKind::storage, json.error().message};
-  }
-  return StatusOnDisk{*state_path, std::move(*state), std::move(text), std::move(*json)};
-}
-
-std::vector<std::string> names_in(const Json& status) {
-  std::vector<std::string> names;
-  for (const Json& certificate : member_in(status, "certificates")) {
-    names.push_back(raw_text_in(certificate, "name"));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// By the name it is called, or by one of its names where no other certificate has it.
-const Json* certificate_in(const Json& status, const std::string& name) {
-  const Json* found = nullptr;
-  unsigned count = 0;
-  for (const Json& certificate : member_in(status, "certificates")) {
-    if (raw_text_in(certificate, "name") == name) {
-      return &certificate;
-    }
-    for (const Json& identifier : member_in(certificate, "identifiers")) {
-      if (identifier == name) {
-        found = &certificate;
-        ++count;
-      }
-    }
-  }
-  return count == 1 ? found : nullptr;
-}
-
-// What stands in for the page of an agent that has not written one.
-bool was_never_written(const Json& status) {
-  return raw_text_in(status, "generated_at").empty();
-}
-
-int never_started(const std::string& state_path, Surroundings& surroundings) {
-  surroundings.err << "no server has been started with the state directory " << printable(state_path)
-                   << " yet, or its agent has not come so far; start it, or name another directory with --state or --config\n";
-  return exit_done;
-}
-
-int no_such_certificate(const StatusOnDisk& status, const std::string& name, Surroundings& surroundings) {
-  if (was_never_written(status.json)) {
-    never_started(status.state_path, surroundings);
-    return exit_failed;
-  }
-  const std::string near = nearest_word(name, names_in(status.json));
-  surroundings.err << "there is no certificate \"" << printable(name) << "\" in " << status.state_path
-                   << (near.empty() ? "; evercert list names them" : ", did you mean \"" + printable(near) + "\"?") << "\n";
-  return exit_failed;
+  const std::string near = nearest_word(name, known);
+  return "there is no certificate \"" + name + "\" in " + status.state_path +
+         (near.empty() ? "; evercert list names them" : ", did you mean \"" + near + "\"?");
 }
 
 Colour colour_of(const std::string& state) {
@@ -134,7 +45,13 @@ Colour colour_of(const std::string& state) {
   return state == "waiting" || state == "ordering" || state == "issued" ? Colour::busy : Colour::bad;
 }
 
-std::string agent_line(const Json& status, const std::string& state_path) {
+// "in 79 d"; a text that is no time is shown as it is.
+std::string relative_in(const Json& object, const char* member, Now now) {
+  const auto time = time_in(raw_text_in(object, member));
+  return time ? relative_time(*time, now) : text_in(object, member);
+}
+
+std::string agent_line(const Json& status, const std::string& state_path, Now now) {
   const Json& agent = member_in(status, "agent");
   const std::string state = text_in(agent, "state");
   std::string line = "evercert " + text_in(status, "version") + ", server " + text_in(status, "server") + ", as of " +
@@ -145,89 +62,128 @@ std::string agent_line(const Json& status, const std::string& state_path) {
     return leader ? line + "is silent: " + silent_agent(*leader) : line + "is not running: nothing is renewed until it is";
   }
   return line + "(" + state + ", process " + std::to_string(number_in(agent, "pid")) + ") runs since " +
-         text_in(agent, "since");
+         relative_in(agent, "since", now);
 }
 
-// What happens next, or what stands in the way: one line under the certificate.
-void print_notes(const Json& certificate, Surroundings& surroundings) {
+// Notes under a certificate, and the lines of `show`: as wide as the terminal, nothing is cut.
+class Lines {
+ public:
+  explicit Lines(Surroundings& surroundings) : surroundings_(surroundings) {}
+  void note(const std::string& text) const { surroundings_.out << wrapped(text, surroundings_.columns, 4, 6) << "\n"; }
+  void fact(const std::string& name, const std::string& text) const {
+    if (text.empty()) return;
+    constexpr std::size_t wide = 16;
+    const std::string head = "    " + name;
+    surroundings_.out << head << wrapped(text, surroundings_.columns, wide, wide).substr(std::min(head.size(), wide - 1))
+                      << "\n";
+  }
+
+ private:
+  Surroundings& surroundings_;
+};
+
+// What happens next, or what stands in the way.
+void print_notes(const Json& certificate, const Lines& lines, Now now) {
   for (const Json& one : member_in(certificate, "meanwhile")) {
-    surroundings.out << "    " << printable(text_in(one, "identifier")) << " meanwhile from " << printable(text_in(one, "line"))
-                     << "\n";
+    lines.note(text_in(one, "identifier") + " meanwhile from " + text_in(one, "line"));
   }
-  const Json& other_names = member_in(certificate, "certificate_identifiers");
-  if (other_names.is_array() && !other_names.empty()) {
-    surroundings.out << "    the certificate is for";
-    for (const Json& name : other_names) {
-      surroundings.out << " " << printable(name.is_string() ? name.get<std::string>() : "");
-    }
-    surroundings.out << "\n";
+  if (const std::string names = texts_in(certificate, "certificate_identifiers"); !names.empty()) {
+    lines.note("the certificate is for " + names);
   }
-  const std::string now = text_in(certificate, "now");
-  if (!now.empty()) {
-    surroundings.out << "    now: " << printable(now) << "\n";
+  if (const std::string busy = text_in(certificate, "now"); !busy.empty()) {
+    lines.note("now: " + busy);
   }
   const Json& problem = member_in(certificate, "problem");
   if (problem.is_object()) {
-    surroundings.out << "    problem since " << text_in(problem, "since") << " (" << text_in(problem, "kind")
-                     << "): " << text_in(problem, "message") << "\n    what you can do: " << text_in(problem, "remedy") << "\n";
+    lines.note("problem (" + text_in(problem, "kind") + ", " + relative_in(problem, "since", now) +
+               "): " + text_in(problem, "message"));
+    lines.note("what you can do: " + text_in(problem, "remedy"));
   }
   for (const Json& left : member_in(certificate, "set_aside")) {
-    surroundings.out << "    issuer " << text_in(left, "issuer") << " is set aside until " << text_in(left, "until") << " ("
-                     << text_in(left, "key") << "): " << text_in(left, "message") << "\n";
+    lines.note("issuer " + text_in(left, "issuer") + " is set aside until " + text_in(left, "until") + " (" +
+               text_in(left, "key") + "): " + text_in(left, "message"));
   }
 }
 
-std::vector<std::string> row_of(const Json& certificate) {
+struct Row {
+  std::string name;
+  std::string state;
+  std::string ends;
+  std::string served;
+  std::string next;
+  std::string why;
+};
+
+Row row_of(const Json& certificate, Now now) {
   const Json& served = member_in(certificate, "served");
   const Json& next = member_in(certificate, "next");
-  const std::string until = text_in(certificate, "not_after");
-  return {text_in(certificate, "name"), text_in(certificate, "state"), until.empty() ? "-" : until,
+  const std::string ends = relative_in(certificate, "not_after", now);
+  return {text_in(certificate, "name"),
+          text_in(certificate, "state"),
+          ends.empty() ? "-" : ends,
           served.is_object() ? std::to_string(number_in(served, "generation")) : "-",
-          next.is_object() ? text_in(next, "at") + "  " + text_in(next, "why") : "-"};
+          next.is_object() ? relative_in(next, "at", now) : "-",
+          next.is_object() ? text_in(next, "why") : ""};
 }
 
-void print_table(const std::vector<const Json*>& certificates, Surroundings& surroundings) {
-  const std::vector<std::string> titles{"NAME", "STATE", "UNTIL", "SERVED", "NEXT"};
-  std::vector<std::vector<std::string>> rows;
-  std::vector<std::size_t> widths;
-  widths.reserve(titles.size());
-  for (const std::string& title : titles) {
-    widths.push_back(title.size());
-  }
-  for (const Json* certificate : certificates) {
-    rows.push_back(row_of(*certificate));
-    for (std::size_t column = 0; column < titles.size(); ++column) {
-      widths[column] = std::max(widths[column], rows.back()[column].size());
-    }
-  }
-  const auto print_row = [&](const std::vector<std::string>& row, Colour colour) {
-    for (std::size_t column = 0; column < row.size(); ++column) {
-      const bool last = column + 1 == row.size();
-      const std::string padding(last ? 0 : widths[column] - row[column].size() + 2, ' ');
-      surroundings.out << (column == 1 ? coloured(row[column], colour, surroundings.colours) : row[column]) << padding;
-    }
-    surroundings.out << "\n";
+std::string padded(const std::string& text, std::size_t width) {
+  return text + std::string(width - std::min(width_of(text), width) + 2, ' ');
+}
+
+// Of what is too wide first the reason for the next step is cut, then the name.
+void print_table(const std::vector<const Json*>& certificates, Surroundings& surroundings, Now now) {
+  Row titles{"NAME", "STATE", "ENDS", "SERVED", "NEXT", ""};
+  std::vector<Row> rows;
+  Row widest = titles;
+  const auto keep = [](std::string& most, const std::string& text) {
+    if (width_of(text) > width_of(most)) most = text;
   };
-  print_row(titles, Colour::plain);
-  for (std::size_t index = 0; index < rows.size(); ++index) {
-    print_row(rows[index], colour_of(rows[index][1]));
-    print_notes(*certificates[index], surroundings);
+  for (const Json* certificate : certificates) {
+    const Row& row = rows.emplace_back(row_of(*certificate, now));
+    keep(widest.name, row.name);
+    keep(widest.state, row.state);
+    keep(widest.ends, row.ends);
+    keep(widest.next, row.next);
   }
+  constexpr std::size_t shortest_name = 10;
+  constexpr std::size_t shortest_why = 12;
+  const std::size_t others =
+      width_of(widest.state) + width_of(widest.ends) + width_of(titles.served) + width_of(widest.next) + std::size_t{4} * 2;
+  const std::size_t columns = surroundings.columns;
+  std::size_t name_width = width_of(widest.name);
+  if (columns != 0) name_width = std::min(name_width, columns > others + shortest_name ? columns - others : shortest_name);
+  const std::size_t used = name_width + others + 2;
+  const auto print = [&](const Row& row, Colour colour) {
+    std::string why = row.why;
+    if (columns != 0) why = columns >= used + shortest_why ? shortened(why, columns - used) : "";
+    const std::string blanks(width_of(widest.state) - width_of(row.state) + 2, ' ');
+    surroundings.out << padded(shortened(row.name, name_width), name_width) << coloured(row.state, colour, surroundings.colours)
+                     << blanks << padded(row.ends, width_of(widest.ends)) << padded(row.served, width_of(titles.served))
+                     << (why.empty() ? row.next : padded(row.next, width_of(widest.next)) + why) << "\n";
+  };
+  print(titles, Colour::plain);
+  const Lines lines(surroundings);
+  for (std::size_t index = 0; index < rows.size(); ++index) {
+    print(rows[index], colour_of(rows[index].state));
+    print_notes(*certificates[index], lines, now);
+  }
+}
+
+std::string line_of(const Json& stored, Now now) {
+  const std::string ends = relative_in(stored, "not_after", now);
+  const std::string names = texts_in(stored, "identifiers");
+  return text_in(stored, "name") + (ends.empty() ? "" : "  ends " + ends) + (names.empty() ? "" : ", for " + names);
 }
 
 // Stored certificates that no configuration names.
-void print_unnamed(const Json& status, Surroundings& surroundings) {
+void print_unnamed(const Json& status, Surroundings& surroundings, Now now) {
   const Json& lines = member_in(status, "unnamed");
   if (!lines.is_array() || lines.empty()) {
     return;
   }
   surroundings.out << "\nstored, named by no configuration:\n";
   for (const Json& line : lines) {
-    surroundings.out << printable(text_in(line, "name")) << "  until " << printable(text_in(line, "not_after")) << ", for";
-    for (const Json& name : member_in(line, "identifiers")) {
-      surroundings.out << " " << printable(name.is_string() ? name.get<std::string>() : "");
-    }
-    surroundings.out << "\n";
+    surroundings.out << wrapped(line_of(line, now), surroundings.columns, 0, 4) << "\n";
   }
 }
 
@@ -237,17 +193,16 @@ void print_accounts(const Json& status, const Json* certificate, Surroundings& s
   const std::string issuer = certificate == nullptr ? "" : text_in(*certificate, "issuer");
   for (const Json& one : member_in(status, "awaited")) {
     if (certificate != nullptr && text_in(one, "certificate") != name) continue;
-    surroundings.out << awaited_sentence(text_in(one, "issuer"), text_in(one, "what"), text_in(one, "certificate"),
-                                         text_in(one, "order"), text_in(one, "since"))
-                     << "\n";
+    const std::string sentence = awaited_sentence(text_in(one, "issuer"), text_in(one, "what"), text_in(one, "certificate"),
+                                                  text_in(one, "order"), text_in(one, "since"));
+    surroundings.out << wrapped(sentence, surroundings.columns, 0, 4) << "\n";
   }
   for (const Json& one : member_in(status, "accounts")) {
     const Json& low = member_in(one, "low");
     if (!low.is_boolean() || !low.get<bool>() || (certificate != nullptr && text_in(one, "issuer") != issuer)) continue;
-    surroundings.out << coloured(low_balance_sentence(text_in(one, "issuer"), text_in(one, "balance"), text_in(one, "currency"),
-                                                      text_in(one, "seen")),
-                                 Colour::bad, surroundings.colours)
-                     << "\n";
+    const std::string sentence =
+        low_balance_sentence(text_in(one, "issuer"), text_in(one, "balance"), text_in(one, "currency"), text_in(one, "seen"));
+    surroundings.out << coloured(wrapped(sentence, surroundings.columns, 0, 4), Colour::bad, surroundings.colours) << "\n";
   }
 }
 
@@ -256,72 +211,112 @@ void print_accounts(const Json& status, const Json* certificate, Surroundings& s
 int print_status(const Request& request, Surroundings& surroundings) {
   Result<StatusOnDisk> status = read_status(request);
   if (!status) {
-    return fail(status.error(), surroundings);
+    return fail(status.error(), request, surroundings);
   }
-  std::vector<const Json*> certificates;
-  if (!request.name.empty()) {
-    const Json* certificate = certificate_in(status->json, request.name);
-    if (certificate == nullptr) {
-      return no_such_certificate(*status, request.name, surroundings);
+  const Now now = std::chrono::system_clock::now();
+  Json shown = status->json;
+  if (!request.name.empty() && shown.is_object()) {
+    const Json* certificate = certificate_in(status->json, "certificates", request.name);
+    const Json* stored = certificate == nullptr ? certificate_in(status->json, "unnamed", request.name) : nullptr;
+    if (certificate == nullptr && stored == nullptr) {
+      return refuse(request, surroundings, exit_failed, no_such_certificate(*status, request.name));
     }
-    certificates.push_back(certificate);
-  } else {
-    for (const Json& certificate : member_in(status->json, "certificates")) {
-      certificates.push_back(&certificate);
-    }
+    shown["certificates"] = certificate == nullptr ? Json::array() : Json::array({*certificate});
+    shown["unnamed"] = stored == nullptr ? Json::array() : Json::array({*stored});
   }
   if (request.json) {
-    if (request.name.empty()) {
-      surroundings.out << printable_json(status->text) << (status->text.ends_with('\n') ? "" : "\n");
-      return exit_done;
-    }
-    Json one = status->json;
-    one["certificates"] = Json::array({*certificates.front()});
-    surroundings.out << printable_json(dump_json(one)) << "\n";
+    const std::string text = request.name.empty() ? status->text : dump_json(shown);
+    surroundings.out << printable_json(text) << (text.ends_with('\n') ? "" : "\n");
     return exit_done;
   }
-  if (was_never_written(status->json)) {
-    return never_started(status->state_path, surroundings);
+  std::vector<const Json*> certificates;
+  for (const Json& certificate : member_in(shown, "certificates")) {
+    certificates.push_back(&certificate);
   }
-  surroundings.err << agent_line(status->json, status->state_path) << "\n";
-  if (certificates.empty()) {
+  const std::string heading =
+      status->was_never_written() ? never_started(status->state_path) : agent_line(shown, status->state_path, now);
+  surroundings.err << wrapped(printable(heading), surroundings.columns) << "\n";
+  if (!certificates.empty()) {
+    print_table(certificates, surroundings, now);
+  } else if (!status->was_never_written() && request.name.empty()) {
     surroundings.err << "there is no certificate yet\n";
-  } else {
-    print_table(certificates, surroundings);
   }
-  print_accounts(status->json, request.name.empty() ? nullptr : certificates.front(), surroundings);
-  if (request.name.empty()) {
-    print_unnamed(status->json, surroundings);
-  }
+  print_accounts(shown, request.name.empty() || certificates.empty() ? nullptr : certificates.front(), surroundings);
+  print_unnamed(shown, surroundings, now);
   return exit_done;
 }
 
 int print_list(const Request& request, Surroundings& surroundings) {
   Result<StatusOnDisk> status = read_status(request);
   if (!status) {
-    return fail(status.error(), surroundings);
+    return fail(status.error(), request, surroundings);
   }
-  const std::vector<std::string> names = names_in(status->json);
+  const std::vector<std::string> names = names_in(status->json, "certificates");
+  const std::vector<std::string> unnamed = names_in(status->json, "unnamed");
   if (request.json) {
-    surroundings.out << printable_json(dump_json(Json{{"format", 1}, {"certificates", names}})) << "\n";
+    surroundings.out << printable_json(dump_json(Json{{"format", 1}, {"certificates", names}, {"unnamed", unnamed}})) << "\n";
     return exit_done;
   }
-  for (const std::string& name : names) {
-    surroundings.out << printable(name) << "\n";
+  for (const auto* const list : {&names, &unnamed}) {
+    for (const std::string& name : *list) surroundings.out << printable(name) << "\n";
+  }
+  if (status->was_never_written()) {
+    surroundings.err << wrapped(printable(never_started(status->state_path)), surroundings.columns) << "\n";
+  }
+  if (!unnamed.empty()) {
+    std::string all;
+    for (const std::string& name : unnamed) all += (all.empty() ? "" : ", ") + name;
+    surroundings.err << wrapped(printable("stored, named by no configuration: " + all), surroundings.columns) << "\n";
   }
   return exit_done;
 }
 
+namespace {
+
+// "2027-02-18T10:00:00Z (in 79 d)"
+std::string moment_in(const Json& object, const char* member, Now now) {
+  const auto time = time_in(raw_text_in(object, member));
+  return text_in(object, member) + (time ? " (" + relative_time(*time, now) + ")" : "");
+}
+
+void print_in_full(const Json& certificate, bool named, Surroundings& surroundings, Now now) {
+  const Lines lines(surroundings);
+  const std::string state = named ? text_in(certificate, "state") : "named by no configuration";
+  surroundings.out << text_in(certificate, "name") << "  "
+                   << coloured(state, named ? colour_of(state) : Colour::plain, surroundings.colours) << "\n";
+  lines.fact("for", texts_in(certificate, "identifiers"));
+  lines.fact("issuer", text_in(certificate, "issuer"));
+  lines.fact("ends", moment_in(certificate, "not_after", now));
+  const Json& served = member_in(certificate, "served");
+  if (served.is_object()) {
+    lines.fact("served", "generation " + std::to_string(number_in(served, "generation")) + " since " +
+                             moment_in(served, "since", now) +
+                             (text_in(served, "listener").empty() ? "" : ", seen at " + text_in(served, "listener")));
+  } else if (number_in(certificate, "generation") != 0) {
+    lines.fact("stored", "generation " + std::to_string(number_in(certificate, "generation")));
+  }
+  const Json& next = member_in(certificate, "next");
+  if (next.is_object()) {
+    lines.fact("next", moment_in(next, "at", now) + ": " + text_in(next, "why"));
+  }
+  print_notes(certificate, lines, now);
+}
+
+}  // namespace
+
 int print_certificate(const Request& request, Surroundings& surroundings) {
   Result<StatusOnDisk> status = read_status(request);
   if (!status) {
-    return fail(status.error(), surroundings);
+    return fail(status.error(), request, surroundings);
   }
-  const Json* certificate = certificate_in(status->json, request.name);
+  const Now now = std::chrono::system_clock::now();
+  const Json* certificate = certificate_in(status->json, "certificates", request.name);
+  const bool named = certificate != nullptr;
+  if (!named) certificate = certificate_in(status->json, "unnamed", request.name);
   if (certificate == nullptr) {
-    return no_such_certificate(*status, request.name, surroundings);
+    return refuse(request, surroundings, exit_failed, no_such_certificate(*status, request.name));
   }
-  const std::string name = text_in(*certificate, "name");
+  const std::string name = raw_text_in(*certificate, "name");
   Result<std::vector<Json>> events = recent_events(status->state, name, events_shown);
   if (!events) {
     surroundings.err << "the audit trail cannot be read: " << printable(events.error().message) << "\n";
@@ -333,27 +328,30 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
     pairs = Json::array();
   }
   if (request.json) {
-    surroundings.out << printable_json(dump_json(
-                            Json{{"format", 1}, {"certificate", *certificate}, {"pairs", *pairs}, {"events", *events}}))
-                     << "\n";
+    Json object{{"format", 1}, {"certificate", *certificate}, {"pairs", *pairs}, {"events", *events}};
+    if (!named) object["unnamed"] = true;
+    surroundings.out << printable_json(dump_json(object)) << "\n";
     return exit_done;
   }
-  surroundings.err << agent_line(status->json, status->state_path) << "\n";
-  print_table({certificate}, surroundings);
+  const std::string heading =
+      status->was_never_written() ? never_started(status->state_path) : agent_line(status->json, status->state_path, now);
+  surroundings.err << wrapped(printable(heading), surroundings.columns) << "\n";
+  print_in_full(*certificate, named, surroundings, now);
   print_accounts(status->json, certificate, surroundings);
+  const Lines lines(surroundings);
   for (const Json& pair : *pairs) {
-    surroundings.out << "\n"
-                     << text_in(pair, "key") << "  serial " << text_in(pair, "serial") << "\n  from "
-                     << text_in(pair, "not_before") << " until " << text_in(pair, "not_after") << ", "
-                     << number_in(pair, "chain") << " certificates in its chain\n  SHA-256 " << text_in(pair, "sha256") << "\n";
-    for (const Json& identifier : member_in(pair, "identifiers")) {
-      surroundings.out << "  " << printable(identifier.is_string() ? identifier.get<std::string>() : "") << "\n";
-    }
+    surroundings.out << "\n" << text_in(pair, "key") << "\n";
+    lines.fact("serial", text_in(pair, "serial"));
+    lines.fact("valid", text_in(pair, "not_before") + " to " + moment_in(pair, "not_after", now));
+    lines.fact("chain", std::to_string(number_in(pair, "chain")) + " certificates");
+    lines.fact("SHA-256", text_in(pair, "sha256"));
+    lines.fact("for", texts_in(pair, "identifiers"));
   }
   surroundings.out << (events->empty() ? "" : "\n");
   for (const Json& event : *events) {
-    surroundings.out << text_in(event, "at") << "  " << std::left << std::setw(20) << text_in(event, "name") << "  "
-                     << text_in(event, "sentence") << "\n";
+    surroundings.out << wrapped(text_in(event, "at") + "  " + text_in(event, "name") + "  " + text_in(event, "sentence"),
+                                surroundings.columns, 0, 6)
+                     << "\n";
   }
   return exit_done;
 }
@@ -366,11 +364,6 @@ int print_version(const Request& request, Surroundings& surroundings) {
   } else {
     surroundings.out << "evercert " << EVERCERT_VERSION << " (OpenSSL " << openssl << ")\n";
   }
-  return exit_done;
-}
-
-int print_reference(const Request&, Surroundings& surroundings) {
-  surroundings.out << options_reference();
   return exit_done;
 }
 

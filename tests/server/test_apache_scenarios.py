@@ -134,7 +134,7 @@ def test_a_new_first_name_and_a_name_that_moves_to_another_host_get_what_they_ne
     site.reload()
     for name, names in (("kept.test", ["kept.test", "new.test"]), ("moving.test", ["moving.test", "other.test"])):
         tls.wait_leaf(ports.TLS, name, lambda leaf, names=names: sorted(leaf.names) == names, 30, site.log)
-    wait_for(lambda: evercert.run("list").stdout.split() == ["old.test", "other.test"], "the list to follow", seen=lambda: evercert.run("list"))
+    wait_for(lambda: evercert.named() == ["old.test", "other.test"], "the list to follow", seen=lambda: evercert.run("list"))
 
 
 def test_a_name_too_long_for_a_common_name_is_served(apache):

@@ -44,8 +44,8 @@ def test_results_go_to_stdout_and_progress_to_stderr(site, evercert):
     ([], USAGE, ""), (["--nonsense"], USAGE, ""), (["stauts"], USAGE, "status"), (["renew"], USAGE, "--all"),
     (["show"], USAGE, ""), (["rollback"], USAGE, ""), (["import", "nowhere", "/"], USAGE, ""), (["run"], USAGE, "--config"),
     (["status", "--state", "/nonexistent"], FAILED, "/nonexistent"), (["renew", "x", "--state", "/nonexistent"], UNREACHABLE, "/nonexistent"),
-    (["status", "--config", "/nonexistent.json"], REFUSED, "/nonexistent.json"),
-    (["run", "--config", "/nonexistent.json"], REFUSED, "/nonexistent.json"), (["--help"], DONE, ""), (["renew", "--help"], DONE, ""),
+    (["status", "--config", "/nonexistent.json"], USAGE, "/nonexistent.json"),
+    (["run", "--config", "/nonexistent.json"], USAGE, "/nonexistent.json"), (["--help"], DONE, ""), (["renew", "--help"], DONE, ""),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else None)
 def test_exit_codes_tell_what_kind_of_trouble_it_is(evercert, arguments, code, said):
     done = evercert.run(*arguments, state=False)

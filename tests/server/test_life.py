@@ -57,7 +57,7 @@ def test_a_name_that_leaves_the_configuration_leaves_the_agent_and_its_files_sta
         site.audit.wait("served", name)
     site.write(http=host("stay.test"))
     site.reload()
-    wait_for(lambda: evercert.run("list").stdout == "stay.test\n", "the list to shrink", seen=lambda: evercert.run("list"))
+    wait_for(lambda: evercert.named() == ["stay.test"], "the list to shrink", seen=lambda: evercert.run("list"))
     assert os.listdir(os.path.join(evercert.state, "state", "certificates", "leave.test"))
 
 

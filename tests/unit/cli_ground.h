@@ -32,11 +32,11 @@ struct Outcome {
 };
 
 inline Outcome run(const std::vector<std::string>& arguments, const std::string& typed = "",
-                   std::function<int(const RunRequest&)> agent = nullptr) {
+                   std::function<int(const RunRequest&)> agent = nullptr, std::size_t columns = 0) {
   std::istringstream in(typed);
   std::ostringstream out;
   std::ostringstream err;
-  Surroundings surroundings{in, out, err, false, std::move(agent)};
+  Surroundings surroundings{in, out, err, false, columns, std::move(agent)};
   const int exit = run_command_line(arguments, surroundings);
   return {exit, out.str(), err.str()};
 }

@@ -30,6 +30,8 @@ class ImportTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_running_agent_is_asked_to_adopt);
   CPPUNIT_TEST(an_agent_that_holds_its_lock_but_is_silent_is_exit_five);
   CPPUNIT_TEST(a_missing_state_directory_needs_a_user);
+  CPPUNIT_TEST(a_user_other_than_the_owner_is_refused);
+  CPPUNIT_TEST(an_import_before_the_first_start_is_listed_and_shown);
   CPPUNIT_TEST(root_gives_up_its_privileges_before_it_creates);
   CPPUNIT_TEST(rollback_serves_the_earlier_generation_again);
   CPPUNIT_TEST(rollback_without_an_earlier_generation_changes_nothing);
@@ -139,8 +141,8 @@ class ImportTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(stored("site", 1));
   }
   void a_folder_without_certificates_is_an_error() {
-    CPPUNIT_ASSERT_EQUAL(int{exit_failed}, import({"certbot", other()}).exit);
-    CPPUNIT_ASSERT_EQUAL(int{exit_failed}, import({"nginx-acme", other()}).exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_usage}, import({"certbot", other()}).exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_usage}, import({"nginx-acme", other()}).exit);
     CPPUNIT_ASSERT(holds(import({"certbot", other() + "/nowhere"}).err, "nowhere"));
   }
   void a_running_agent_is_asked_to_adopt() {
@@ -169,10 +171,31 @@ class ImportTest : public CppUnit::TestFixture {
     add_lineage("one", make_certificate("DNS:one.example.com", 86400));
     std::filesystem::remove_all(folder_->path() + "/state");
     const Outcome outcome = import({"certbot", other()});
-    CPPUNIT_ASSERT_EQUAL(int{exit_failed}, outcome.exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_usage}, outcome.exit);
     CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, "--user"));
     CPPUNIT_ASSERT(!std::filesystem::exists(folder_->path() + "/seal.key"));
     CPPUNIT_ASSERT(holds(import({"certbot", other(), "--user", "nobody-of-this-name"}).err, "there is no user"));
+  }
+  void a_user_other_than_the_owner_is_refused() {
+    add_lineage("one", make_certificate("DNS:one.example.com", 86400));
+    const char* const other_user = ::geteuid() == 0 ? "daemon" : "root";
+    const Outcome outcome = import({"certbot", other(), "--user", other_user});
+    CPPUNIT_ASSERT_EQUAL(int{exit_usage}, outcome.exit);
+    CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, "already, not to " + std::string(other_user)));
+    CPPUNIT_ASSERT(!stored("one.example.com", 1));
+  }
+  void an_import_before_the_first_start_is_listed_and_shown() {
+    add_lineage("one", make_certificate("DNS:one.example.com,DNS:www.one.example.com", 86400));
+    CPPUNIT_ASSERT_EQUAL(int{exit_done}, import({"certbot", other()}).exit);
+    const Outcome list = run({"list", "--state", folder_->path()});
+    CPPUNIT_ASSERT_EQUAL(std::string("one.example.com\n"), list.out);
+    CPPUNIT_ASSERT_MESSAGE(list.err,
+                           holds(list.err, "no server has been started") && holds(list.err, "named by no configuration"));
+    CPPUNIT_ASSERT(holds(run({"status", "--state", folder_->path()}).out, "for one.example.com, www.one.example.com"));
+    CPPUNIT_ASSERT(holds(run({"status", "--json", "--state", folder_->path()}).out, "\"unnamed\":[{"));
+    const Outcome show = run({"show", "www.one.example.com", "--state", folder_->path()});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(show.err, int{exit_done}, show.exit);
+    CPPUNIT_ASSERT_MESSAGE(show.out, holds(show.out, "SHA-256") && holds(show.out, "taken over as generation 1"));
   }
   void root_gives_up_its_privileges_before_it_creates() {
     if (::geteuid() != 0) {

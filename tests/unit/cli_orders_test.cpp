@@ -46,7 +46,7 @@ class OrdersTest : public CppUnit::TestFixture {
     write_text(keys() + "/a.crt", make_certificate("DNS:a.test", 86400).pem);
     for (const std::string& path : {keys() + "/a.crt", keys() + "/nowhere.key"}) {
       const Outcome outcome = run({"import", "issuer", "bought", "--key", path, "--state", folder_->path()});
-      CPPUNIT_ASSERT_EQUAL_MESSAGE(outcome.err, int{exit_configuration}, outcome.exit);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(outcome.err, int{exit_usage}, outcome.exit);
       CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, path));
     }
   }

@@ -4,7 +4,10 @@
 
 #include "agent/observe/audit_trail.h"
 #include "agent/observe/status_report.h"
+#include "cli/pages.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
+#include "evercert/settings.h"
 #include "unit/cli_ground.h"
 
 namespace {
@@ -44,11 +47,20 @@ class WordsTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(WordsTest);
   CPPUNIT_TEST(a_mistyped_verb_gets_the_nearest_one);
   CPPUNIT_TEST(no_verb_and_wrong_words_are_usage_errors);
-  CPPUNIT_TEST(every_help_text_ends_with_two_examples);
+  CPPUNIT_TEST(every_command_explains_itself_with_examples);
   CPPUNIT_TEST(a_refused_configuration_has_its_own_exit_code);
   CPPUNIT_TEST(the_configuration_tells_the_state_path);
   CPPUNIT_TEST(run_hands_its_words_to_the_agent);
   CPPUNIT_TEST(version_and_reference_are_printed);
+  CPPUNIT_TEST(options_may_stand_before_the_command);
+  CPPUNIT_TEST(an_unknown_option_gets_the_nearest_or_who_has_it);
+  CPPUNIT_TEST(a_name_may_be_a_word_of_the_command_line);
+  CPPUNIT_TEST(errors_are_json_where_results_are);
+  CPPUNIT_TEST(the_environment_names_the_state_directory_last);
+  CPPUNIT_TEST(an_option_of_another_kind_of_import_is_refused);
+  CPPUNIT_TEST(what_is_named_and_not_there_is_a_wrong_command_line);
+  CPPUNIT_TEST(help_is_as_wide_as_the_terminal);
+  CPPUNIT_TEST(pages_know_every_command_and_option);
   CPPUNIT_TEST(control_characters_never_reach_the_terminal);
   CPPUNIT_TEST_SUITE_END();
 
@@ -83,17 +95,22 @@ class WordsTest : public CppUnit::TestFixture {
       CPPUNIT_ASSERT_MESSAGE(what, outcome.out.empty() && !outcome.err.empty());
     }
   }
-  void every_help_text_ends_with_two_examples() {
-    for (const char* verb : {"status", "list", "show", "renew", "rollback", "revoke", "import", "run", "version"}) {
+  void every_command_explains_itself_with_examples() {
+    for (const Verb& one : verbs()) {
+      if (one.hidden) continue;
+      const std::string verb(one.name);
       const Outcome outcome = run({verb, "--help"});
+      CPPUNIT_ASSERT_EQUAL(outcome.out, run({"help", verb}).out);
+      CPPUNIT_ASSERT_EQUAL(outcome.out, run({"--help", verb}).out);
       CPPUNIT_ASSERT_EQUAL_MESSAGE(verb, int{exit_done}, outcome.exit);
       const std::size_t examples = outcome.out.find("Examples:");
       CPPUNIT_ASSERT_MESSAGE(verb, examples != std::string::npos && outcome.err.empty());
-      const std::string command = std::string("  evercert ") + verb;
-      const std::size_t first = outcome.out.find(command, examples);
-      CPPUNIT_ASSERT_MESSAGE(outcome.out,
-                             first != std::string::npos && outcome.out.find(command, first + 1) != std::string::npos);
+      CPPUNIT_ASSERT_MESSAGE(outcome.out, outcome.out.find("  evercert " + verb, examples) != std::string::npos);
     }
+    CPPUNIT_ASSERT_EQUAL(run({"--help"}).out, run({"help"}).out);
+    CPPUNIT_ASSERT_EQUAL(int{exit_done}, run({"help"}).exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_usage}, run({"help", "renwe"}).exit);
+    CPPUNIT_ASSERT(holds(run({"help", "renwe"}).err, "did you mean \"renew\"?"));
     CPPUNIT_ASSERT(holds(run({"--help"}).out, "renew"));
     CPPUNIT_ASSERT(!holds(run({"--help"}).out, "reference"));
     CPPUNIT_ASSERT(!holds(run({"run", "--help"}).out, "--descriptor"));
@@ -103,7 +120,7 @@ class WordsTest : public CppUnit::TestFixture {
     write_text(folder.path() + "/evercert.json", "{ \"nonsense\": 1 }");
     const Outcome outcome = run({"status", "--config", folder.path() + "/evercert.json"});
     CPPUNIT_ASSERT_EQUAL_MESSAGE(outcome.err, int{exit_configuration}, outcome.exit);
-    CPPUNIT_ASSERT_EQUAL(int{exit_configuration}, run({"list", "--config", folder.path() + "/missing.json"}).exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_usage}, run({"list", "--config", folder.path() + "/missing.json"}).exit);
   }
   void the_configuration_tells_the_state_path() {
     const Folder folder;
@@ -118,8 +135,11 @@ class WordsTest : public CppUnit::TestFixture {
       seen = request;
       return 42;
     };
-    CPPUNIT_ASSERT_EQUAL(42, run({"run", "--config", "a.json", "--state", "/b"}, "", agent).exit);
-    CPPUNIT_ASSERT_EQUAL(std::string("a.json"), seen.config_file);
+    const Folder folder;
+    const std::string file = folder.path() + "/a.json";
+    write_text(file, "{}");
+    CPPUNIT_ASSERT_EQUAL(42, run({"--config", file, "run", "--state", "/b"}, "", agent).exit);
+    CPPUNIT_ASSERT_EQUAL(file, seen.config_file);
     CPPUNIT_ASSERT_EQUAL(std::string("/b"), seen.state_path);
     CPPUNIT_ASSERT_EQUAL(-1, seen.descriptor);
     CPPUNIT_ASSERT_EQUAL(42, run({"run", "--descriptor", "3"}, "", agent).exit);
@@ -131,6 +151,146 @@ class WordsTest : public CppUnit::TestFixture {
     Result<Json> json = parse_json(version.out, "version");
     CPPUNIT_ASSERT(json.has_value() && (*json)["format"] == 1 && (*json)["version"] == EVERCERT_VERSION);
     CPPUNIT_ASSERT(holds(run({"reference", "options"}).out, "state_path"));
+    CPPUNIT_ASSERT_EQUAL(run({"version"}).out, run({"--version"}).out);
+    CPPUNIT_ASSERT_EQUAL(run({"version", "--json"}).out, run({"--json", "-V"}).out);
+    CPPUNIT_ASSERT_EQUAL(int{exit_done}, run({"--version"}).exit);
+  }
+  void options_may_stand_before_the_command() {
+    const Folder folder;
+    std::filesystem::create_directory(folder.path() + "/state");
+    const std::string expected = run({"status", "--state", folder.path(), "--json"}).out;
+    CPPUNIT_ASSERT_EQUAL(expected, run({"--json", "--state", folder.path(), "status"}).out);
+    CPPUNIT_ASSERT_EQUAL(expected, run({"--state=" + folder.path(), "status", "--json"}).out);
+    CPPUNIT_ASSERT(holds(run({"--nonsense", "--json"}).out, "has no option"));
+    CPPUNIT_ASSERT(holds(run({"--timeout", "soon", "renew", "a"}).err, "soon is no duration"));
+  }
+  void an_unknown_option_gets_the_nearest_or_who_has_it() {
+    CPPUNIT_ASSERT(holds(run({"status", "--jsn"}).err, "did you mean \"--json\"?"));
+    CPPUNIT_ASSERT(holds(run({"status", "--stat=x"}).err, "did you mean \"--state\"?"));
+    CPPUNIT_ASSERT(holds(run({"list", "--force"}).err, "evercert list has no option \"--force\"; renew has it"));
+    CPPUNIT_ASSERT(holds(run({"show", "--frobnicate"}).err, "--help"));
+    CPPUNIT_ASSERT(holds(run({"list", "a"}).err, "does not take the word \"a\""));
+    for (const char* verb : {"status", "list", "show"})
+      CPPUNIT_ASSERT_EQUAL(int{exit_usage}, run({verb, "--descriptor", "3"}).exit);
+  }
+  void a_name_may_be_a_word_of_the_command_line() {
+    const Folder folder;
+    std::filesystem::create_directory(folder.path() + "/state");
+    for (const Verb& verb : verbs()) {
+      const Outcome outcome = run({"renew", std::string(verb.name), "--state", folder.path()});
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(std::string(verb.name) + outcome.err, int{exit_unreachable}, outcome.exit);
+    }
+  }
+  void errors_are_json_where_results_are() {
+    const Folder folder;
+    write_text(folder.path() + "/evercert.json", "{ \"nonsense\": 1 }");
+    std::filesystem::create_directory(folder.path() + "/state");
+    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+             {"--json"},
+             {"stauts", "--json"},
+             {"--json", "status", "--nonsense"},
+             {"show", "--json"},
+             {"status", "--json", "--config", folder.path() + "/evercert.json"},
+             {"status", "--json", "--state", folder.path() + "/missing"},
+             {"show", "a", "--json", "--state", folder.path()},
+             {"renew", "a", "--json", "--state", folder.path()},
+             {"rollback", "a", "--json", "--state", folder.path()},
+             {"import", "certbot", folder.path(), "--json", "--state", folder.path()},
+             {"import", "issuer", "a", "--key", "/missing", "--json", "--state", folder.path()}}) {
+      const Outcome outcome = run(words);
+      const Result<Json> json = parse_json(outcome.out, "the error");
+      CPPUNIT_ASSERT_MESSAGE(words.back() + ": " + outcome.out, json.has_value());
+      CPPUNIT_ASSERT_MESSAGE(outcome.out,
+                             (*json)["format"] == 1 && (*json)["exit"] == outcome.exit && outcome.exit != exit_done);
+      CPPUNIT_ASSERT_MESSAGE(outcome.out, !(*json)["message"].get<std::string>().empty());
+      CPPUNIT_ASSERT_EQUAL(std::string(), outcome.err);
+    }
+  }
+  void the_environment_names_the_state_directory_last() {
+    const Folder folder;
+    std::filesystem::create_directories(folder.path() + "/other/state");
+    write_text(folder.path() + "/evercert.json", "{ \"state_path\": \"" + folder.path() + "/other\" }");
+    CPPUNIT_ASSERT_EQUAL(0, ::setenv("EVERCERT_STATE", (folder.path() + "/named").c_str(), 1));
+    const std::string named = run({"status"}).err;
+    const int by_option = run({"status", "--state", folder.path() + "/other"}).exit;
+    const int by_file = run({"status", "--config", folder.path() + "/evercert.json"}).exit;
+    ::unsetenv("EVERCERT_STATE");
+    CPPUNIT_ASSERT_MESSAGE(named, holds(named, folder.path() + "/named/state"));
+    CPPUNIT_ASSERT_EQUAL(int{exit_done}, by_option);
+    CPPUNIT_ASSERT_EQUAL(int{exit_done}, by_file);
+  }
+  void an_option_of_another_kind_of_import_is_refused() {
+    const Folder folder;
+    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"--since", "2026-01-01"},
+                                                                                       {"--until", "2026-01-01"},
+                                                                                       {"--group", "7"},
+                                                                                       {"--open"},
+                                                                                       {"--with", "expired"},
+                                                                                       {"--key", "/"}})
+      for (const char* kind : {"certbot", "mod-md", "nginx-acme"}) {
+        std::vector<std::string> line{"import", kind, folder.path()};
+        line.insert(line.end(), words.begin(), words.end());
+        const Outcome outcome = run(line);
+        CPPUNIT_ASSERT_EQUAL(int{exit_usage}, outcome.exit);
+        CPPUNIT_ASSERT_MESSAGE(outcome.err,
+                               holds(outcome.err, words.front() + " is an option of import issuer; import " + kind));
+      }
+    for (const char* option : {"--name", "--user"}) {
+      const Outcome outcome = run({"import", "issuer", "bought", option, "a"});
+      CPPUNIT_ASSERT_EQUAL(int{exit_usage}, outcome.exit);
+      CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, std::string(option) + " is an option of import certbot"));
+    }
+  }
+  void what_is_named_and_not_there_is_a_wrong_command_line() {
+    const Folder folder;
+    const std::string missing = folder.path() + "/missing";
+    for (const std::vector<std::string>& words :
+         std::vector<std::vector<std::string>>{{"status", "--config", missing},
+                                               {"renew", "a", "--config", missing},
+                                               {"run", "--config", missing},
+                                               {"import", "issuer", "a", "--key", missing},
+                                               {"import", "issuer", "a", "--key", missing + "/below"},
+                                               {"import", "certbot", missing},
+                                               {"import", "mod-md", missing},
+                                               {"import", "nginx-acme", missing, "--user", "root"}}) {
+      const Outcome outcome = run(words);
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(words.front() + outcome.err, int{exit_usage}, outcome.exit);
+      CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, "cannot read " + missing));
+    }
+  }
+  void help_is_as_wide_as_the_terminal() {
+    for (const std::size_t columns : {60, 80, 200})
+      for (const Verb& verb : verbs()) {
+        if (verb.hidden) continue;
+        const std::string text = run({"help", std::string(verb.name)}, "", nullptr, columns).out;
+        std::istringstream lines(text.substr(0, text.find("Examples:")));
+        for (std::string line; std::getline(lines, line);) CPPUNIT_ASSERT_MESSAGE(line, width_of(line) <= columns);
+      }
+  }
+  void pages_know_every_command_and_option() {
+    const std::string reference = run({"reference", "commands"}).out;
+    const std::string manual = run({"reference", "manual"}).out;
+    const std::string bash = run({"completion", "bash"}).out;
+    const std::string zsh = run({"completion", "zsh"}).out;
+    const std::string fish = run({"completion", "fish"}).out;
+    for (const VerbPage& page : verb_pages()) {
+      const std::string verb(page.verb->name);
+      CPPUNIT_ASSERT_MESSAGE(verb, holds(reference, "## " + verb + "\n") && holds(manual, "evercert " + verb));
+      CPPUNIT_ASSERT_MESSAGE(verb,
+                             holds(bash, verb + ") ") && holds(zsh, "'" + verb + ":") && holds(fish, "-a " + verb + " -d"));
+      for (const VerbPage::Word& option : page.options) {
+        const std::string what = verb + " " + option.name;
+        CPPUNIT_ASSERT_MESSAGE(what, holds(zsh, option.name + "[") && holds(bash, option.name));
+        CPPUNIT_ASSERT_MESSAGE(what, holds(fish, "from " + verb + "' -l " + option.name.substr(2) + " "));
+        if (option.name != "--help")
+          CPPUNIT_ASSERT_MESSAGE(what, holds(usage_of(page), "[" + option.name) && holds(reference, usage_of(page)));
+      }
+    }
+    const std::string configuration = run({"reference", "manual-configuration"}).out;
+    for (const Option& option : options())
+      if (!option.from_server)
+        CPPUNIT_ASSERT_MESSAGE(std::string(option.name), holds(configuration, "\\fB" + std::string(option.name) + "\\fR"));
+    CPPUNIT_ASSERT(!holds(configuration, "`") && !holds(manual, "`"));
   }
   void control_characters_never_reach_the_terminal() {
     CPPUNIT_ASSERT_EQUAL(std::string(R"({"b":"gr\u00fc\u009b","a":1})"),
@@ -148,6 +308,10 @@ class ReadingTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(one_name_is_shown_alone_and_a_wrong_one_gets_the_nearest);
   CPPUNIT_TEST(a_silent_agent_is_said_to_be_silent);
   CPPUNIT_TEST(a_state_directory_without_status_says_so);
+  CPPUNIT_TEST(a_missing_state_directory_gets_a_remedy);
+  CPPUNIT_TEST(stored_lines_that_nobody_names_are_listed_and_shown);
+  CPPUNIT_TEST(tables_fit_the_terminal);
+  CPPUNIT_TEST(times_count_from_now);
   CPPUNIT_TEST(list_prints_names_alone);
   CPPUNIT_TEST(show_adds_the_last_twenty_events);
   CPPUNIT_TEST(a_damaged_status_is_an_error_not_a_crash);
@@ -203,6 +367,70 @@ class ReadingTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(int{exit_done}, outcome.exit);
     CPPUNIT_ASSERT(holds(outcome.err, "no server has been started with the state directory "));
   }
+  void a_missing_state_directory_gets_a_remedy() {
+    for (const char* verb : {"status", "list"}) {
+      const Outcome outcome = run({verb, "--state", folder_->path() + "/missing"});
+      CPPUNIT_ASSERT_EQUAL(int{exit_failed}, outcome.exit);
+      CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, "missing/state") && holds(outcome.err, "EVERCERT_STATE"));
+    }
+  }
+  void stored_lines_that_nobody_names_are_listed_and_shown() {
+    StatusReport status = report();
+    status.unnamed.push_back(
+        {"waits.example.com", {"waits.example.com", "www.waits.example.com"}, "import", 1, status.generated_at, {}});
+    write_text(state() + "/status.json", render_json(status));
+    const Outcome list = read({"list"});
+    CPPUNIT_ASSERT_MESSAGE(list.out, holds(list.out, "waits.example.com\n"));
+    CPPUNIT_ASSERT_MESSAGE(list.err, holds(list.err, "named by no configuration: waits.example.com"));
+    Result<Json> json = parse_json(read({"list", "--json"}).out, "list");
+    CPPUNIT_ASSERT((*json)["unnamed"] == Json::array({"waits.example.com"}) && (*json)["certificates"].size() == 2);
+    const Outcome show = read({"show", "www.waits.example.com"});
+    CPPUNIT_ASSERT_EQUAL_MESSAGE(show.err, int{exit_done}, show.exit);
+    CPPUNIT_ASSERT_MESSAGE(show.out, holds(show.out, "waits.example.com  named by no configuration"));
+    json = parse_json(read({"show", "waits.example.com", "--json"}).out, "show");
+    CPPUNIT_ASSERT(json && (*json)["unnamed"] == true && (*json)["certificate"]["generation"] == 1);
+    CPPUNIT_ASSERT(holds(read({"status", "waits.example.com"}).out, "waits.example.com  ends"));
+    CPPUNIT_ASSERT(holds(read({"show", "wait.example.com"}).err, "did you mean \"waits.example.com\"?"));
+  }
+  void tables_fit_the_terminal() {
+    StatusReport status = report();
+    CertificateStatus& wide = status.certificates.emplace_back();
+    wide.name = "a-name-that-is-rather-long-for-a-terminal-of-sixty-columns.example.com";
+    wide.state = CertificateState::issued_not_served;
+    wide.generation = 281474976710656;
+    wide.not_after = status.generated_at + std::chrono::hours(24 * 398);
+    wide.next = CertificateStatus::Next{status.generated_at + std::chrono::hours(72),
+                                        "another try after: what the CA said was rather long, too, and went on for a while"};
+    wide.problem =
+        StatusProblem{"not_served", "the listener at 192.0.2.1:443 sent another certificate than the one that was issued",
+                      status.generated_at, "Look at the listener, then look again."};
+    write_text(state() + "/status.json", render_json(status));
+    for (const std::size_t columns : {60, 80, 200}) {
+      std::istringstream lines(read({"status"}, columns).out);
+      for (std::string line; std::getline(lines, line);) CPPUNIT_ASSERT_MESSAGE(line, width_of(line) <= columns);
+      std::string shown = read({"show", wide.name}, columns).out;
+      for (std::size_t at = 0; (at = shown.find("\n", at)) != std::string::npos;)
+        shown.replace(at, shown.find_first_not_of(" \n", at) == std::string::npos ? 1 : shown.find_first_not_of(" \n", at) - at,
+                      " ");
+      for (const std::string& whole : {wide.name, wide.next->why, wide.problem->message, wide.problem->remedy})
+        CPPUNIT_ASSERT_MESSAGE(shown, holds(shown, whole));
+    }
+    const std::string narrow = read({"status"}, 60).out;
+    CPPUNIT_ASSERT_MESSAGE(narrow, holds(narrow, "a-name-that-i..  issued_not_served"));
+    CPPUNIT_ASSERT(holds(read({"status"}).out, wide.name) && holds(read({"status"}).out, wide.next->why));
+    CPPUNIT_ASSERT(holds(read({"status"}).out, "in 397 d") || holds(read({"status"}).out, "in 398 d"));
+  }
+  void times_count_from_now() {
+    const auto now = *time_in("2026-11-30T12:00:00Z");
+    const std::pair<const char*, const char*> rows[] = {
+        {"2026-11-30T12:00:00Z", "now"},       {"2026-11-30T12:01:30Z", "in 90 s"}, {"2026-11-30T12:02:00Z", "in 2 min"},
+        {"2026-11-30T14:00:00Z", "in 2 h"},    {"2026-12-02T12:00:00Z", "in 2 d"},  {"2026-11-30T11:00:00Z", "60 min ago"},
+        {"2025-11-30T12:00:00Z", "365 d ago"}, {"2027-02-18T12:00:00Z", "in 80 d"}};
+    for (const auto& [text, said] : rows) CPPUNIT_ASSERT_EQUAL(std::string(said), relative_time(*time_in(text), now));
+    for (const char* text :
+         {"", "-", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-30 12:00:00Z", "2026-11-30T12:00:00.000Z"})
+      CPPUNIT_ASSERT_MESSAGE(text, !time_in(text));
+  }
   void list_prints_names_alone() {
     CPPUNIT_ASSERT_EQUAL(std::string("bad\\x1b[2J.example.com\nwww.example.com\n"), read({"list"}).out);
     Result<Json> json = parse_json(read({"list", "--json"}).out, "list");
@@ -249,9 +477,9 @@ class ReadingTest : public CppUnit::TestFixture {
 
  private:
   [[nodiscard]] std::string state() const { return folder_->path() + "/state"; }
-  [[nodiscard]] Outcome read(std::vector<std::string> words) const {
+  [[nodiscard]] Outcome read(std::vector<std::string> words, std::size_t columns = 0) const {
     words.insert(words.end(), {"--state", folder_->path()});
-    return run(words);
+    return run(words, "", nullptr, columns);
   }
   std::optional<Folder> folder_;
 };

@@ -49,6 +49,7 @@ struct Error {
   std::string message;                                             // one sentence: what happened, to what, why. Never a secret.
   std::optional<std::chrono::seconds> retry_after = std::nullopt;  // the peer's own wish
   std::shared_ptr<const Problem> problem = nullptr;                // what the peer said, if it did
+  bool denied = false;                                             // for want of rights, which another user has
 
   // The same error with "what: " before its sentence.
   [[nodiscard]] Error with_prefix(const std::string& what) const {

@@ -4,6 +4,11 @@
 
 namespace evercert {
 
+std::string environment_state_path() {
+  const char* path = std::getenv("EVERCERT_STATE");
+  return path == nullptr ? "" : path;
+}
+
 bool environment_says_no_color() {
   const char* wish = std::getenv("NO_COLOR");
   return wish != nullptr && *wish != '\0';

@@ -16,6 +16,9 @@ std::optional<Secret> environment_secret(const std::string& variable);
 // The path of a credential that the service manager has laid out (systemd.exec(5)); empty: it lays out none.
 std::string credential_path(const std::string& name);
 
+// EVERCERT_STATE: the state directory that the command line works on, where it is told no other; or empty.
+std::string environment_state_path();
+
 // NO_COLOR is set and not empty: programs shall print no colours.
 bool environment_says_no_color();
 

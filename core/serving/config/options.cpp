@@ -2,11 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <numeric>
-#include <utility>
 #include <vector>
 
 #include "evercert/settings.h"
+#include "serving/config/words.h"
 
 namespace evercert {
 
@@ -199,26 +198,6 @@ constexpr Option table[] = {
     {"plain_ports", Scope::certificate, ValueKind::number, 0, 0, true, "PORT...", "",
      "The ports without TLS at which the server listens.", true},
 };
-
-// Edits (insert, delete, replace, swap neighbours) that make one word the other.
-std::size_t edit_distance(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> before_last(to.size() + 1);
-  std::vector<std::size_t> last(to.size() + 1);
-  std::vector<std::size_t> current(to.size() + 1);
-  std::iota(last.begin(), last.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= from.size(); ++i) {
-    current[0] = i;
-    for (std::size_t j = 1; j <= to.size(); ++j) {
-      const std::size_t replaced = last[j - 1] + (from[i - 1] == to[j - 1] ? 0 : 1);
-      current[j] = std::min({last[j] + 1, current[j - 1] + 1, replaced});
-      if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1])
-        current[j] = std::min(current[j], before_last[j - 2] + 1);
-    }
-    std::swap(before_last, last);
-    std::swap(last, current);
-  }
-  return last[to.size()];
-}
 
 }  // namespace
 

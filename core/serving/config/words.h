@@ -17,6 +17,9 @@ std::string in_quotes(std::string_view word);
 // "a, b and c".
 std::string enumerated(const std::vector<std::string>& words);
 
+// Edits (insert, delete, replace, swap neighbours) that make one word the other.
+std::size_t edit_distance(std::string_view from, std::string_view to);
+
 Error configuration_error(std::string message);
 
 // Words split at commas, empty parts dropped.

@@ -90,7 +90,9 @@ bool finish_file(int descriptor, BytesView content, const WriteOptions& options)
 }  // namespace
 
 Error system_error(ErrorKind kind, const std::string& what, int code) {
-  return {kind, what + ": " + std::generic_category().message(code)};
+  Error error{kind, what + ": " + std::generic_category().message(code)};
+  error.denied = code == EACCES || code == EPERM;
+  return error;
 }
 
 int open_beneath(int directory, const std::string& path, int flags) {

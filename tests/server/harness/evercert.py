@@ -27,6 +27,10 @@ class Evercert:
         return subprocess.Popen([self.program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 stdin=subprocess.DEVNULL)
 
+    def named(self):
+        """What a configuration names, of the list."""
+        return json.loads(self.run("list", "--json").stdout)["certificates"]
+
     def renew(self, name, force=True, timeout=60):
         done = self.run("renew", name, *(["--force"] if force else []), timeout=timeout)
         assert done.returncode == DONE, "renew %s: exit %d\n%s%s" % (name, done.returncode, done.stdout, done.stderr)
