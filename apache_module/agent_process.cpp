@@ -4,6 +4,8 @@
 #include <ap_mpm.h>
 #include <sys/wait.h>
 
+#include <csignal>
+
 namespace evercert {
 
 namespace {
@@ -12,10 +14,14 @@ namespace {
 KeptAgent* kept = nullptr;
 ApacheLogger log;
 
+// Apache passes on what is left when an exit code or a signal is taken out of wait(2)'s status, and does not say which of the
+// two; APR passes on the status itself. Of the small numbers an agent ends with the first by its own will.
 std::string how_it_ended(int reason, int status) {
+  constexpr int largest_of_ours = 2;
   if (reason == APR_OC_REASON_LOST) return "in a way that nobody saw";
-  if (WIFSIGNALED(status)) return "by signal " + std::to_string(WTERMSIG(status));
-  return "with exit code " + std::to_string(WEXITSTATUS(status));
+  if (status > 0xff) return "with exit code " + std::to_string(WEXITSTATUS(status));
+  if (status > largest_of_ours && status < NSIG) return "by signal " + std::to_string(status);
+  return "with exit code " + std::to_string(status);
 }
 
 }  // namespace

@@ -67,7 +67,10 @@ def test_a_metric_says_since_when_something_fails(nginx, evercert, fault):
 
 
 def test_a_program_that_cannot_be_started_fills_no_log(nginx, folder, install):
-    missing = os.path.join(folder, "no-such-program")
+    missing = os.path.join(folder, "no-interpreter")
+    with open(missing, "w") as file:
+        file.write("#!/no/such/interpreter\n")
+    os.chmod(missing, 0o755)
     site = nginx(nginx_of.host("heard.test")).use_program(missing).start()
     wait_for(lambda: errors(site, "the agent does not start: cannot execute"), "the error", seen=site.log)
     wait_for(lambda: len(errors(site, "exited with code 127")) > 7, "seven more tries", 30, seen=site.log)

@@ -179,13 +179,15 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   }
 
   void an_agent_that_cannot_start_is_told_once_not_at_each_try() {
-    Supervisor supervisor({.path = "/no/such/program"}, *instance_, cycle_, *log_);
-    for (int round = 0; round < 10; ++round) {
-      CPPUNIT_ASSERT(supervisor.start());
-      CPPUNIT_ASSERT(serve_to_the_end(supervisor));
+    // One is found before anything is forked for it, the other when it is to be executed.
+    for (const char* const path : {"/no/such/program", "/usr"}) {
+      const std::size_t before = log_->lines().size();
+      Supervisor supervisor({.path = path}, *instance_, cycle_, *log_);
+      for (int round = 0; round < 10; ++round)
+        if (supervisor.start()) CPPUNIT_ASSERT(serve_to_the_end(supervisor));
+      CPPUNIT_ASSERT_EQUAL_MESSAGE(log_->all(), before + 1, log_->lines().size());
+      CPPUNIT_ASSERT(supervisor.restart_delay() > std::chrono::seconds(20));
     }
-    CPPUNIT_ASSERT_EQUAL_MESSAGE(log_->all(), std::size_t{1}, log_->lines().size());
-    CPPUNIT_ASSERT(supervisor.restart_delay() > std::chrono::seconds(20));
   }
 
   void an_agent_that_goes_on_gets_the_copy_of_the_next_program() {
@@ -223,8 +225,8 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
 
   void a_missing_program_is_told_with_its_path() {
     Supervisor supervisor({"/nonexistent/evercert"}, *instance_, cycle_, *log_);
-    CPPUNIT_ASSERT(supervisor.start());
-    CPPUNIT_ASSERT(serve_to_the_end(supervisor));
+    CPPUNIT_ASSERT(!supervisor.start());
+    CPPUNIT_ASSERT_EQUAL(pid_t{-1}, supervisor.pid());
     const std::string line = log_->line_with("cannot execute /nonexistent/evercert: No such file or directory");
     CPPUNIT_ASSERT_MESSAGE(log_->all(), !line.empty());
     CPPUNIT_ASSERT(supervisor.restart_delay() > std::chrono::milliseconds::zero());

@@ -27,6 +27,7 @@ namespace evercert {
 namespace {
 
 constexpr std::size_t largest_message = 16384;
+constexpr std::string_view exit_of_no_program = "with exit code 127";
 constexpr unsigned messages_at_once = 4096;
 constexpr std::chrono::seconds longest_step{6};
 constexpr std::chrono::seconds leader_pause{5};
@@ -46,6 +47,14 @@ class Supervisor::Content {
     if (channel_.valid()) return false;
     reap();
     if (!find_leader()) return false;
+    // A server that reaps whatever ends (nginx) would write a line about each child that could execute nothing. Where the child
+    // does the waiting (Apache), it is the child that finds the program there again.
+    if (pause == std::chrono::milliseconds::zero() && !program_.image && ::access(program_.path.c_str(), X_OK) != 0) {
+      failed_ = why_not_started(failed_step_execute, errno, program_.path);
+      pause_.lost({}, exit_of_no_program);
+      if (pause_.worth_telling()) tell_failed();
+      return false;
+    }
     auto spawned = spawn_agent(program_, {"run", "--descriptor", std::to_string(channel_number)}, pause);
     started_ = std::chrono::steady_clock::now() + pause;
     if (!spawned) {
@@ -198,7 +207,7 @@ class Supervisor::Content {
 
   State lost() {
     // As the kernel tells a parent that of a program which could not be executed.
-    const std::string how = failed_.empty() ? exit_words() : "with exit code 127";
+    const std::string how = failed_.empty() ? exit_words() : std::string(exit_of_no_program);
     pause_.lost(std::chrono::steady_clock::now() - started_, how);
     // One that got to work is told each time.
     if (!delivered_ && !pause_.worth_telling()) return leave();
@@ -206,9 +215,13 @@ class Supervisor::Content {
     if (failed_.empty()) {
       log_.write(LogLevel::warn, std::string(when) + (how.empty() ? "" : " ") + how + process_field());
     } else {
-      log_.write(LogLevel::error, "evercert: the agent does not start: " + failed_ + "; it is tried again, told once an hour");
+      tell_failed();
     }
     return leave();
+  }
+
+  void tell_failed() {
+    log_.write(LogLevel::error, "evercert: the agent does not start: " + failed_ + "; it is tried again, told once an hour");
   }
 
   State leave() {
