@@ -281,6 +281,7 @@ class CertificateCheckTest : public CppUnit::TestFixture {
     assert_warning(with(certificate), "", 3, "nothing listens for plain HTTP at port 80");
     assert_warning(with(R"({"identifiers": "a.example", "plain_ports": []})"), "", 3, "add a listener for 80");
     CPPUNIT_ASSERT(with(certificate, R"(, "http_port": 8080)").complaints.empty());
+    assert_error(with(certificate, R"(, "http_port": 70000)"), "http_port", 4, "from 1 to 65535");
     const auto bought = [&](const std::string& members) {
       MadeUpFiles files;
       files.files["/s"] = "secret";

@@ -47,6 +47,17 @@ void SectionReader::blame(const Setting& setting, std::string message) const {
                          setting.option->scope});
 }
 
+bool SectionReader::lacks_dns(const DnsSettings& dns) const {
+  return dns.updates.empty() && dns.program.empty() && !was_refused(complaints_, "dns_update") &&
+         !was_refused(complaints_, "dns_program");
+}
+
+bool was_refused(const std::vector<Complaint>& complaints, std::string_view option) {
+  return std::any_of(complaints.begin(), complaints.end(), [&](const Complaint& complaint) {
+    return complaint.severity == Complaint::Severity::error && complaint.option == option;
+  });
+}
+
 void SectionReader::read_switch(std::string_view option, bool& value) const {
   const Setting* const setting = find(option);
   if (setting == nullptr) return;

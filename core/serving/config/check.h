@@ -27,6 +27,8 @@ class SectionReader {
   void error(std::string_view option, std::string message) const;
   void warning(std::string_view option, std::string message) const;
   void blame(const Setting& setting, std::string message) const;
+  // That no way to write DNS records is there, and no line that was to be one.
+  [[nodiscard]] bool lacks_dns(const DnsSettings& dns) const;
 
   // Each keeps `value` when the setting is absent or wrong; a wrong one is blamed.
   void read_switch(std::string_view option, bool& value) const;
@@ -42,6 +44,10 @@ class SectionReader {
   const Section& section_;
   std::vector<Complaint>& complaints_;
 };
+
+// Whether what was written of an option was refused: it counts as written, and nothing is said that only its absence would
+// mean.
+bool was_refused(const std::vector<Complaint>& complaints, std::string_view option);
 
 struct ProofDefaults {
   bool proof = true;

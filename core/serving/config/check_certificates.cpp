@@ -339,7 +339,8 @@ class CertificatesReading {
             return std::find(issuer.challenges.begin(), issuer.challenges.end(), kind) != issuer.challenges.end();
           }))
         asked.emplace_back(what);
-    if (first == nullptr || open || asked.empty() || plan_.certificates.empty()) return;
+    if (first == nullptr || open || asked.empty() || plan_.certificates.empty() || was_refused(complaints_, "http_port"))
+      return;
     const std::string port = std::to_string(plan_.http_port);
     SectionReader(*first, complaints_)
         .warning("", "nothing listens for plain HTTP at port " + port + ", where issuers ask for " + enumerated(asked) +

@@ -206,7 +206,7 @@ class IssuerReading {
     if (word == "dns-01") {
       spec_.challenge = ChallengeKind::dns_01;
       spec_.challenges = {ChallengeKind::dns_01};
-      if (spec_.dns.updates.empty() && spec_.dns.program.empty())
+      if (reader_.lacks_dns(spec_.dns))
         reader_.blame(*setting, "challenge: dns-01 needs to know how DNS records are written; add dns_update or dns_program");
       return;
     }

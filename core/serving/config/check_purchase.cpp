@@ -265,7 +265,7 @@ class PurchaseReading {
                                           (certinext ? "dns-txt or email:ADDRESS, several in the order to try them"
                                                      : "dns-txt, dns-cname or email:ADDRESS"));
       kind = known->kind;
-      if (kind != ChallengeKind::http_file && spec_.dns.updates.empty() && spec_.dns.program.empty())
+      if (kind != ChallengeKind::http_file && reader_.lacks_dns(spec_.dns))
         return reader_.blame(
             setting, "challenge: " + word + " needs to know how DNS records are written; add dns_update or dns_program");
     }
