@@ -32,11 +32,22 @@ std::string default_program() {
   return program ? program.get() : EVERCERT_INSTALLED_PROGRAM;
 }
 
+const Setting* find(const Section& section, std::string_view option) {
+  const auto found = std::find_if(section.settings.begin(), section.settings.end(),
+                                  [&](const Setting& setting) { return setting.option->name == option; });
+  return found == section.settings.end() ? nullptr : &*found;
+}
+
 // The first word of an option; a copy, because whoever asks goes on to add settings.
 std::optional<std::string> word_of(const Section& section, std::string_view option) {
-  for (const Setting& setting : section.settings)
-    if (setting.option->name == option && !setting.words.empty()) return setting.words.front();
-  return std::nullopt;
+  const Setting* const setting = find(section, option);
+  return setting == nullptr || setting->words.empty() ? std::nullopt : std::optional(setting->words.front());
+}
+
+// An error with the line of the option that it comes from, if that was written.
+Error at_line_of(const Section& section, std::string_view option, const Error& error) {
+  const Setting* const setting = find(section, option);
+  return setting == nullptr ? error : Error{error.kind, setting->place.text() + ": " + error.message};
 }
 
 struct User {
@@ -112,7 +123,7 @@ Result<Done> Bridge::check_settings(const std::string& configuration, const std:
   };
   Result<Done> given = give("server", server);
   if (given) given = give("program", default_program());
-  if (given) given = give("proof_address", "0.0.0.0:" + word_of(settings.global, "tls_port").value_or("443"));
+  if (given) given = give("proof_address", "0.0.0.0:" + std::to_string(port_in(settings.global, "tls_port", 443)));
   if (!given) return given;
   Checked checked = check(settings, files_);
   std::string refused;
@@ -135,7 +146,11 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
   if (auto checked = check_settings(configuration, server); !checked) return checked;
   const auto user = agent_user(*plan_);
   if (!user) return user.error();
-  if (auto made = prepare_state_directories(plan_->state_path, user->uid, user->gid); !made) return made;
+  const bool test = is_a_test();
+  if (const auto program = check_program(plan_->program); test && !program)
+    return at_line_of(settings_.global, "program", program.error());
+  if (const auto made = prepare_state_directories(plan_->state_path, user->uid, user->gid); !made)
+    return at_line_of(settings_.global, "state_path", made.error());
   if (const auto trouble = export_trouble(plan_->exports.path, user->uid, user->gid)) log_.write(LogLevel::warn, *trouble);
   auto keys = existing_seal_keys(plan_->state_path);
   if (!keys) return keys.error();
@@ -155,7 +170,7 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
       log_.write(LogLevel::error, "what is stored cannot be read: " + lines.error().message);
     find_lines(*plan_, settings_, stored, std::chrono::system_clock::now());
   }
-  const PemPurpose purpose = is_a_test() ? PemPurpose::test : PemPurpose::start;
+  const PemPurpose purpose = test ? PemPurpose::test : PemPurpose::start;
   auto written = write_pem_files(pem_path_, purpose, *plan_, serving, stored, log_);
   if (!written) return written.error();
   written_ = std::move(*written);

@@ -82,6 +82,8 @@ class IssuerCheckTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_account_key_is_a_known_kind_or_a_file);
   CPPUNIT_TEST(an_account_key_file_must_hold_a_usable_key);
   CPPUNIT_TEST(other_challenges_are_refused);
+  CPPUNIT_TEST(a_faulty_way_to_dns_counts_as_written);
+  CPPUNIT_TEST(challenges_keep_the_words_of_nginx);
   CPPUNIT_TEST(switches_are_on_or_off);
   CPPUNIT_TEST(contacts_become_uris);
   CPPUNIT_TEST(what_is_no_contact_is_refused);
@@ -107,23 +109,23 @@ class IssuerCheckTest : public CppUnit::TestFixture {
 
   void a_state_path_on_a_network_file_system_is_refused_unless_forced() {
     const FileSystemProbe nfs = [](const std::string& path) -> std::optional<std::string> {
-      return path == "/srv/state" ? std::optional<std::string>("NFS") : std::nullopt;
+      return path == "/tmp/state" ? std::optional<std::string>("NFS") : std::nullopt;
     };
     MadeUpFiles files;
-    const Settings refused = settings_of(document("", "", R"(, "state_path": "/srv/state/")"));
+    const Settings refused = settings_of(document("", "", R"(, "state_path": "/tmp/state/")"));
     assert_error(check_with(refused, files, nfs), "state_path", 4, "network file system (NFS)");
-    assert_contains(all_of(check_with(refused, files, nfs)), "state_path /srv/state force");
-    const Settings forced = settings_of(document("", "", R"(, "state_path": ["/srv/state", "force"])"));
-    CPPUNIT_ASSERT_EQUAL(std::string("/srv/state"), check_with(forced, files, nfs).plan->state_path);
-    const Settings local = settings_of(document("", "", R"(, "state_path": "/srv/local")"));
+    assert_contains(all_of(check_with(refused, files, nfs)), "state_path /tmp/state force");
+    const Settings forced = settings_of(document("", "", R"(, "state_path": ["/tmp/state", "force"])"));
+    CPPUNIT_ASSERT_EQUAL(std::string("/tmp/state"), check_with(forced, files, nfs).plan->state_path);
+    const Settings local = settings_of(document("", "", R"(, "state_path": "/tmp/local")"));
     CPPUNIT_ASSERT(check_with(local, files, nfs).plan.has_value());
   }
 
   void the_agent_does_not_look_at_file_systems() {
     MadeUpFiles files;
-    const Settings settings = settings_of(document("", "", R"(, "state_path": "/proc/self/nothing")"));
+    const Settings settings = settings_of(document("", "", R"(, "state_path": "/no/such/place")"));
     CPPUNIT_ASSERT(check(settings, files, false).plan.has_value());
-    CPPUNIT_ASSERT(check(settings, files, true).plan.has_value());
+    CPPUNIT_ASSERT(!check(settings, files, true).plan.has_value());
   }
 
   void an_unknown_second_word_of_state_path_is_refused() {
@@ -227,6 +229,17 @@ class IssuerCheckTest : public CppUnit::TestFixture {
     assert_error(with_issuer(R"("challenge": "tls-alpn")"), "challenge", 2, "not tls-alpn-01");
     assert_error(with_issuer(R"("challenge": "dns")"), "challenge", 2, "no kind of challenge");
     CPPUNIT_ASSERT(issuer_of(R"("challenge": "http")").challenge == ChallengeKind::http_01);
+  }
+
+  void a_faulty_way_to_dns_counts_as_written() {
+    const auto with_dns = [](const std::string& line) {
+      return checked(document(R"(, "challenge": "dns-01")", "", ",\n" + line));
+    };
+    assert_error(with_dns(R"("dns_update": ["*", "127.0.0.1", "/missing.key"])"), "dns_update", 5, "cannot read /missing.key");
+    assert_error(with_dns(R"("dns_update": ["*", "127.0.0.1:99999", "/any.key"])"), "dns_update", 5, "dns_update: ");
+  }
+
+  void challenges_keep_the_words_of_nginx() {
     CPPUNIT_ASSERT(issuer_of(R"("challenge": "http-01")").challenge == ChallengeKind::http_01);
   }
 

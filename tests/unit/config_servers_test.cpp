@@ -110,7 +110,7 @@ class ServersTest : public CppUnit::TestFixture {
   void commands_that_cannot_be_run_are_told() {
     const auto said = [](const std::string& members) {
       MadeUpFiles files;
-      const Checked result = check_with(settings_of(document("", "", members)), files,
+      const Checked result = check_with(settings_of(document("", "", members + R"(, "state_path": "/tmp")")), files,
                                         [](const std::string&) { return std::optional<std::string>(); });
       CPPUNIT_ASSERT(result.plan.has_value());
       return all_of(result);

@@ -116,6 +116,9 @@ class Supervisor {
 // remedy.
 Result<Done> hide(Supervisor::Program& program, Logger& log);
 
+// For a test of the configuration, which must not accept what no start could execute. Errors (configuration): with the remedy.
+Result<Done> check_program(const std::string& path);
+
 // For servers whose serving processes may not start others (HAProxy): a keeper, the same program as `evercert keep`, owns the
 // Supervisor. It is nobody's child (a server that reaps its children waits for it in vain), has what the agent needs before the
 // server gives its privileges up, and starts nothing until the first serving process says so: {"go":1} on its channel. A

@@ -1,6 +1,8 @@
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 
 #include "serving/config/check.h"
 #include "serving/config/words.h"
@@ -10,15 +12,22 @@ namespace evercert {
 namespace {
 
 // Of a path that is to be made the nearest that exists tells whether it can be.
-void check_is_directory(const SectionReader& reader, const std::string& path) {
-  for (std::string at = path; !at.empty(); at.resize(at.rfind('/'))) {
-    struct stat facts {};
-    if (::stat(at.c_str(), &facts) != 0) continue;
-    if (!S_ISDIR(facts.st_mode))
-      reader.error("state_path", "state_path: " + (at == path ? path + " is" : path + " cannot be made, since " + at + " is") +
-                                     " no directory; name another one");
-    return;
-  }
+void check_can_be_made(const SectionReader& reader, const std::string& path) {
+  const auto refuse = [&](const std::string& why) { reader.error("state_path", "state_path: " + why); };
+  const std::string above = path.substr(0, path.rfind('/'));
+  std::string at = path;
+  struct stat facts {};
+  while (!at.empty() && ::stat(at.c_str(), &facts) != 0) at.resize(at.rfind('/'));
+  if (!at.empty() && !S_ISDIR(facts.st_mode))
+    return refuse((at == path ? path + " is" : path + " cannot be made, since " + at + " is") +
+                  " no directory; name another one");
+  if (at == path) return;
+  const int code = ::access(at.empty() ? "/" : at.c_str(), W_OK | X_OK) == 0 ? 0 : errno;
+  if (code != 0)
+    return refuse(path + " cannot be made: " + std::generic_category().message(code) +
+                  (code == EACCES ? "; run it as root, or name another state_path" : "; name another state_path"));
+  if (at != above)
+    refuse(path + " cannot be made, since there is no " + above + "; run: mkdir -p " + above + ", or name another state_path");
 }
 
 void check_state_path(const SectionReader& reader, const FileSystemProbe& probe, Plan& plan) {
@@ -32,7 +41,7 @@ void check_state_path(const SectionReader& reader, const FileSystemProbe& probe,
     if (!forced)
       reader.blame(*setting, "state_path: the second word " + in_quotes(setting->words[1]) + " is unknown; write PATH [force]");
   }
-  if (probe) check_is_directory(reader, plan.state_path);
+  if (probe) check_can_be_made(reader, plan.state_path);
   if (forced || !probe) return;
   if (const auto network = probe(plan.state_path))
     reader.error("state_path",

@@ -164,16 +164,9 @@ Result<Supervisor::Program> Configuration::agent_program(std::uint32_t user, std
 }
 
 Result<Done> Configuration::examine() const {
-  if (::access(program_.c_str(), X_OK) != 0)
-    return system_error(
-        ErrorKind::configuration,
-        "the agent's program \"" + program_ + "\" cannot be executed, install it or name another (option program)", errno);
-  // Not made yet: what is above it is asked, and left alone.
-  if (::access(state_path_.c_str(), F_OK) != 0) {
-    const std::string above = state_path_.substr(0, std::max<std::size_t>(state_path_.rfind('/'), 1));
-    if (::access(above.c_str(), W_OK | X_OK) == 0) return Done{};
-    return system_error(ErrorKind::configuration, "the directory \"" + state_path_ + "\" cannot be made", errno);
-  }
+  if (auto program = check_program(program_); !program) return program;
+  // Not made yet: check() has asked whether it can be.
+  if (::access(state_path_.c_str(), F_OK) != 0) return Done{};
   const auto keys = existing_seal_keys(state_path_);
   // Whoever tests without being root does not get to see it, though a start would.
   const bool hidden = !keys && ::geteuid() != 0 && ::access((state_path_ + "/seal.key").c_str(), R_OK) != 0;
@@ -184,7 +177,10 @@ Result<Done> Configuration::examine() const {
 }
 
 Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {
-  return prepare_state_directories(state_path_, owner, group);
+  auto made = prepare_state_directories(state_path_, owner, group);
+  const Setting* const written = find(settings_.global, "state_path");
+  if (made || written == nullptr) return made;
+  return Error{made.error().kind, made.error().message + " in " + written->place.text()};
 }
 
 Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {

@@ -58,6 +58,16 @@ Result<Descriptor> copy_of(int program, off_t size) {
 
 }  // namespace
 
+Result<Done> check_program(const std::string& path) {
+  struct stat facts {};
+  int code = ::access(path.c_str(), X_OK) == 0 && ::stat(path.c_str(), &facts) == 0 ? 0 : errno;
+  if (code == 0 && S_ISDIR(facts.st_mode)) code = EISDIR;
+  if (code == 0) return Done{};
+  return system_error(ErrorKind::configuration,
+                      "the agent's program \"" + path + "\" cannot be executed, install it or name another (option program)",
+                      code);
+}
+
 Result<Done> hide(Supervisor::Program& program, Logger& log) {
   program.image.reset();
   program.hidden = false;

@@ -118,7 +118,11 @@ Result<bool> is_empty(int directory) {
 // The agent's own directory: made, or brought to its owner as long as it holds nothing.
 Result<Done> settle_inner(int above, const std::string& path, std::uint32_t owner, std::uint32_t group) {
   const std::string what = "the state directory \"" + path + "\" cannot be prepared";
-  if (mkdirat(above, "state", 0750) != 0 && errno != EEXIST) return system_error(ErrorKind::storage, what, errno);
+  if (mkdirat(above, "state", 0750) != 0 && errno != EEXIST) {
+    Error error = system_error(ErrorKind::storage, what, errno);
+    if (errno == EACCES) error.message += "; run it as root, or name another state_path";
+    return error;
+  }
   const Descriptor inner(openat(above, "state", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!inner.valid()) return system_error(ErrorKind::storage, what, errno);
   struct stat status {};
