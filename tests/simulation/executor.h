@@ -41,8 +41,9 @@ class SimulatedWorkers : public Workers {
   JobTable& table_of(const std::string& name) { return chore_names_.contains(name) ? chores_ : jobs_; }
 
   const Times& times_;
-  JobTable jobs_;
-  JobTable chores_;
+  // One step at a time: nobody keeps anybody out.
+  JobTable jobs_{1};
+  JobTable chores_{1};
   std::set<std::string> chore_names_;
   std::map<std::string, std::optional<Time>> planned_;
   bool paused_ = false;

@@ -2,10 +2,16 @@
 #include "agent/acme/acme_issuer.h"
 
 #include <cppunit/extensions/HelperMacros.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
+#include <fstream>
+#include <future>
+#include <iterator>
 #include <map>
+#include <thread>
 
 #include "agent/lead/make_issuer.h"
 #include "serving/base/encoding.h"
@@ -65,6 +71,35 @@ class ScriptedClient : public HttpClient {
   Script& script_;
 };
 
+// Answers nothing before it is told to give up.
+class SilentClient : public HttpClient {
+ public:
+  SilentClient(std::promise<void>& asked, std::shared_future<void> give_up) : asked_(asked), give_up_(std::move(give_up)) {}
+  Result<HttpResponse> send(const HttpRequest&) override {
+    const int number = ++requests_;
+    if (number == 1) asked_.set_value();
+    give_up_.wait();
+    return Error{ErrorKind::connection, "silence " + std::to_string(number)};
+  }
+  [[nodiscard]] int requests() const { return requests_; }
+
+ private:
+  std::promise<void>& asked_;
+  const std::shared_future<void> give_up_;
+  std::atomic<int> requests_{0};
+};
+
+// Until the kernel says that the thread, which has nothing to do but to get there, waits for something.
+void wait_until_asleep(pid_t thread) {
+  for (;;) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+    const std::string stat{std::istreambuf_iterator<char>(file), {}};
+    const auto name_end = stat.rfind(')');
+    if (name_end == std::string::npos || stat.at(name_end + 2) == 'S') return;
+    std::this_thread::yield();
+  }
+}
+
 class OneRecord : public AccountRecords {
  public:
   Result<std::optional<AccountRecord>> load(const std::string&) override { return record; }
@@ -107,6 +142,7 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_refused_registration_is_told_by_what_the_ca_says);
   CPPUNIT_TEST(changed_terms_are_told_with_the_link_of_the_ca);
   CPPUNIT_TEST(what_is_no_directory_is_told_as_such);
+  CPPUNIT_TEST(whoever_waited_for_a_directory_that_failed_has_its_error);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -307,6 +343,38 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
     script_.answers["https://ca/dir"] = {response(503, "")};
     issuer_ = make_acme_issuer(spec_, std::make_unique<ScriptedClient>(script_), {records_, events_, clock_});
     CPPUNIT_ASSERT(!issuer_->place(wanted_).error().problem);
+  }
+
+  // The directory, and with it the account, of a CA that takes every request and never answers.
+  void whoever_waited_for_a_directory_that_failed_has_its_error() {
+    std::promise<void> asked;
+    std::promise<void> give_up;
+    auto made = std::make_unique<SilentClient>(asked, give_up.get_future().share());
+    const SilentClient& client = *made;
+    issuer_ = make_acme_issuer(spec_, std::move(made), {records_, events_, clock_});
+    constexpr int waiters = 4;
+    std::vector<std::string> told(waiters + 1);
+    std::vector<std::jthread> threads;
+    const auto ask = [&](int index) {
+      const auto placed = issuer_->place(wanted_);
+      told[static_cast<std::size_t>(index)] = placed ? "placed" : placed.error().message;
+    };
+    threads.emplace_back(ask, 0);
+    asked.get_future().wait();
+    for (int i = 1; i <= waiters; ++i) {
+      std::promise<pid_t> begun;
+      threads.emplace_back([&, i] {
+        begun.set_value(gettid());
+        ask(i);
+      });
+      wait_until_asleep(begun.get_future().get());
+    }
+    give_up.set_value();
+    threads.clear();
+    for (const auto& sentence : told) CPPUNIT_ASSERT_EQUAL(std::string("silence 1"), sentence);
+    CPPUNIT_ASSERT_EQUAL(1, client.requests());
+    // Whoever comes later asks.
+    CPPUNIT_ASSERT_EQUAL(std::string("silence 2"), issuer_->place(wanted_).error().message);
   }
 
   void no_address_without_encryption_gets_a_signed_request() {

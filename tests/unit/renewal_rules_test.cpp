@@ -192,6 +192,7 @@ class BudgetTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(five_lost_connections_in_a_minute_open_the_breaker);
   CPPUNIT_TEST(one_job_probes_for_all_and_its_success_calls_the_others);
   CPPUNIT_TEST(a_ca_that_cannot_be_reached_opens_the_breaker_at_once);
+  CPPUNIT_TEST(a_ca_that_is_silent_twice_opens_the_breaker);
   CPPUNIT_TEST(a_probe_that_is_not_made_is_passed_on);
   CPPUNIT_TEST(a_ca_that_comes_and_goes_is_probed_more_rarely);
   CPPUNIT_TEST_SUITE_END();
@@ -240,27 +241,37 @@ class BudgetTest : public CppUnit::TestFixture {
   }
   void a_ca_that_cannot_be_reached_opens_the_breaker_at_once() {
     Budget budget(16);
-    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, true));
-    CPPUNIT_ASSERT(!budget.failed("b", start, 0.5, true));
+    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, Budget::Failure::unreachable));
+    CPPUNIT_ASSERT(!budget.failed("b", start, 0.5, Budget::Failure::unreachable));
     CPPUNIT_ASSERT(budget.next_probe() == std::optional<Time>(start + 1s));
     CPPUNIT_ASSERT(!budget.blocked_until("a", start + 1s));
     CPPUNIT_ASSERT(budget.succeeded("a", start + 1s).waiting == std::vector<std::string>{"b"});
   }
+  void a_ca_that_is_silent_twice_opens_the_breaker() {
+    using enum Budget::Failure;
+    Budget budget(16);
+    CPPUNIT_ASSERT(!budget.failed("a", start, 0.5, silence));
+    static_cast<void>(budget.succeeded("b", start + 1s));
+    CPPUNIT_ASSERT(!budget.failed("a", start + 90s, 0.5, silence));
+    CPPUNIT_ASSERT(!budget.failed("a", start + 90s + 6min, 0.5, silence));
+    CPPUNIT_ASSERT(budget.failed("a", start + 90s + 8min, 0.5, silence));
+    CPPUNIT_ASSERT(budget.is_open());
+  }
   void a_probe_that_is_not_made_is_passed_on() {
     Budget budget(16);
-    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, true));
+    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, Budget::Failure::unreachable));
     CPPUNIT_ASSERT(!budget.blocked_until("a", start + 1s));
     budget.pass("a", start + 1s);
     CPPUNIT_ASSERT(!budget.blocked_until("b", start + 1s));
   }
   void a_ca_that_comes_and_goes_is_probed_more_rarely() {
     Budget budget(16);
-    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, true));
+    CPPUNIT_ASSERT(budget.failed("a", start, 0.5, Budget::Failure::unreachable));
     static_cast<void>(budget.succeeded("a", start + 1s));
-    CPPUNIT_ASSERT(budget.failed("a", start + 2s, 0.5, true));
+    CPPUNIT_ASSERT(budget.failed("a", start + 2s, 0.5, Budget::Failure::unreachable));
     CPPUNIT_ASSERT(budget.next_probe() == std::optional<Time>(start + 4s));
     static_cast<void>(budget.succeeded("a", start + 4s));
-    CPPUNIT_ASSERT(budget.failed("a", start + 2min, 0.5, true));
+    CPPUNIT_ASSERT(budget.failed("a", start + 2min, 0.5, Budget::Failure::unreachable));
     CPPUNIT_ASSERT(budget.next_probe() == std::optional<Time>(start + 2min + 1s));
   }
 };

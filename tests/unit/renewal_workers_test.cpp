@@ -1,7 +1,12 @@
 #include <cppunit/extensions/HelperMacros.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
 
 #include "agent/renewal/thread_workers.h"
 #include "fake/fake_clock.h"
@@ -22,6 +27,7 @@ class WorkersTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_pause_lets_running_steps_end_and_begins_none);
   CPPUNIT_TEST(a_removed_job_does_not_run_again);
   CPPUNIT_TEST(what_is_added_while_the_last_step_runs_is_not_lost);
+  CPPUNIT_TEST(a_group_that_never_ends_its_steps_keeps_nobody_else_out);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -179,6 +185,54 @@ class WorkersTest : public CppUnit::TestFixture {
     });
     go_on.set_value();
     CPPUNIT_ASSERT(second.get_future().wait_for(30s) == std::future_status::ready);
+  }
+
+  void a_group_that_never_ends_its_steps_keeps_nobody_else_out() {
+    constexpr unsigned threads = 8;
+    ThreadWorkers workers(clock_, threads);
+    std::promise<void> go_on;
+    const std::shared_future<void> released(go_on.get_future());
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::map<std::string, unsigned> inside;
+    const auto hang = [&](const std::string& group) {
+      for (unsigned i = 0; i < 3 * threads; ++i) {
+        workers.add(group + std::to_string(i), 0, clock_.now(),
+                    [&, group, joined = std::make_shared<bool>(false)]() -> Workers::Again {
+                      if (!std::exchange(*joined, true)) return {clock_.now(), false, std::nullopt, group};
+                      {
+                        const std::lock_guard lock(mutex);
+                        ++inside[group];
+                      }
+                      changed.notify_all();
+                      released.wait();
+                      return {std::nullopt, true};
+                    });
+      }
+    };
+    const auto hangs = [&](const std::string& group, unsigned steps) {
+      std::unique_lock lock(mutex);
+      return changed.wait_for(lock, 30s, [&] { return inside[group] == steps; });
+    };
+    std::promise<void> done;
+    hang("silent");
+    const bool first = hangs("silent", threads / 2);
+    hang("slow");
+    const bool second = hangs("slow", threads / 4);
+    workers.add("alarms", 9, clock_.now(), [&]() -> Workers::Again {
+      done.set_value();
+      return {};
+    });
+    const bool ran = done.get_future().wait_for(30s) == std::future_status::ready;
+    unsigned silent = 0;
+    {
+      const std::lock_guard lock(mutex);
+      silent = inside["silent"];
+    }
+    go_on.set_value();
+    CPPUNIT_ASSERT(first && second && ran);
+    CPPUNIT_ASSERT_EQUAL(threads / 2, silent);
+    CPPUNIT_ASSERT(hangs("silent", 3 * threads) && hangs("slow", 3 * threads));
   }
 
  private:

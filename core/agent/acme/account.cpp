@@ -106,16 +106,18 @@ Result<std::string> Account::url() {
 }
 
 Result<std::string> Account::key_authorization(std::string_view token) {
-  const std::lock_guard lock(mutex_);
+  const auto turn = registering_.take();
   if (auto loaded = load_key(); !loaded) return loaded.error();
   return evercert::key_authorization(token, *key_);
 }
 
 Result<Account::Registered> Account::registered() {
-  const std::lock_guard lock(mutex_);
+  const auto turn = registering_.take();
   if (auto loaded = load_key(); !loaded) return loaded.error();
   if (record_.url.empty()) {
-    if (auto made = register_key(key_is_new_ ? Find::not_at_all : Find::first); !made) return made;
+    if (turn.failed) return *turn.failed;
+    auto made = register_key(key_is_new_ ? Find::not_at_all : Find::first);
+    if (!made) return registering_.fail(made.error());
   }
   const bool changed = record_.contacts ? *record_.contacts != spec_.contacts : !spec_.contacts.empty();
   if (changed && !std::exchange(contacts_told_, true)) tell_contacts();
@@ -150,12 +152,13 @@ void Account::tell_contacts() {
 
 // An empty optional: nothing more can be done now.
 Result<std::optional<Account::Registered>> Account::heal(const Registered& lost) {
-  const std::lock_guard lock(mutex_);
+  const auto turn = registering_.take();
   if (record_.url != lost.url) {
     // Another thread has been here meanwhile.
     if (record_.url.empty()) return std::optional<Registered>();
     return std::optional<Registered>(Registered{key_, record_.url});
   }
+  if (turn.failed) return *turn.failed;
   const auto now = server_.clock().now();
   if (healed_ && now - *healed_ < heal_interval && now >= *healed_) return std::optional<Registered>();
   events_.tell({"account_lost",
@@ -168,7 +171,7 @@ Result<std::optional<Account::Registered>> Account::heal(const Registered& lost)
   auto again = register_key(Find::not_at_all);
   // A CA that went away meanwhile has refused nothing.
   if (again || again.error().kind != ErrorKind::connection) healed_ = now;
-  if (!again) return again.error();
+  if (!again) return registering_.fail(again.error());
   return std::optional<Registered>(std::move(*again));
 }
 

@@ -1,13 +1,14 @@
 // Our account at an ACME server (RFC 8555 section 7.3): found again or registered at the first request, healed when the server
-// has forgotten it. All requests of an issuer go through it. Thread-safe; while one thread registers the others wait.
+// has forgotten it. All requests of an issuer go through it. Thread-safe; while one thread registers the others wait,
+// and take its error when it fails.
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
 #include "agent/acme/server.h"
+#include "agent/acme/shared_attempt.h"
 #include "agent/issuer/account_records.h"
 #include "agent/observe/event.h"
 #include "evercert/plan.h"
@@ -53,7 +54,7 @@ class Account {
   Events& events_;
   const std::string id_;
 
-  std::mutex mutex_;
+  SharedAttempt registering_;  // guards what follows
   std::shared_ptr<const AccountKey> key_;
   AccountRecord record_;
   bool key_is_new_ = false;

@@ -1,6 +1,7 @@
 #include "agent/acme/server.h"
 
 #include <condition_variable>
+#include <mutex>
 #include <utility>
 
 #include "agent/acme/problem.h"
@@ -47,9 +48,18 @@ AcmeServer::AcmeServer(std::string name, std::string uri, HttpClient& http, cons
 
 Result<std::shared_ptr<const Directory>> AcmeServer::directory() {
   // Held while reading: many orders that start at once need the directory once.
-  const std::lock_guard lock(mutex_);
+  const auto turn = reading_.take();
   const auto age = clock_.now() - directory_read_;
   if (directory_ && age >= std::chrono::seconds(0) && age < directory_lifetime) return directory_;
+  if (turn.failed) return *turn.failed;
+  auto read = read_directory();
+  if (!read) return reading_.fail(read.error());
+  directory_ = std::move(*read);
+  directory_read_ = clock_.now();
+  return directory_;
+}
+
+Result<std::shared_ptr<const Directory>> AcmeServer::read_directory() {
   auto response = http_.send({"GET", uri_, "", "", {}});
   if (!response) return response.error();
   if (response->status != 200) {
@@ -63,13 +73,11 @@ Result<std::shared_ptr<const Directory>> AcmeServer::directory() {
   }
   auto parsed = parse_directory(response->body, uri_);
   if (!parsed) return parsed.error().problem ? parsed.error() : no_directory(parsed.error());
-  directory_ = std::make_shared<const Directory>(std::move(*parsed));
-  directory_read_ = clock_.now();
-  return directory_;
+  return std::make_shared<const Directory>(std::move(*parsed));
 }
 
 void AcmeServer::forget_directory(const std::shared_ptr<const Directory>& read) {
-  const std::lock_guard lock(mutex_);
+  const auto turn = reading_.take();
   if (directory_ == read) directory_.reset();
 }
 

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -13,6 +12,7 @@
 #include "agent/acme/directory.h"
 #include "agent/acme/jws.h"
 #include "agent/acme/nonces.h"
+#include "agent/acme/shared_attempt.h"
 #include "agent/net/http_client.h"
 #include "evercert/result.h"
 #include "serving/base/clock.h"
@@ -49,6 +49,7 @@ class AcmeServer {
 
  private:
   Result<std::string> nonce(Nonces::Turn& turn);
+  Result<std::shared_ptr<const Directory>> read_directory();
   void forget_directory(const std::shared_ptr<const Directory>& read);
   bool wait(std::chrono::milliseconds time);
 
@@ -58,7 +59,7 @@ class AcmeServer {
   const Clock& clock_;
   const std::stop_token stop_;
   Nonces nonces_;
-  std::mutex mutex_;
+  SharedAttempt reading_;  // guards what follows
   std::shared_ptr<const Directory> directory_;
   std::chrono::system_clock::time_point directory_read_;
 };

@@ -181,7 +181,7 @@ void Leader::add(const std::string& certificate) {
     // Everybody looks before anybody orders, so that the most urgent can go first.
     constexpr double look_first = -1;
     workers_->add(renewal->job(), look_first, context_.clock.now(),
-                  [this, renewal, looked = std::make_shared<bool>(false)]() -> Workers::Again {
+                  [this, renewal, plan = item.plan, looked = std::make_shared<bool>(false)]() -> Workers::Again {
                     const bool first = !*looked;
                     if (first) {
                       const auto seen = publication_.look(renewal->certificate(), true);
@@ -191,7 +191,10 @@ void Leader::add(const std::string& certificate) {
                       *looked = true;
                       refresh(renewal->certificate().name);
                     }
-                    const auto again = renewal->run();
+                    auto again = renewal->run();
+                    // Accounts of one CA are slow or silent together.
+                    const IssuerSpec* asked = plan->issuer(renewal->asks());
+                    again.group = asked == nullptr ? "" : asked->uri;
                     // What an earlier agent left behind (a failure, a time for the next try) is known only now.
                     if (first) context_.loop.post(changed_);
                     return again;

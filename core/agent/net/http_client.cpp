@@ -341,7 +341,7 @@ class CurlClient : public HttpClient {
         curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &connected);
         if (connected == 0)
           return unreachable(peer + " did not take the connection within " + in_seconds(settings_.connect_timeout));
-        return error(peer + " did not answer within " + in_seconds(timeout));
+        return typed(server_silent, peer + " did not answer within " + in_seconds(timeout));
       }
       case CURLE_GOT_NOTHING:
         return error(peer + " closed the connection without an answer");

@@ -42,6 +42,8 @@ struct HttpResponse {
 
 // The type of the problem of an Error for a server to which no connection could be made at all.
 inline constexpr const char* server_unreachable = "urn:evercert:error:unreachable";
+// And for one that took the request and did not answer in time.
+inline constexpr const char* server_silent = "urn:evercert:error:silent";
 // And for a kept connection that ended without a byte of an answer: most often the server had closed it before. Only GET and
 // HEAD are sent again then (RFC 9110 section 9.2.2); whoever may repeat anything else does so with fresh numbers and
 // signatures.

@@ -60,7 +60,7 @@ constexpr std::array cases{
 
     Case{"connection", "unreachable", "resolve", How::any,
          "Check the host in the option uri, and this machine's resolver; attempts go on."},
-    Case{"connection", "unreachable", "", How::any,
+    Case{"connection", "unreachable|silent", "", How::any,
          "Check that this host may reach the CA (network, firewall, option proxy); attempts go on."},
     Case{"connection", "untrusted", "", How::any,
          "If this is the right server, name the file with its CA certificate in ssl_trusted_certificate; if not, something on "

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "serving/base/bounds.h"
 
@@ -9,6 +10,8 @@ namespace evercert {
 namespace {
 constexpr std::size_t failures_that_open = 5;
 constexpr std::chrono::minutes failure_window{1};
+// Each takes as long as its time-out, and a pause lies between two.
+constexpr std::chrono::minutes silence_window{5};
 constexpr std::chrono::minutes longest_probe_pause{10};
 
 // One request for all orders costs the CA nothing, so it may come often: after an outage nobody waits longer than it took.
@@ -78,7 +81,7 @@ std::optional<Time> Budget::blocked_until(const std::string& job, Time now) {
   return probe_.empty() ? probe_at_ : now + std::chrono::seconds(30);
 }
 
-bool Budget::failed(const std::string& job, Time now, double random, bool unreachable) {
+bool Budget::failed(const std::string& job, Time now, double random, Failure failure) {
   const std::lock_guard lock(mutex_);
   if (open_) {
     blocked_.insert(job);
@@ -91,8 +94,12 @@ bool Budget::failed(const std::string& job, Time now, double random, bool unreac
   }
   failures_.push_back(now);
   std::erase_if(failures_, [&](Time at) { return at > now || at + failure_window < now; });
-  if (failures_.size() < failures_that_open && !unreachable) return false;
+  const bool silent = failure == Failure::silence;
+  const auto before = silent ? std::exchange(silent_at_, now) : std::nullopt;
+  const bool silent_again = before && *before <= now && now - *before <= silence_window;
+  if (failures_.size() < failures_that_open && failure != Failure::unreachable && !silent_again) return false;
   failures_.clear();
+  silent_at_.reset();
   open_ = true;
   probe_.clear();
   blocked_.insert(job);
@@ -113,6 +120,7 @@ Budget::Back Budget::succeeded(const std::string& job, Time now) {
   const std::lock_guard lock(mutex_);
   if (probe_ == job) probe_.clear();
   failures_.clear();
+  silent_at_.reset();
   if (!open_) return {};
   open_ = false;
   closed_at_ = now;

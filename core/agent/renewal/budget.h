@@ -31,12 +31,17 @@ class Budget {
   std::optional<std::string> forget(const std::string& job);
 
   // --- the breaker ---
-  // Open after five connection failures within a minute, or at the first when the CA could not even be reached. nullopt: go
-  // ahead (also the one probe when its time has come); else when to ask again. Who waits here is named by succeeded().
+  // Open after five connection failures within a minute, at the second within five minutes of requests that were never
+  // answered if nothing succeeded in between, or at the first when the CA could not even be reached. nullopt: go ahead (also
+  // the one probe when its time has come); else when to ask again. Who waits here is named by succeeded().
   std::optional<Time> blocked_until(const std::string& job, Time now);
-  // True when this failure opened the breaker. While it is open, whoever fails waits for the probe. `unreachable`: there was no
-  // connection at all.
-  bool failed(const std::string& job, Time now, double random, bool unreachable = false);
+  enum class Failure {
+    answer,       // the connection broke, or what came back made no sense
+    silence,      // no answer within the time-out
+    unreachable,  // there was no connection at all
+  };
+  // True when this failure opened the breaker. While it is open, whoever fails waits for the probe.
+  bool failed(const std::string& job, Time now, double random, Failure failure = Failure::answer);
   // The job neither reached the CA nor failed to: another one may probe.
   void pass(const std::string& job, Time now);
   // True and the waiting jobs when this success closed it.
@@ -58,6 +63,7 @@ class Budget {
   std::set<std::string> holders_;
   std::multimap<double, std::string> queue_;
   std::deque<Time> failures_;
+  std::optional<Time> silent_at_;
   bool open_ = false;
   Time probe_at_;
   std::string probe_;  // the job that probes now, or empty

@@ -62,6 +62,11 @@ Workers::Again Renewal::run() {
   return machine_ ? carry_on(now) : consider(now);
 }
 
+const std::string& Renewal::asks() const {
+  if (machine_) return machine_->record().issuer;
+  return certificate_.issuers[pace_.issuer_index % certificate_.issuers.size()];
+}
+
 void Renewal::follow_clock(Time now) {
   constexpr std::chrono::seconds turned{30};
   const Time seen = std::exchange(seen_, now);

@@ -85,6 +85,8 @@ class Renewal {
 
   // One step, for Workers.
   Workers::Again run();
+  // The issuer that the next step asks, if it asks one. Between steps, and only by whoever takes them.
+  [[nodiscard]] const std::string& asks() const;
 
   // From any thread; poke the job afterwards.
   void installed(std::optional<Installed> what);

@@ -26,6 +26,12 @@ bool is_refused_by_a_person(const std::optional<Pace::Failure>& failure) {
   return failure && failure->until_asked;
 }
 
+Budget::Failure failure_of(const Error& error) {
+  const std::string word = problem_word(error);
+  if (word == "unreachable") return Budget::Failure::unreachable;
+  return word == "silent" ? Budget::Failure::silence : Budget::Failure::answer;
+}
+
 bool is_answer(ErrorKind kind) {
   return kind == ErrorKind::issuer_refused || kind == ErrorKind::rate_limited || kind == ErrorKind::challenge_failed;
 }
@@ -40,7 +46,7 @@ Workers::Again Renewal::step_failed(const Error& error, Time now) {
   const bool open = machine_ && (is_open(machine_->state()) || issued_ || (unsent && certificate_.issuers.size() < 2));
   std::optional<Time> probe;
   if (access_ && error.kind == ErrorKind::connection) {
-    if (access_->budget->failed(job_, now, parts_.random(), problem_word(error) == "unreachable")) {
+    if (access_->budget->failed(job_, now, parts_.random(), failure_of(error))) {
       tell("issuer_unreachable", LogLevel::error, "the issuer cannot be reached, one order in turn tries: " + error.message);
     }
     if (!error.retry_after) probe = access_->budget->next_probe();

@@ -6,7 +6,7 @@
 
 namespace evercert {
 
-ThreadWorkers::ThreadWorkers(const Clock& clock, unsigned threads) : clock_(clock) {
+ThreadWorkers::ThreadWorkers(const Clock& clock, unsigned threads) : clock_(clock), table_(threads) {
   table_.look_at_the_clock(clock_.now());
   threads_.emplace_back([this](const std::stop_token& stop) { keep_time(stop); });
   for (unsigned i = 0; i < threads; ++i) {

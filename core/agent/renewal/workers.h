@@ -21,6 +21,8 @@ class Workers {
     std::optional<Time> at = std::nullopt;
     bool gone = false;
     std::optional<double> urgency = std::nullopt;  // a new one
+    // Whom the next steps will wait for, a CA; empty: nobody. Steps of one group never take all threads (JobTable).
+    std::optional<std::string> group = std::nullopt;  // a new one
   };
   using Step = std::function<Again()>;
 
@@ -42,15 +44,19 @@ class Workers {
 };
 
 // Jobs by their time and urgency. Not thread-safe: its owner has a lock, or one thread.
+// Rule: a group may have at most half of the threads that other groups leave, so that whoever is slow or silent keeps neither
+// another group out nor, ever, what belongs to no group.
 class JobTable {
  public:
+  explicit JobTable(unsigned threads) : threads_(threads) {}
   void add(const std::string& name, double urgency, std::optional<Time> due, Workers::Step step, Time now);
   void remove(const std::string& name);
   void poke(const std::string& name, Time now);
   // Lines up what has come due. After a clock was turned back every job: times that the other clock gave may lie years ahead.
   void look_at_the_clock(Time now);
 
-  [[nodiscard]] std::size_t ready() const { return due_.size(); }
+  // How many may begin now.
+  [[nodiscard]] std::size_t ready() const;
   [[nodiscard]] std::size_t running() const { return running_; }
   // When the next job comes due that is not ready yet.
   [[nodiscard]] std::optional<Time> next() const;
@@ -71,15 +77,25 @@ class JobTable {
     bool running = false;
     bool poked = false;
     bool removed = false;
+    std::string group;
+    std::string running_in;  // the group that its running step was begun in
   };
+  struct Group {
+    std::size_t running = 0;
+    std::set<std::pair<double, std::string>> due;
+  };
+  // How many more steps of that group may run.
+  [[nodiscard]] std::size_t room(const std::string& name, const Group& group) const;
   void line_up(const std::string& name, Job& job, Time now);
   void take_out(const std::string& name, const Job& job);
   void poke_each(Time now);
 
   std::map<std::string, Job> jobs_;
   std::set<std::pair<Time, std::string>> later_;
-  std::set<std::pair<double, std::string>> due_;
+  std::map<std::string, Group> groups_;
+  const unsigned threads_;
   std::size_t running_ = 0;
+  std::size_t grouped_ = 0;  // of those that are running
   std::optional<Time> looked_at_;
 };
 
