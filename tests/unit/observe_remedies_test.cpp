@@ -125,6 +125,9 @@ class RemediesTest : public CppUnit::TestFixture {
                    std::string::npos);
     CPPUNIT_ASSERT(remedy(problem(ErrorKind::challenge_failed, acme + "new", "odd")).find("in the message") !=
                    std::string::npos);
+    CPPUNIT_ASSERT(remedy_for(Trouble{.kind = "export", .said = "HAProxy's socket /run/s does not answer: Permission denied"})
+                       .find("agent_user") != std::string::npos);
+    CPPUNIT_ASSERT(remedy_for("export").find("runtime_api") != std::string::npos);
     CPPUNIT_ASSERT(remedy_for("unheard of").find("log") != std::string::npos);
   }
 };

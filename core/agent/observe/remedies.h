@@ -10,9 +10,9 @@ namespace evercert {
 
 struct Trouble {
   std::string kind;     // to_string(ErrorKind), or "not_served" or "held"
-  std::string word;     // the last component of the problem's type: "caa", "untrusted"; or empty
-  std::string said;     // the peer's words, or our own sentence where there are none
-  std::string link;     // where the peer sends a person, or empty
+  std::string word{};   // the last component of the problem's type: "caa", "untrusted"; or empty
+  std::string said{};   // the peer's words, or our own sentence where there are none
+  std::string link{};   // where the peer sends a person, or empty
   bool by_dns = false;  // names are proved by records
   unsigned http_port = 80;
 };

@@ -131,7 +131,10 @@ void Publication::handed_over(const Shown& shown, const Result<Done>& result) {
 
 void Publication::exported(const Shown& shown, const Result<Done>& result) {
   StatusProblem problem;
-  if (!result) problem = {"export", "not exported: " + result.error().message, {}, remedy_for("export")};
+  if (!result) {
+    const std::string& said = result.error().message;
+    problem = {"export", "not exported: " + said, {}, remedy_for(Trouble{.kind = "export", .said = said})};
+  }
   const bool news = note_delivery(shown, &Current::not_exported, result, std::move(problem), "exported", "export_failed");
   if (result) {
     const std::lock_guard lock(mutex_);
@@ -277,10 +280,9 @@ void Publication::delivered_elsewhere(const std::string& certificate, const std:
     if (found == entries_.end() || found->second->current.generation != generation) return;
     auto& place = hook ? found->second->current.hook_failed : found->second->current.not_exported;
     const std::string kind = hook ? "hook" : "export";
-    place =
-        failed
-            ? std::optional(StatusProblem{kind, (hook ? "" : "not exported: ") + message, parts_.clock.now(), remedy_for(kind)})
-            : std::nullopt;
+    place = failed ? std::optional(StatusProblem{kind, (hook ? "" : "not exported: ") + message, parts_.clock.now(),
+                                                 remedy_for(Trouble{.kind = kind, .said = message})})
+                   : std::nullopt;
   }
   tell(what.c_str(), failed ? LogLevel::warn : LogLevel::info, certificate,
        certificate + ": " + (failed ? message : "generation " + std::to_string(generation) + " " + words_for(what)),

@@ -16,7 +16,8 @@ constexpr Option table[] = {
      "The directory that holds the seal key, certificates, accounts and orders. With force it may lie on a network file system "
      "whose locks you trust."},
     {"agent_user", Scope::global, ValueKind::word, 1, 1, false, "USER", "",
-     "The user the agent runs as when the server is started by root. Without it, the server's own unprivileged user."},
+     "The user the agent runs as when the server is started by root. Without it, the server's own "
+     "unprivileged user; of evercert run by itself, www-data."},
     {"program", Scope::global, ValueKind::path, 1, 1, false, "PATH", "/usr/bin/evercert", "The agent's program."},
     {"http_port", Scope::global, ValueKind::number, 1, 1, false, "PORT", "80",
      "The port at which an issuer asks for http-01 answers, if it is not the usual one."},
