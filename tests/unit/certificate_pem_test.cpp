@@ -22,6 +22,7 @@ class StorePemTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_newest_generation_is_written);
   CPPUNIT_TEST(a_damaged_generation_leaves_the_one_before);
   CPPUNIT_TEST(files_of_certificates_that_left_go_and_others_stay);
+  CPPUNIT_TEST(what_others_put_there_is_neither_replaced_nor_removed);
   CPPUNIT_TEST(what_is_there_already_is_not_written_again);
   CPPUNIT_TEST(what_was_served_before_stays_where_nothing_stored_can_be_used);
   CPPUNIT_TEST(what_is_of_no_use_any_more_gives_way_to_a_stand_in);
@@ -56,7 +57,8 @@ class StorePemTest : public CppUnit::TestFixture {
   }
   std::set<std::string> names() const {
     std::set<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "pem")) found.insert(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ / "pem"))
+      if (entry.path().filename() != ".evercert") found.insert(entry.path().filename());
     return found;
   }
   std::string text(const std::string& name) const {
@@ -128,6 +130,26 @@ class StorePemTest : public CppUnit::TestFixture {
     write_bytes(folder_ / "pem/list.txt", bytes_of("mine"));
     write({spec_of("b.test")}, std::nullopt);
     CPPUNIT_ASSERT((names() == std::set<std::string>{"b.test.pem", "list.txt"}));
+  }
+
+  void what_others_put_there_is_neither_replaced_nor_removed() {
+    const Bundle bought = make_bundle("a.test", ca_);
+    std::filesystem::create_directories(folder_ / "pem");
+    CPPUNIT_ASSERT_EQUAL(0, ::chmod((folder_ / "pem").c_str(), 0700));
+    for (const char* file : {"a.test.pem", "shop.pem", "old.pem.rsa"})
+      write_bytes(folder_ / "pem" / file, bytes_of(pem(bought)));
+    const std::set<std::string> before = names();
+    for (const PemPurpose purpose : {PemPurpose::test, PemPurpose::start}) {
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, write({spec_of("a.test")}, key_, purpose).at("a.test"));
+      CPPUNIT_ASSERT((names() == before));
+    }
+    // What is issued later goes into the running server only.
+    put(make_bundle("a.test", ca_));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, write({spec_of("a.test")}, key_).at("a.test"));
+    CPPUNIT_ASSERT(log_.lines().back().second.find("was not written by evercert") != std::string::npos);
+    for (const char* file : {"a.test.pem", "shop.pem", "old.pem.rsa"}) CPPUNIT_ASSERT_EQUAL(pem(bought), text(file));
+    write({}, key_);
+    CPPUNIT_ASSERT((names() == before));
   }
 
   void what_is_there_already_is_not_written_again() {

@@ -39,9 +39,10 @@ enum class PemPurpose {
 
 // Where a server finds its certificates before it has asked anybody: writes the newest usable generation of each certificate of
 // `plan` into `directory` (made when missing, 0700; files 0600), what else is `stored` for its names where there is none, what
-// stands there from before as long as it is valid, or a self-signed stand-in, and removes PEM files of certificates that nobody
-// needs. `serving` absent: nothing stored can be used. A file that cannot be replaced stays as it is. Errors: storage,
-// configuration (the directory belongs to somebody else).
+// stands there from before as long as it is valid, or a self-signed stand-in, and removes what it wrote earlier for
+// certificates that nobody needs. What it did not write is neither replaced nor removed. `serving` absent: nothing stored can
+// be used. A file that cannot be replaced stays as it is. Errors: storage, configuration (the directory belongs to somebody
+// else).
 Result<WrittenPem> write_pem_files(const std::string& directory, PemPurpose purpose, const Plan& plan,
                                    const std::optional<SealKey>& serving, const std::vector<StoredLine>& stored, Logger& log);
 

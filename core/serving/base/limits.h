@@ -26,6 +26,7 @@ inline constexpr std::size_t largest_leader_file = 64 * size::mebi;  // a millio
 inline constexpr std::size_t largest_settings = 16 * size::mebi;     // evercert.json with what it includes, each
 inline constexpr std::size_t largest_named_file = 1 * size::mebi;    // secrets, keys and CA certificates that the settings name
 inline constexpr std::size_t largest_pem = 1 * size::mebi;           // exports, PEM files for HAProxy, files to import
+inline constexpr std::size_t largest_pem_list = 64 * size::mebi;     // names of the PEM files that were written for HAProxy
 inline constexpr std::size_t largest_resolver_file = 64 * size::kibi;  // /etc/resolv.conf
 
 // How many generations of a line a start tries to open, newest first: two are kept, and whoever may write there can make more.

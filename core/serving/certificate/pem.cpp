@@ -11,6 +11,7 @@
 
 #include "evercert/leader_file.h"
 #include "serving/certificate/kept_pem.h"
+#include "serving/certificate/pem_list.h"
 #include "serving/certificate/placeholder.h"
 #include "serving/platform/directory.h"
 #include "serving/platform/files.h"
@@ -106,15 +107,12 @@ Result<Written> files_for(const CertificateSpec& certificate, const std::optiona
   return written;
 }
 
-bool is_ours(const std::string& name) {
-  return name.ends_with(".pem") || name.ends_with(".pem.ecdsa") || name.ends_with(".pem.rsa");
-}
-
 class PemWriting {
  public:
-  PemWriting(const Descriptor& directory, const std::string& path, PemPurpose purpose, const Plan& plan,
+  PemWriting(const Descriptor& directory, PemList ours, const std::string& path, PemPurpose purpose, const Plan& plan,
              const std::optional<SealKey>& serving, const std::vector<StoredLine>& stored, Logger& log)
       : directory_(directory),
+        ours_(std::move(ours)),
         path_(path),
         purpose_(purpose),
         plan_(plan),
@@ -142,14 +140,25 @@ class PemWriting {
       if (auto done = write_other(line); !done) return done.error();
     // A configuration that is only tested takes nothing from the one that runs.
     if (purpose_ == PemPurpose::test) return std::move(written_);
-    auto entries = entries_of(Descriptor(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, 3)));
-    if (!entries) return entries.error();
-    for (const DirectoryEntry& entry : *entries)
-      if (is_ours(entry.name) && files_.count(entry.name) == 0) ::unlinkat(directory_.get(), entry.name.c_str(), 0);
+    if (auto left = remove_others(); !left)
+      log_.write(LogLevel::error, "the directory for PEM files \"" + path_ + "\": " + left.error().message);
     return std::move(written_);
   }
 
  private:
+  // Of what we wrote earlier, what nobody needs any more.
+  Result<Done> remove_others() {
+    auto entries = entries_of(Descriptor(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, 3)));
+    if (!entries) return entries.error();
+    std::set<std::string> left;
+    for (const DirectoryEntry& entry : *entries) {
+      if (!ours_.has(entry.name)) continue;
+      if (files_.count(entry.name) == 0 && ::unlinkat(directory_.get(), entry.name.c_str(), 0) == 0) continue;
+      left.insert(entry.name);
+    }
+    return ours_.keep(left);
+  }
+
   // The line whose certificate stands in this one's files: its own, or another that has all its names, or else the first.
   [[nodiscard]] std::string source_for(const CertificateSpec& certificate) const {
     if (lines_.find(certificate.name) != nullptr) return certificate.name;
@@ -168,7 +177,7 @@ class PemWriting {
     std::uint64_t& generation = written_.generations[certificate.name];
     generation = source == certificate.name ? written->generation : 0;
     for (const PemFile& file : written->files) {
-      const auto current = write(file, certificate);
+      const auto current = write(file, certificate, bundle.has_value());
       if (!current) return current.error();
       if (!*current) generation = 0;
     }
@@ -209,7 +218,7 @@ class PemWriting {
     const auto files = files_for(certificate, bundle, {});
     if (!files) return files.error();
     for (const PemFile& file : files->files)
-      if (const auto done = write(file, certificate); !done) return done.error();
+      if (const auto done = write(file, certificate, true); !done) return done.error();
     return Done{};
   }
 
@@ -237,11 +246,23 @@ class PemWriting {
     return kept;
   }
 
-  // Whether the file has these bytes now. Errors: it could not be written, and there is none from before.
-  Result<bool> write(const PemFile& file, const CertificateSpec& certificate) {
+  // Whether the file has these bytes now; a file with what is stored with us is ours. Errors: it could not be written, and
+  // there is none from before.
+  Result<bool> write(const PemFile& file, const CertificateSpec& certificate, bool from_store) {
     files_.insert(file.name);
     const auto before = present(file.name);
-    if (before && before->text() == file.content.text()) return true;
+    const bool same = before && before->text() == file.content.text();
+    if (before && !same && !ours_.has(file.name)) {
+      log_.write(LogLevel::error, path_ + "/" + file.name +
+                                      " was not written by evercert and stays as it is; name a directory without such files "
+                                      "(option pem_path), or move it away certificate=\"" +
+                                      certificate.name + "\"");
+      return false;
+    }
+    if (same && !from_store) return true;
+    const auto listed = ours_.add(file.name);
+    if (same) return true;
+    if (!listed && !before) return listed.error().with_prefix("the directory for PEM files \"" + path_ + "\"");
     if (before && purpose_ == PemPurpose::test && judge_pem(*before, certificate.identifiers, now_) != KeptPem::useless)
       return false;
     WriteOptions options;
@@ -258,6 +279,7 @@ class PemWriting {
   }
 
   const Descriptor& directory_;
+  PemList ours_;
   const std::string& path_;
   const PemPurpose purpose_;
   const Plan& plan_;
@@ -315,7 +337,9 @@ Result<WrittenPem> write_pem_files(const std::string& path, PemPurpose purpose, 
                                    const std::optional<SealKey>& serving, const std::vector<StoredLine>& stored, Logger& log) {
   auto directory = open_directory(path);
   if (!directory) return directory.error();
-  return PemWriting(*directory, path, purpose, plan, serving, stored, log).run();
+  auto ours = PemList::open(*directory);
+  if (!ours) return ours.error().with_prefix("the directory for PEM files \"" + path + "\"");
+  return PemWriting(*directory, std::move(*ours), path, purpose, plan, serving, stored, log).run();
 }
 
 }  // namespace evercert

@@ -3,6 +3,7 @@
 
 #include "evercert/lines.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 #include "serving/certificate/bundle.h"
 #include "serving/store/seal.h"
 

@@ -28,7 +28,7 @@ std::string joined(const std::vector<KeySpec>& keys) {
   return joined(words);
 }
 
-std::vector<Identifier> sorted(std::vector<Identifier> identifiers) {
+std::vector<Identifier> in_order(std::vector<Identifier> identifiers) {
   std::sort(identifiers.begin(), identifiers.end());
   return identifiers;
 }
@@ -273,7 +273,7 @@ class CertificatesReading {
 
   static std::string set_text(const CertificateSpec& spec) {
     std::string text;
-    for (const Identifier& identifier : sorted(spec.identifiers)) text += identifier.value + "\n";
+    for (const Identifier& identifier : in_order(spec.identifiers)) text += identifier.value + "\n";
     return text;
   }
 
@@ -290,7 +290,7 @@ class CertificatesReading {
 
   static void merge(const SectionReader& reader, CertificateSpec& known, const CertificateSpec& spec) {
     std::vector<std::string> differences;
-    if (sorted(known.identifiers) != sorted(spec.identifiers)) differences.emplace_back("names");
+    if (in_order(known.identifiers) != in_order(spec.identifiers)) differences.emplace_back("names");
     if (known.issuers != spec.issuers) differences.emplace_back("issuers");
     if (known.keys != spec.keys) differences.emplace_back("keys");
     if (known.placeholder != spec.placeholder) differences.emplace_back("placeholder");

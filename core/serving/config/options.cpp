@@ -28,7 +28,7 @@ constexpr Option table[] = {
      "nothing is cached where certificates are read as files"},
     {"pem_path", Scope::global, ValueKind::path, 1, 1, false, "PATH", "/run/evercert/haproxy",
      "Where HAProxy finds its certificates as PEM files, written at each of its starts from the store. One directory for "
-     "each HAProxy.",
+     "each HAProxy. Files there that evercert did not write are left alone.",
      false, on_haproxy, "only HAProxy reads certificates as files of ours; for other software there is export_path"},
     {"http_listen", Scope::global, ValueKind::word, 1, 1, false, "ADDRESS:PORT", "",
      "Where an agent without a server of its own answers http-01 challenges, for a proxy in front of it that passes them "
