@@ -24,7 +24,7 @@ def alone(folder, install, pebble):
         state, config, log = (os.path.join(folder, one) for one in ("evercert", "alone.json", "alone.log"))
         document = {"state_path": state, "http_port": ports.HTTP,
                     "issuers": {"test": {"uri": pebble.uri, "accept_terms_of_service": True, "ssl_trusted_certificate": pebble.trust}},
-                    "certificates": [{"identifiers": [name]}], **settings}
+                    "certificates": [{"identifiers": [name] if isinstance(name, str) else name}], **settings}
         with open(config, "w") as file:
             json.dump(document, file)
         with open(log, "ab") as file:
@@ -67,3 +67,16 @@ def test_a_directory_of_a_group_that_the_agent_is_not_in_is_exported_to(alone, f
     assert "not permitted" not in agent.said()
     # At the start, before anything was to be exported.
     assert ("chmod g+s %s" % exports in agent.said()) == (not gives)
+
+
+def test_another_first_name_finds_what_is_stored_and_orders_nothing(alone, pebble, evercert):
+    a, b = "a.alone.test", "b.alone.test"
+    agent = alone([a, b])
+    agent.audit.wait("published", a, seen=agent.said)
+    processes.stop(agent)
+    mark = pebble.mark()
+    agent = alone([b, a])
+    line = wait_for(lambda: (lambda c: c if c and c["next"] else None)(evercert.certificate(a)), "the status", seen=evercert.status)
+    assert line["generation"] == 1 and "of its life" in line["next"]["why"]
+    assert [one["name"] for one in evercert.status()["certificates"]] == [a] and pebble.orders(mark) == 0
+    assert os.listdir(os.path.join(evercert.state, "state", "certificates")) == [a]

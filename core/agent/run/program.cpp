@@ -23,6 +23,7 @@
 #include "agent/run/inheritance.h"
 #include "agent/store/file_store.h"
 #include "evercert/launch.h"
+#include "evercert/lines.h"
 #include "evercert/text.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
@@ -221,6 +222,17 @@ Result<Done> become(const User& user) {
   return Done{};
 }
 
+// As a server's starter does before it forks: what is stored keeps its names.
+void find_stored_lines(Configured& configured, Settings& settings, const std::string& state_path, const SealKey& serving,
+                       Logger& log) {
+  const auto state = StateReader::open(state_path);
+  const auto stored = state ? stored_lines(*state, serving) : Result<std::vector<StoredLine>>(state.error());
+  if (!stored) return log.write(LogLevel::error, "what is stored cannot be read: " + stored.error().message);
+  Plan plan = *configured.plan;
+  find_lines(plan, settings, *stored, std::chrono::system_clock::now());
+  configured = {std::make_shared<const Plan>(std::move(plan)), to_json(settings)};
+}
+
 std::pair<std::vector<std::string>, std::uint16_t> responder_addresses(const Plan& plan) {
   if (plan.http_listen.empty()) return {{"0.0.0.0", "::"}, plan.http_port};
   const auto colon = plan.http_listen.rfind(':');
@@ -238,7 +250,8 @@ int run_alone(const RunOptions& options) {
   DiskFiles files;
   auto configured = configure(settings, files, Warnings::tell, log);
   if (!configured) return fail(log, configured.error());
-  const Plan& plan = *configured->plan;
+  const std::shared_ptr<const Plan> as_written = configured->plan;
+  const Plan& plan = *as_written;
   const std::string state_path = options.state_path.empty() ? plan.state_path : options.state_path;
   auto user = user_of(plan);
   if (!user) return fail(log, user.error());
@@ -248,6 +261,7 @@ int run_alone(const RunOptions& options) {
   if (!keys) return fail(log, keys.error());
   auto leader = open_leader_file(state_path);
   if (!leader) return fail(log, leader.error());
+  find_stored_lines(*configured, settings, state_path, keys->serving, log);
   if (const auto trouble = export_trouble(plan.exports.path, user->uid, user->gid)) log.write(LogLevel::warn, *trouble);
 
   auto board_file = Board::create();
