@@ -92,6 +92,7 @@ class RenewalGround : public CppUnit::TestFixture {
                        [](const std::string&) { return 0U; },
                        [](const std::string&) {},
                        [] { return 0.5; }};
+    parts.lent = [this](const CertificateSpec&, const std::vector<Identifier>&) { return lent_; };
     for (auto& [name, budget] : budgets_) budget = std::make_shared<Budget>(16);
     renewal_ = std::make_unique<Renewal>(std::move(parts), certificate_, certificate_.keys.front());
     die_after_publishing_ = false;
@@ -128,6 +129,7 @@ class RenewalGround : public CppUnit::TestFixture {
   std::optional<Installed> current_;
   std::optional<Error> publication_fails_;
   std::string options_ = "as written";
+  std::optional<std::string> lent_;  // a name that what is current serves for another certificate
   bool die_after_publishing_ = false;
   bool asks_when_published_ = false;
 };

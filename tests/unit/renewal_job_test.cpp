@@ -25,6 +25,8 @@ class RenewalTest : public RenewalGround {
   CPPUNIT_TEST(a_held_certificate_places_no_order);
   CPPUNIT_TEST(other_names_give_the_open_order_up_and_place_a_new_one);
   CPPUNIT_TEST(a_start_tries_again_what_the_configuration_had_wrong);
+  CPPUNIT_TEST(what_would_take_a_name_off_tls_is_kept_until_another_has_it);
+  CPPUNIT_TEST(who_forces_a_renewal_does_not_wait_for_others);
   CPPUNIT_TEST(a_request_that_comes_while_one_is_published_is_not_forgotten);
   CPPUNIT_TEST_SUITE_END();
 
@@ -242,6 +244,36 @@ class RenewalTest : public RenewalGround {
     restart();
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void what_would_take_a_name_off_tls_is_kept_until_another_has_it() {
+    std::size_t told = 0;
+    events_.subscribe([&](const Event& event) { told += event.name == "issued_waits" ? 1 : 0; });
+    lent_ = "moved.example.test";
+    for (int looks = 0; looks < 3; ++looks) {
+      const auto again = run();
+      CPPUNIT_ASSERT(again && *again <= clock_.now() + 1s);
+      clock_.advance(1s);
+    }
+    CPPUNIT_ASSERT(published_.empty() && renewal_->view().waits_for_begin);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, told);
+    restart();
+    run();
+    CPPUNIT_ASSERT(published_.empty());
+    lent_.reset();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+  }
+
+  void who_forces_a_renewal_does_not_wait_for_others() {
+    lent_ = "moved.example.test";
+    run();
+    CPPUNIT_ASSERT(published_.empty());
+    CPPUNIT_ASSERT(!renewal_->request(true));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
   }
 };
 

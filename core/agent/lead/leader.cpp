@@ -148,7 +148,15 @@ void Leader::apply(const PlanUnion::Change& change) {
   }
   for (const auto& name : change.removed) remove(name);
   std::set<std::string> named;
-  for (const auto& entry : plans_.items()) named.insert(entry.first);
+  std::map<Identifier, std::set<std::string>> wanted;
+  for (const auto& [name, item] : plans_.items()) {
+    named.insert(name);
+    for (const auto& identifier : item.certificate.identifiers) wanted[identifier].insert(name);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_by_ = std::move(wanted);
+  }
   left_orders_.named(std::move(named));
   std::map<std::shared_ptr<const Plan>, std::set<std::string>> asked;
   for (const auto& [name, item] : plans_.items()) {
@@ -225,6 +233,7 @@ void Leader::remove(const std::string& certificate) {
     gone.swap(found->second);
     renewals_.erase(found);
     not_looked_at_.erase(certificate);
+    kept_for_others_.erase(certificate);
   }
   alarms_.forget(certificate);
   for (const auto& renewal : gone) {
@@ -235,26 +244,28 @@ void Leader::remove(const std::string& certificate) {
 }
 
 RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
-  return {context_.clock,
-          context_.events,
-          orders_,
-          paces_,
-          validations_,
-          *keys_,
-          [this, plan = item.plan](const std::string& issuer) -> std::optional<IssuerAccess> {
-            const IssuerSpec* spec = plan->issuer(issuer);
-            return spec == nullptr ? std::nullopt : issuer_accounts_.access(*spec);
-          },
-          [this](const CertificateSpec& certificate, BundlePair pair, const std::string& issuer) {
-            return publication_.publish(certificate, std::move(pair), issuer);
-          },
-          [this](const OrderRecord& record) { return publication_.holds_key_of(record); },
-          [this](const std::string& job, const std::vector<Challenge>& challenges) { hit_watch_.watch(job, challenges); },
-          [this](const std::string& job) { return hit_watch_.hits(job); },
-          [this](const std::string& job) { workers_->poke(job); },
-          context_.random ? context_.random : random_share,
-          [this](const CertificateSpec& certificate, const KeySpec& key) { return take_cover(certificate, key); },
-          [this](const CertificateSpec& certificate, const KeySpec& key) { return left_orders_.take(certificate, key); }};
+  return {
+      context_.clock,
+      context_.events,
+      orders_,
+      paces_,
+      validations_,
+      *keys_,
+      [this, plan = item.plan](const std::string& issuer) -> std::optional<IssuerAccess> {
+        const IssuerSpec* spec = plan->issuer(issuer);
+        return spec == nullptr ? std::nullopt : issuer_accounts_.access(*spec);
+      },
+      [this](const CertificateSpec& certificate, BundlePair pair, const std::string& issuer) {
+        return publication_.publish(certificate, std::move(pair), issuer);
+      },
+      [this](const OrderRecord& record) { return publication_.holds_key_of(record); },
+      [this](const std::string& job, const std::vector<Challenge>& challenges) { hit_watch_.watch(job, challenges); },
+      [this](const std::string& job) { return hit_watch_.hits(job); },
+      [this](const std::string& job) { workers_->poke(job); },
+      context_.random ? context_.random : random_share,
+      [this](const CertificateSpec& certificate, const KeySpec& key) { return take_cover(certificate, key); },
+      [this](const CertificateSpec& certificate, const KeySpec& key) { return left_orders_.take(certificate, key); },
+      [this](const CertificateSpec& certificate, const std::vector<Identifier>& fresh) { return lent(certificate, fresh); }};
 }
 
 std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {
@@ -282,6 +293,13 @@ std::vector<std::shared_ptr<Renewal>> Leader::renewals_of(const std::string& cer
 
 void Leader::refresh(const std::string& certificate) {
   const auto current = publication_.current(certificate);
+  std::set<std::string> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, identifiers] : kept_for_others_) waiting.insert(name);
+  }
+  for (const auto& name : waiting)
+    for (const auto& renewal : renewals_of(name)) workers_->poke(renewal->job());
   if (current.generation != 0) {
     StoredLine line{certificate, current.generation, current.identifiers, {}, current.issuer, {}};
     for (const auto& pair : current.pairs) line.keys.push_back(pair.key);

@@ -94,6 +94,7 @@ class Leader {
   [[nodiscard]] CertificateStatus status_of(const PlanUnion::Item& item, StatusReport& report);
   void report_lines(StatusReport& report);
   bool take_cover(const CertificateSpec& certificate, const KeySpec& key);
+  std::optional<std::string> lent(const CertificateSpec& certificate, const std::vector<Identifier>& fresh);
   std::vector<std::shared_ptr<Renewal>> renewals_of(const std::string& certificate) const;
   [[nodiscard]] std::unique_ptr<ChallengeSolver> make_solver(const IssuerSpec& spec);
   void looked_at(const std::string& certificate);
@@ -134,7 +135,9 @@ class Leader {
   std::map<std::pair<std::string, std::string>, std::uint64_t> challenge_results_;
   std::set<std::string> not_looked_at_;
   std::map<std::string, Time> revoked_told_;
-  std::set<std::string> to_watch_;  // guarded by mutex_, too
+  std::set<std::string> to_watch_;                                  // guarded by mutex_, too
+  std::map<Identifier, std::set<std::string>> wanted_by_;           // likewise; certificates of all plans
+  std::map<std::string, std::vector<Identifier>> kept_for_others_;  // likewise; names in what is issued and waits for others
   Alarms alarms_;
   Time since_;
   std::unique_ptr<Workers> workers_;  // its threads use all above: they end first

@@ -15,6 +15,39 @@ bool Leader::take_cover(const CertificateSpec& certificate, const KeySpec& key) 
   return false;
 }
 
+// Where two certificates wait for each other's names, each has been issued: then they follow each other at once.
+std::optional<std::string> Leader::lent(const CertificateSpec& certificate, const std::vector<Identifier>& fresh) {
+  const auto has = [](const std::vector<Identifier>& names, const Identifier& one) {
+    return std::find(names.begin(), names.end(), one) != names.end();
+  };
+  const auto current = publication_.current(certificate.name);
+  const auto lifetime = current.lifetime();
+  const bool worth_keeping = lifetime && !is_emergency(*lifetime, context_.clock.now()) && !current.is_revoked();
+  std::optional<std::string> name;
+  for (const Identifier& identifier : current.identifiers) {
+    if (!worth_keeping || name || has(fresh, identifier)) continue;
+    std::set<std::string> others;
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto found = wanted_by_.find(identifier); found != wanted_by_.end()) others = found->second;
+    }
+    others.erase(certificate.name);
+    for (const std::string& other : others) {
+      const auto there = publication_.current(other);
+      const std::lock_guard lock(mutex_);
+      const auto kept = kept_for_others_.find(other);
+      const bool follows = kept != kept_for_others_.end() && has(kept->second, identifier);
+      if (!has(there.identifiers, identifier) && !follows) name = identifier.value;
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  if (name)
+    kept_for_others_[certificate.name] = fresh;
+  else
+    kept_for_others_.erase(certificate.name);
+  return name;
+}
+
 std::function<Result<std::string>()> Leader::adopting(Bundle bundle, bool named) {
   if (!named) bundle.name = lines_.line_for(bundle.identifiers, bundle.name);
   const auto* const item = plans_.find(bundle.name);

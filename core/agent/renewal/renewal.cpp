@@ -450,6 +450,8 @@ Workers::Again Renewal::publish(Time now) {
     const Acceptance acceptance = judge_issued(*facts, served, insisted, now);
     if (acceptance.verdict == Acceptance::Verdict::wait) return keep_until(acceptance.at, now);
     if (acceptance.verdict == Acceptance::Verdict::unusable) return not_usable(*acceptance.why, now);
+    const auto lent = parts_.lent && !insisted ? parts_.lent(certificate_, facts->identifiers) : std::nullopt;
+    if (lent) return keep_for(*lent, now);
   }
   auto published = facts ? parts_.publish(certificate_, std::move(pair), record.issuer) : Result<Done>(facts.error());
   if (!published && published.error().kind == ErrorKind::issuer_refused) return not_usable(published.error(), now);

@@ -58,6 +58,8 @@ struct RenewalParts {
   std::function<bool(const CertificateSpec&, const KeySpec&)> take_cover{};
   // An open order for the same names, key and issuer in the records of a line that no plan names: ours from now on.
   std::function<std::optional<OrderRecord>(const CertificateSpec&, const KeySpec&)> find_order{};
+  // A name that another certificate wants, that only the present generation of this one has, and that `fresh` lacks.
+  std::function<std::optional<std::string>(const CertificateSpec&, const std::vector<Identifier>& fresh)> lent{};
 };
 
 // What the status page shows of it.
@@ -125,6 +127,8 @@ class Renewal {
   Workers::Again publish(Time now);
   // What was issued is good later: it is kept, and published then.
   Workers::Again keep_until(Time begins, Time now);
+  // What was issued would take a name off TLS that another certificate does not have yet: it is kept until that one has it.
+  Workers::Again keep_for(const std::string& name, Time now);
   // What was issued cannot be taken.
   Workers::Again not_usable(Error why, Time now);
   Workers::Again step_failed(const Error& error, Time now);
@@ -179,6 +183,7 @@ class Renewal {
   std::map<std::string, std::string> subscriptions_;
   std::optional<IssuedCertificate> issued_;
   bool begin_told_ = false;
+  bool lent_told_ = false;
   Polling polling_;
   std::optional<Time> retry_at_;
   bool waits_for_probe_ = false;  // the pause ends with the outage

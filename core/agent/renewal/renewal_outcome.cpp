@@ -90,6 +90,26 @@ Workers::Again Renewal::keep_until(Time begins, Time now) {
   return {at};
 }
 
+Workers::Again Renewal::keep_for(const std::string& name, Time now) {
+  constexpr std::chrono::seconds look_again{1};
+  if (!machine_->record().issued) {
+    if (auto kept = machine_->keep(*issued_); !kept) return step_failed(kept.error(), now);
+  }
+  // Whoever gets the name pokes this job.
+  retry_at_.reset();
+  end_place();
+  const std::string sentence = "the issued certificate has no " + name +
+                               " any more, which another certificate wants and does not have yet: what is there serves it "
+                               "until then, and the new one follows (renew --force does not wait)";
+  show("waits: " + sentence, std::nullopt, "");
+  {
+    const std::lock_guard lock(mutex_);
+    view_.waits_for_begin = true;
+  }
+  if (!std::exchange(lent_told_, true)) tell("issued_waits", LogLevel::notice, sentence, {{"name", name}});
+  return {now + look_again};
+}
+
 // The same order again may do better once; then a person is asked. What is paid for is never ordered again by itself: the order
 // stays as it is, for whoever looks into it.
 Workers::Again Renewal::not_usable(Error why, Time now) {
@@ -371,7 +391,7 @@ void Renewal::end_order() {
   parts_.watch_hits(job_, {});
   machine_.reset();
   issued_.reset();
-  begin_told_ = false;
+  begin_told_ = lent_told_ = false;
   people_.reset();
   polling_.end();
   retry_at_.reset();

@@ -120,7 +120,7 @@ bool Verbs::ends(Waiting& waiting, const Event& event) const {
   const bool done =
       awaited.keys == 0 && !awaited.generation.empty() && (awaited.served || unproved) && (awaited.exported || unexported);
   // It begins later, and is served then without anybody.
-  const bool kept = event.name == "issued_not_valid_yet";
+  const bool kept = event.name == "issued_not_valid_yet" || event.name == "issued_waits";
   const bool person = event.name == "action_required";
   // A CA that cannot be reached is tried again; whoever asked waits as long as they said.
   const bool failed = person || event.name == "not_served" || awaited.failed_exports >= enough_tries ||
