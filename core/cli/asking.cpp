@@ -49,8 +49,31 @@ int ask_sync(const Request& request, Surroundings& surroundings) {
   return ask_agent(request, message, surroundings);
 }
 
+namespace {
+
+// Nobody is asked to confirm what cannot be. An agent of an earlier release does not know the question.
+std::optional<int> nothing_to_revoke(const Request& request, Surroundings& surroundings) {
+  Result<std::string> state_path = state_path_of(request);
+  if (!state_path) {
+    return fail(state_path.error(), request, surroundings);
+  }
+  Result<ControlConnection> agent = reach_agent(*state_path, patience_of(request));
+  if (!agent) {
+    return fail(agent.error(), request, surroundings);
+  }
+  const Json question{{"verb", "revocable"}, {"name", request.name}};
+  const Answer answer = converse(*agent, question, surroundings, patience_of(request));
+  return answer.exit == exit_done || answer.exit == exit_usage ? std::nullopt
+                                                               : std::optional(conclude(answer, request, surroundings));
+}
+
+}  // namespace
+
 int ask_revoke(const Request& request, Surroundings& surroundings) {
   if (!request.yes) {
+    if (const std::optional<int> refused = nothing_to_revoke(request, surroundings)) {
+      return *refused;
+    }
     surroundings.err << "Revoking cannot be undone: clients will refuse the certificate \"" << printable(request.name)
                      << "\" that is served now.\nType its name to go on: " << std::flush;
     std::string typed;

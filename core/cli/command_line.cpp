@@ -142,19 +142,6 @@ int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surro
 
 }  // namespace
 
-std::string nearest_word(const std::string& word, const std::vector<std::string>& known) {
-  std::string nearest;
-  std::size_t smallest = std::string::npos;
-  for (const std::string& other : known) {
-    const std::size_t far = edit_distance(word, other);
-    if (far < smallest && far <= std::max<std::size_t>(1, other.size() / 3)) {
-      smallest = far;
-      nearest = other;
-    }
-  }
-  return nearest;
-}
-
 int run_command_line(const std::vector<std::string>& arguments, Surroundings& surroundings) {
   return at_boundary(
       static_cast<int>(exit_failed), [&] { return parse_and_run(arguments, surroundings); },

@@ -74,7 +74,4 @@ struct Request {
 // Runs one command line (without the program's name). Never throws.
 int run_command_line(const std::vector<std::string>& arguments, Surroundings& surroundings);
 
-// The word of `known` nearest to a mistyped one, or empty when none is near.
-std::string nearest_word(const std::string& word, const std::vector<std::string>& known);
-
 }  // namespace evercert

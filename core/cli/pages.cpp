@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/table.h"
 #include "serving/config/reference.h"
+#include "serving/config/words.h"
 
 namespace evercert {
 namespace {

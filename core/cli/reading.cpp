@@ -14,6 +14,7 @@
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "serving/base/json.h"
+#include "serving/config/words.h"
 
 namespace evercert {
 namespace {
@@ -33,9 +34,8 @@ std::string no_such_certificate(const StatusOnDisk& status, const std::string& n
   if (known.empty() && status.was_never_written()) {
     return never_started(status.state_path);
   }
-  const std::string near = nearest_word(name, known);
   return "there is no certificate \"" + name + "\" in " + status.state_path +
-         (near.empty() ? "; evercert list names them" : ", did you mean \"" + near + "\"?");
+         did_you_mean(name, known, "; evercert list names them");
 }
 
 Colour colour_of(const std::string& state) {

@@ -156,8 +156,8 @@ ImportLedger::Known imported() {
   return {"0a:1b", "0123456789abcdef", 1'800'000'000};
 }
 
-std::vector<std::string> revoked() {
-  return {std::string(64, 'a'), std::string(64, 'b')};
+std::vector<RevokedLeaf> revoked() {
+  return {{std::string(64, 'a')}, {std::string(64, 'b')}};
 }
 
 Event event() {

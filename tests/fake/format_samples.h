@@ -15,6 +15,7 @@
 #include "agent/order/order_record.h"
 #include "agent/renewal/pace.h"
 #include "agent/store/import_ledger.h"
+#include "agent/store/revoked_leaves.h"
 #include "evercert/lines.h"
 #include "serving/certificate/bundle.h"
 
@@ -37,7 +38,7 @@ std::map<std::string, std::string> left_alone();
 OpenAnswer answer();
 StoredLine line();
 ImportLedger::Known imported();
-std::vector<std::string> revoked();
+std::vector<RevokedLeaf> revoked();
 Event event();
 // A hook that may run once in a working directory, and fails at the second time.
 std::vector<std::string> hook();

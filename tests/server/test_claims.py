@@ -2,13 +2,15 @@
 import json
 import os
 import threading
+import time
+from datetime import datetime
 
 import pytest
 
 from harness import apache as httpd
 from harness import ports, tls
 from harness.damage import DAMAGES, bundles, change
-from harness.evercert import DONE
+from harness.evercert import DONE, FAILED
 from harness.haproxy import certificate
 from harness.nginx import host
 from harness.waiting import wait_for
@@ -137,20 +139,30 @@ def test_a_revoked_certificate_that_is_served_is_not_called_well(nginx, evercert
     site = nginx(host("revoked.test")).start()
     site.audit.wait("served", "revoked.test")
     evercert.wait_state("revoked.test", "served")
-    assert evercert.run("revoke", "revoked.test", "--yes").returncode == DONE
+    before = time.time()
+    done = evercert.run("revoke", "revoked.test", "--yes")
+    assert done.returncode == DONE
+    assert done.stdout.strip().endswith("it is still served; order another: evercert renew revoked.test"), done.stdout
     one = evercert.wait_state("revoked.test", "action_required")
-    assert one["problem"]["kind"] == "revoked" and "--force" in one["problem"]["remedy"] and one["served"]["generation"] == 1
+    assert one["problem"]["kind"] == "revoked" and "`evercert renew revoked.test`" in one["problem"]["remedy"] and one["served"]["generation"] == 1
+    assert datetime.fromisoformat(one["problem"]["since"].replace("Z", "+00:00")).timestamp() >= int(before)
     site.wait_log(r"\[error\].*revoked\.test: generation 1 is revoked and served all the same")
     # It is known after a restart, too.
     site.stop()
     site.start()
     assert evercert.wait_state("revoked.test", "action_required")["problem"]["kind"] == "revoked"
     site.audit.wait("revoked_served", "revoked.test", more_than=1)
-    evercert.renew("revoked.test")
+    # The guard against renewing too often protects what is good.
+    assert evercert.run("renew", "revoked.test").returncode == DONE
+    site.audit.wait("served", "revoked.test", more_than=1)
     assert evercert.wait_state("revoked.test", "served")["problem"] is None
-    # Back to the one that must not be trusted.
-    assert evercert.run("rollback", "revoked.test").returncode == DONE
-    assert evercert.wait_state("revoked.test", "action_required")["problem"]["kind"] == "revoked"
+    # Nobody goes back to the one that must not be trusted.
+    second = tls.leaf_at(ports.TLS, "revoked.test").serial
+    for words, why in (([], "generation 1 is revoked; left and not revoked: 2"), (["--to", "1"], "generation 1 is revoked"),
+                       (["--to", "99"], "there never was a generation 99; left and not revoked: 2")):
+        refused = evercert.run("rollback", "revoked.test", *words)
+        assert refused.returncode == FAILED and why in refused.stderr, refused
+    assert tls.leaf_at(ports.TLS, "revoked.test").serial == second
 
 
 def test_a_damaged_generation_is_a_problem_as_long_as_an_older_one_is_used(nginx, evercert):

@@ -28,6 +28,26 @@ def test_renew_of_a_fresh_certificate_has_nothing_to_do(site, evercert, pebble):
     assert evercert.run("renew", "unknown.test").returncode == FAILED
 
 
+def test_who_mistypes_a_name_is_told_what_there_is_and_asked_nothing(site, evercert):
+    for words in (["renew"], ["cancel"], ["revoke"], ["revoke", "--yes"], ["rollback"], ["show"]):
+        done = evercert.run(*words, "edns.test")
+        assert done.returncode == FAILED and 'did you mean "ends.test"?' in done.stderr, (words, done)
+        assert "Type its name" not in done.stderr, done
+    done = evercert.run("test", "issuer", "tset")
+    assert done.returncode == FAILED and 'did you mean "test"?' in done.stderr, done
+    assert "Type its name" in evercert.run("revoke", "ends.test").stderr
+
+
+def test_renew_after_a_failed_try_tries_again_though_the_certificate_is_fresh(site, evercert, fault):
+    fault.add("order-plz", fault_proxy.status(403, detail="the CA said no", kind="urn:ietf:params:acme:error:rejectedIdentifier"), times=1)
+    done = evercert.run("renew", "ends.test", "--force")
+    assert done.returncode != DONE and "the CA said no" in done.stderr, done
+    done = evercert.run("renew", "ends.test")
+    assert done.returncode == DONE and "nothing to do" not in done.stdout, done
+    site.audit.wait("served", "ends.test", more_than=1)
+    assert evercert.run("renew", "ends.test").stdout.startswith("nothing to do: ")
+
+
 def test_cancel_without_an_order_and_sync_without_an_account_have_nothing_to_do(site, evercert):
     for words in (["cancel", "ends.test"], ["sync"], ["sync", "test"]):
         done = evercert.run(*words)

@@ -8,6 +8,7 @@
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "evercert/settings.h"
+#include "serving/config/words.h"
 #include "unit/cli_ground.h"
 
 namespace {
@@ -492,6 +493,8 @@ class ConversationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_agent_that_goes_away_is_exit_five);
   CPPUNIT_TEST(an_exit_code_that_is_none_is_a_failure);
   CPPUNIT_TEST(revoke_asks_and_takes_no_for_an_answer);
+  CPPUNIT_TEST(revoke_does_not_ask_about_what_is_not_there);
+  CPPUNIT_TEST(revoke_asks_where_the_agent_is_of_an_earlier_release);
   CPPUNIT_TEST(revoke_goes_on_when_the_name_is_typed);
   CPPUNIT_TEST(rollback_goes_through_a_running_agent);
   CPPUNIT_TEST_SUITE_END();
@@ -548,11 +551,24 @@ class ConversationTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(int{exit_failed}, ask({"renew", "a"}).exit);
   }
   void revoke_asks_and_takes_no_for_an_answer() {
+    FakeAgent agent(folder_->path(), "{\"done\":true,\"exit\":0,\"message\":\"can be\"}\n");
     for (const char* typed : {"", "no\n", "other.example.com\n"}) {
       const Outcome outcome = ask({"revoke", "www.example.com"}, typed);
       CPPUNIT_ASSERT_EQUAL(int{exit_failed}, outcome.exit);
       CPPUNIT_ASSERT(holds(outcome.err, "nothing was revoked"));
     }
+    CPPUNIT_ASSERT(agent.request() == Json({{"verb", "revocable"}, {"name", "www.example.com"}}));
+  }
+  void revoke_does_not_ask_about_what_is_not_there() {
+    FakeAgent agent(folder_->path(), "{\"done\":true,\"exit\":1,\"message\":\"no such certificate\"}\n");
+    const Outcome outcome = ask({"revoke", "a"}, "a\n");
+    CPPUNIT_ASSERT_EQUAL(int{exit_failed}, outcome.exit);
+    CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, "no such certificate") && !holds(outcome.err, "Type its name"));
+    CPPUNIT_ASSERT(agent.request() == Json({{"verb", "revocable"}, {"name", "a"}}));
+  }
+  void revoke_asks_where_the_agent_is_of_an_earlier_release() {
+    FakeAgent agent(folder_->path(), "{\"done\":true,\"exit\":2,\"message\":\"the agent does not know the verb\"}\n");
+    CPPUNIT_ASSERT(holds(ask({"revoke", "a"}, "b\n").err, "Type its name"));
   }
   void revoke_goes_on_when_the_name_is_typed() {
     FakeAgent agent(folder_->path(), "{\"done\":true,\"exit\":0,\"message\":\"revoked\"}\n");

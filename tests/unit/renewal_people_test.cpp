@@ -20,6 +20,8 @@ class RenewalPeopleTest : public RenewalGround {
   CPPUNIT_TEST(a_cancelled_order_is_given_up_and_not_placed_again_before_somebody_asks);
   CPPUNIT_TEST(a_corrected_option_ends_the_wait_for_a_person_at_the_next_start);
   CPPUNIT_TEST(a_person_who_cancelled_and_asks_again_is_not_told_to_wait);
+  CPPUNIT_TEST(who_asks_after_a_failed_try_is_not_told_that_there_is_nothing_to_do);
+  CPPUNIT_TEST(who_asks_for_another_in_place_of_a_revoked_one_gets_it_once);
   CPPUNIT_TEST(what_a_person_has_dealt_with_is_no_problem_while_the_next_order_runs);
   CPPUNIT_TEST(a_problem_is_as_old_as_its_words_and_a_row_as_old_as_its_first_failure);
   CPPUNIT_TEST_SUITE_END();
@@ -205,6 +207,60 @@ class RenewalPeopleTest : public RenewalGround {
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
     CPPUNIT_ASSERT(renewal_->request(false));
+  }
+
+  void who_asks_after_a_failed_try_is_not_told_that_there_is_nothing_to_do() {
+    run();
+    ca().fail_next("place", {ErrorKind::issuer_refused, "the CA said no"});
+    CPPUNIT_ASSERT(!renewal_->request(true));
+    run();
+    CPPUNIT_ASSERT(renewal_->view().failure && !renewal_->view().order);
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+    const auto refused = renewal_->request(false);
+    CPPUNIT_ASSERT(refused && refused->fresh);
+    // A step of an open order that failed is tried again as well.
+    ca().fail_next("finalize", {ErrorKind::connection, "lost"});
+    CPPUNIT_ASSERT(!renewal_->request(true));
+    run();
+    CPPUNIT_ASSERT(renewal_->view().order);
+    const std::size_t orders = ca().orders();
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{3}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(orders, ca().orders());
+    // Three came within a day: what fails now needs --force, and says so.
+    ca().fail_next("place", {ErrorKind::issuer_refused, "the CA said no"});
+    CPPUNIT_ASSERT(!renewal_->request(true));
+    run();
+    const auto limited = renewal_->request(false);
+    CPPUNIT_ASSERT(limited && !limited->fresh && limited->why.find("--force") != std::string::npos);
+  }
+
+  void who_asks_for_another_in_place_of_a_revoked_one_gets_it_once() {
+    run();
+    CPPUNIT_ASSERT(renewal_->request(false));
+    current_->revoked = true;
+    renewal_->installed(current_);
+    // Nobody asked: nothing is ordered by itself.
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    ca().people_wanted = true;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    // While the order is open there is no other one, however often somebody asks.
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    ca().people_wanted = false;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    const auto refused = renewal_->request(false);
+    CPPUNIT_ASSERT(refused && refused->fresh);
   }
 
   void what_a_person_has_dealt_with_is_no_problem_while_the_next_order_runs() {

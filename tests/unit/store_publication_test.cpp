@@ -5,9 +5,11 @@
 
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
+#include "agent/store/revoked_leaves.h"
 #include "evercert/descriptor.h"
 #include "fake/leader_of_tests.h"
 #include "serving/base/bounds.h"
+#include "serving/base/encoding.h"
 #include "store_fixture.h"
 
 namespace evercert::test {
@@ -24,6 +26,8 @@ class StorePublicationTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(publishers_that_race_get_different_numbers);
   CPPUNIT_TEST(a_rollback_is_a_new_generation_with_old_content);
   CPPUNIT_TEST(a_rollback_to_nothing_or_to_an_expired_one_is_refused);
+  CPPUNIT_TEST(a_rollback_never_goes_back_to_what_was_revoked);
+  CPPUNIT_TEST(when_a_leaf_was_revoked_is_known_after_a_restart);
   CPPUNIT_TEST_SUITE_END();
 
   TemporaryDirectory directory_;
@@ -164,10 +168,49 @@ class StorePublicationTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::storage);
     publish();
     CPPUNIT_ASSERT(rollback(*store_, key_, "a", {}, now_).error().kind == ErrorKind::storage);
-    CPPUNIT_ASSERT(rollback(*store_, key_, "a", 7, now_).error().message.find("no generation 7") != std::string::npos);
+    CPPUNIT_ASSERT(rollback(*store_, key_, "a", 7, now_)
+                       .error()
+                       .message.find("never was a generation 7; left and not revoked: 1 (the present one)") !=
+                   std::string::npos);
     const auto later = now_ + std::chrono::hours(24 * 365);
     CPPUNIT_ASSERT(rollback(*store_, key_, "a", 1, later).error().message.find("expired") != std::string::npos);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, bundles().size());
+  }
+
+  void a_rollback_never_goes_back_to_what_was_revoked() {
+    std::vector<RevokedLeaf> revoked;
+    const auto revoke = [&](std::uint64_t generation) {
+      const auto bundle = newest_bundle(*store_, key_, "a");
+      CPPUNIT_ASSERT(bundle && bundle->bundle && bundle->bundle->generation == generation);
+      revoked.push_back({to_hex(sha256(bundle->bundle->pairs[0].leaf)), now_});
+      CPPUNIT_ASSERT(keep_revoked_leaves(*store_, "a", revoked).has_value());
+    };
+    const auto refused = [&](std::optional<std::uint64_t> to) {
+      const auto rolled = rollback(*store_, key_, "a", to, now_);
+      CPPUNIT_ASSERT(!rolled && rolled.error().kind == ErrorKind::storage);
+      return rolled.error().message;
+    };
+    revoke(publish());
+    publish();
+    for (const auto to : {std::optional<std::uint64_t>(), std::optional<std::uint64_t>(1)}) {
+      const std::string why = refused(to);
+      CPPUNIT_ASSERT_MESSAGE(
+          why, why.find("generation 1 is revoked; left and not revoked: 2 (the present one)") != std::string::npos);
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, bundles().size());
+    revoke(2);
+    const std::string none = refused({});
+    CPPUNIT_ASSERT_MESSAGE(
+        none, none.find("none that is left is not revoked: `evercert renew a` orders another") != std::string::npos);
+    publish();
+    CPPUNIT_ASSERT(refused(1).find("no generation 1 any more; left and not revoked: 3") != std::string::npos);
+  }
+
+  void when_a_leaf_was_revoked_is_known_after_a_restart() {
+    const auto at = std::chrono::floor<std::chrono::milliseconds>(now_);
+    const std::vector<RevokedLeaf> leaves{{std::string(64, 'a')}, {std::string(64, 'b'), at}};
+    CPPUNIT_ASSERT(keep_revoked_leaves(*store_, "a", leaves).has_value());
+    CPPUNIT_ASSERT(read_revoked_leaves(*open_store(), "a") == leaves);
   }
 };
 CPPUNIT_TEST_SUITE_REGISTRATION(StorePublicationTest);

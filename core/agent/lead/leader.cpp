@@ -318,7 +318,8 @@ void Leader::refresh(const std::string& certificate) {
       // Another kind of key, which no key of the certificate asks for, serves until renewal is due.
       const bool stands_in =
           std::none_of(keys.begin(), keys.end(), [&](const KeySpec& key) { return key.algorithm == pair.key.algorithm; });
-      if (same || (stands_in && !installed)) installed = Installed{pair.lifetime, current.generation, pair.covers};
+      if (same || (stands_in && !installed))
+        installed = Installed{pair.lifetime, current.generation, pair.covers, current.is_revoked(pair)};
       if (same) break;
     }
     renewal->installed(installed);

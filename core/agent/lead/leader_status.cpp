@@ -18,12 +18,11 @@ std::vector<std::pair<std::string, std::uint64_t>> flattened(
   return flat;
 }
 
-StatusProblem revoked_problem(const Publication::Current& current, const std::string& name) {
+StatusProblem revoked_problem(const Publication::Current& current, Time since, const std::string& name) {
   return {"revoked",
           "generation " + std::to_string(current.generation) + " is revoked" +
               (current.served ? " and served all the same" : "") + ": clients that ask the CA refuse it",
-          current.published_at,
-          "Say `evercert renew " + name + " --force` to order another, or take the name out of the configuration."};
+          since, "Say `evercert renew " + name + "` to order another, or take the name out of the configuration."};
 }
 
 // "http-01=2,dns-01=1", as the order machine writes it.
@@ -53,7 +52,7 @@ void Leader::watch_revoked() {
   }
   for (const auto& name : names) {
     const auto current = publication_.current(name);
-    const bool revoked = current.is_revoked();
+    const auto revoked = current.revoked_at();
     {
       const std::lock_guard lock(mutex_);
       Time& told = revoked_told_[name];
@@ -61,7 +60,7 @@ void Leader::watch_revoked() {
       if (!revoked || is_recent(told, now, between_reminders)) continue;
       told = now;
     }
-    const StatusProblem problem = revoked_problem(current, name);
+    const StatusProblem problem = revoked_problem(current, *revoked, name);
     Event event;
     event.name = "revoked_served";
     event.level = LogLevel::error;
@@ -185,10 +184,12 @@ CertificateStatus Leader::status_of(const PlanUnion::Item& item, StatusReport& r
     }
   };
   const auto& stored = current.stored;
+  const auto revoked = current.revoked_at();
   if (held) {
     say(CertificateState::held, {stored, failed});
-  } else if (current.is_revoked()) {
-    say(CertificateState::action_required, {revoked_problem(current, certificate.name)});
+  } else if (revoked) {
+    say(CertificateState::action_required, {revoked_problem(current, *revoked, certificate.name)});
+    if (failure) status.failing_since = std::min(failure->since, *revoked);
   } else if (person) {
     say(CertificateState::action_required, {failed});
   } else if (status.not_after && *status.not_after <= now) {

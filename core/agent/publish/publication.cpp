@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "agent/observe/remedies.h"
-#include "agent/store/revoked_leaves.h"
 #include "serving/base/bounds.h"
 #include "serving/certificate/read_certificate.h"
 #include "serving/config/identifier.h"
@@ -148,7 +147,7 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
       problem = compare_with_reached(certificate.name, place, 0);
     }
   }
-  std::vector<std::string> revoked;
+  std::vector<RevokedLeaf> revoked;
   if (!std::exchange(place.revoked_read, true)) revoked = read_revoked_leaves(parts_.store, certificate.name);
   {
     const std::lock_guard lock(mutex_);
@@ -294,6 +293,7 @@ Result<bool> Publication::cover(const CertificateSpec& certificate, KeyAlgorithm
   auto newest = newest_bundle(parts_.store, parts_.serving, from);
   if (!newest) return newest.error();
   if (!newest->bundle || newest->held) return false;
+  if (is_revoked(*newest->bundle, read_revoked_leaves(parts_.store, from))) return false;
   const Time now = parts_.clock.now();
   const auto own = current(certificate.name).lifetime();
   for (auto& pair : newest->bundle->pairs) {

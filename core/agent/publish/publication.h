@@ -20,6 +20,7 @@
 #include "agent/renewal/renewal.h"
 #include "agent/renewal/workers.h"
 #include "agent/store/bundles.h"
+#include "agent/store/revoked_leaves.h"
 #include "evercert/board.h"
 #include "evercert/leader_file.h"
 
@@ -34,7 +35,7 @@ class Publication {
     const Clock& clock;
     Events& events;
     Workers& workers;
-    std::function<void(const std::string& certificate)> installed;  // a new generation is current
+    std::function<void(const std::string& certificate)> installed;  // a new generation is current, or revoked
     // A follower tells its leader; unset on the leader.
     std::function<void(const Event& outcome)> proved;
     std::function<void()> changed;  // the status differs though no event tells why; from any thread; may be unset
@@ -68,11 +69,13 @@ class Publication {
     std::optional<StatusProblem> not_served;  // the listeners present something else
     std::optional<StatusProblem> not_exported;
     std::optional<StatusProblem> hook_failed;
-    std::vector<std::string> revoked;  // digests of leaves
+    std::vector<RevokedLeaf> revoked;
     bool held = false;
     bool unreadable = false;  // the store failed: nobody knows what there is
     bool untold = false;      // just published: its first proof is told, whoever asks for another one meanwhile
-    [[nodiscard]] bool is_revoked() const;
+    // Since when one of its leaves is revoked.
+    [[nodiscard]] std::optional<Time> revoked_at() const;
+    [[nodiscard]] bool is_revoked(const Pair& pair) const;
     [[nodiscard]] std::optional<Lifetime> lifetime() const;  // that of the pair that ends first
   };
   [[nodiscard]] Current current(const std::string& certificate) const;

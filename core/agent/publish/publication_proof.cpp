@@ -4,7 +4,6 @@
 #include "agent/observe/remedies.h"
 #include "agent/publish/listener_proof.h"
 #include "agent/publish/publication.h"
-#include "agent/store/revoked_leaves.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 
@@ -292,7 +291,8 @@ void Publication::delivered_elsewhere(const std::string& certificate, const std:
 // --- revocation ---
 
 void Publication::revoked(const std::string& certificate, const std::vector<Bytes>& leaves) {
-  std::vector<std::string> listed;
+  const Time now = parts_.clock.now();
+  std::vector<RevokedLeaf> listed;
   {
     const std::lock_guard lock(mutex_);
     auto& known = entries_[certificate];
@@ -300,7 +300,8 @@ void Publication::revoked(const std::string& certificate, const std::vector<Byte
     auto& all = known->current.revoked;
     for (const auto& leaf : leaves) {
       const std::string digest = to_hex(sha256(leaf));
-      if (std::find(all.begin(), all.end(), digest) == all.end()) all.push_back(digest);
+      if (std::none_of(all.begin(), all.end(), [&](const RevokedLeaf& one) { return one.sha256 == digest; }))
+        all.push_back({digest, now});
     }
     if (all.size() > most_revoked) all.erase(all.begin(), all.end() - static_cast<std::ptrdiff_t>(most_revoked));
     listed = all;
@@ -309,12 +310,25 @@ void Publication::revoked(const std::string& certificate, const std::vector<Byte
     tell("revocation_not_noted", LogLevel::error, certificate,
          "after a restart nobody will know that " + certificate + " was revoked: " + kept.error().message, {});
   }
+  parts_.installed(certificate);
 }
 
-bool Publication::Current::is_revoked() const {
-  return std::any_of(pairs.begin(), pairs.end(), [&](const Pair& pair) {
-    return std::find(revoked.begin(), revoked.end(), to_hex(pair.leaf_sha256)) != revoked.end();
-  });
+std::optional<Time> Publication::Current::revoked_at() const {
+  std::optional<Time> first;
+  for (const auto& pair : pairs) {
+    const std::string digest = to_hex(pair.leaf_sha256);
+    for (const auto& one : revoked) {
+      if (one.sha256 != digest) continue;
+      const Time at = one.at == Time() ? published_at : one.at;
+      first = std::min(first.value_or(at), at);
+    }
+  }
+  return first;
+}
+
+bool Publication::Current::is_revoked(const Pair& pair) const {
+  const std::string digest = to_hex(pair.leaf_sha256);
+  return std::any_of(revoked.begin(), revoked.end(), [&](const RevokedLeaf& one) { return one.sha256 == digest; });
 }
 
 }  // namespace evercert

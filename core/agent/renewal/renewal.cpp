@@ -221,6 +221,11 @@ bool Renewal::adopt_given(Time now) {
 
 // --- no order is open ---
 
+std::optional<Time> Renewal::guarded(const std::vector<Issue>& issues, const std::optional<Installed>& installed,
+                                     bool unsettled, Time now) {
+  return guarded_until(issues, now, installed && !installed->revoked && !unsettled);
+}
+
 Workers::Again Renewal::consider(Time now) {
   std::optional<Installed> installed;
   bool requested = false;
@@ -253,11 +258,10 @@ Workers::Again Renewal::consider(Time now) {
     if (pace_.failure) why = "another try after: " + pace_.failure->message;
   }
   if (!forced) {
-    // What a person refused and a person asks for now is not held up by the certificate before it.
-    const bool asked_again = requested && pace_.failure && pace_.failure->until_asked;
-    const auto guarded = guarded_until(pace_.issues_for(certificate_.identifiers), now, installed.has_value() && !asked_again);
-    if (guarded && *guarded > at) {
-      at = *guarded;
+    const bool unsettled = requested && (pace_.failure || !pace_.set_aside.empty());
+    const auto until = guarded(pace_.issues_for(certificate_.identifiers), installed, unsettled, now);
+    if (until && *until > at) {
+      at = *until;
       why = "the guard against renewing too often";
     }
   }
@@ -444,7 +448,7 @@ Workers::Again Renewal::publish(Time now) {
     bool insisted = false;
     {
       const std::lock_guard lock(mutex_);
-      if (installed_) served = ServedNow{installed_->lifetime, installed_->covers};
+      if (installed_ && !installed_->revoked) served = ServedNow{installed_->lifetime, installed_->covers};
       insisted = forced_;
     }
     const Acceptance acceptance = judge_issued(*facts, served, insisted, now);

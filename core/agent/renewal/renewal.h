@@ -34,6 +34,7 @@ struct Installed {
   Lifetime lifetime;
   std::uint64_t generation = 0;
   bool covers = true;  // it has all names that the plan wants
+  bool revoked = false;
 };
 
 struct RenewalParts {
@@ -119,6 +120,9 @@ class Renewal {
   void remind_of_pause(Time now);
   bool adopt_given(Time now);
   Workers::Again consider(Time now);
+  // Until when what came last forbids another order. `unsettled`: somebody asks, and the last try brought no certificate.
+  static std::optional<Time> guarded(const std::vector<Issue>& issues, const std::optional<Installed>& installed,
+                                     bool unsettled, Time now);
   // Who asks for an order: nobody (it is due), a person, or a person who overrides the guards.
   enum class Asked { due, by_person, by_force };
   Workers::Again begin_order(const std::optional<Installed>& installed, Asked asked, const std::string& why, Time now);

@@ -21,11 +21,6 @@ constexpr std::chrono::minutes longest_put_off{10};
 // One that forgets more often than this is to be spared like any other that fails.
 constexpr std::chrono::hours forgetting_is_forgiven{1};
 
-// Of whoever then asks for an order the guard after a success is no answer: what came last was no certificate.
-bool is_refused_by_a_person(const std::optional<Pace::Failure>& failure) {
-  return failure && failure->until_asked;
-}
-
 Budget::Failure failure_of(const Error& error) {
   const std::string word = problem_word(error);
   if (word == "unreachable") return Budget::Failure::unreachable;
@@ -449,10 +444,19 @@ std::optional<Renewal::Refusal> Renewal::request(bool force) {
                      " times within an hour, as often as CAs allow; the next try is possible at " + to_rfc3339(*until) +
                      " (--force overrides this)"};
     }
-    if (const auto until = guarded_until(issues_, now, installed_.has_value() && !is_refused_by_a_person(view_.failure))) {
-      return Refusal{certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
-                         to_rfc3339(*until),
-                     true};
+    // The guard after a success is no answer where what came last was no certificate, or is not to be trusted any more.
+    const bool unsettled = view_.failure || view_.order || !view_.set_aside.empty();
+    if (const auto until = guarded(issues_, installed_, unsettled, now)) {
+      if (installed_ && !installed_->revoked && !unsettled) {
+        return Refusal{certificate_.name + " was issued a short while ago; the guard against renewing too often ends at " +
+                           to_rfc3339(*until),
+                       true};
+      }
+      if (!view_.order) {
+        return Refusal{certificate_.name +
+                       " was issued several times within a day; the guard against renewing too often ends at " +
+                       to_rfc3339(*until) + " (--force overrides this)"};
+      }
     }
   }
   requested_ = ask_now_ = tell_people_ = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/store/records.h"
+#include "agent/store/revoked_leaves.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 
@@ -104,6 +105,20 @@ void remove_older(Store& store, const SealKey& serving, const std::string& name,
   }
 }
 
+// What a person may go back to instead: the generations that open and were not revoked, the present one among them.
+std::string left_to_go_back_to(Store& store, const SealKey& serving, const std::string& name,
+                               const std::vector<std::uint64_t>& generations, const std::vector<RevokedLeaf>& revoked) {
+  std::string left;
+  for (const std::uint64_t generation : generations) {
+    const auto found = look_at(store, serving, name, generation);
+    if (!found || !found->bundle || is_revoked(*found->bundle, revoked)) continue;
+    left += (left.empty() ? "" : ", ") + std::to_string(generation) +
+            (generation == generations.front() ? " (the present one)" : "");
+  }
+  return left.empty() ? "; none that is left is not revoked: `evercert renew " + name + "` orders another"
+                      : "; left and not revoked: " + left;
+}
+
 }  // namespace
 
 Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name, std::uint64_t limit) {
@@ -171,20 +186,28 @@ Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const s
 Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::string& name, std::optional<std::uint64_t> to,
                                std::chrono::system_clock::time_point now, const PublishOptions& options) {
   const std::string what = "\"" + name + "\" cannot be rolled back";
+  const auto generations = present_generations(store, name);
+  if (!generations) return generations.error();
   if (!to) {
-    const auto generations = present_generations(store, name);
-    if (!generations) return generations.error();
     if (generations->size() < 2) {
       return Error{ErrorKind::storage, what + ": there is no generation before the present one"};
     }
     to = (*generations)[1];
   }
+  const auto revoked = read_revoked_leaves(store, name);
+  const auto refuse = [&](const std::string& why) {
+    return Error{ErrorKind::storage, what + ": " + why + left_to_go_back_to(store, serving, name, *generations, revoked)};
+  };
   auto found = look_at(store, serving, name, *to);
   if (!found) return found.error();
   if (found->fault) return found->fault->with_prefix(what);
   if (!found->bundle) {
-    return Error{ErrorKind::storage, what + ": there is no generation " + std::to_string(*to) + " any more"};
+    const std::uint64_t newest = generations->empty() ? 0 : generations->front();
+    const bool never = *to > std::max(newest, options.above);
+    return refuse(never ? "there never was a generation " + std::to_string(*to)
+                        : "there is no generation " + std::to_string(*to) + " any more");
   }
+  if (is_revoked(*found->bundle, revoked)) return refuse("generation " + std::to_string(*to) + " is revoked");
   Bundle bundle = std::move(*found->bundle);
   for (const BundlePair& pair : bundle.pairs) {
     const auto facts = leaf_facts(pair.leaf);

@@ -42,7 +42,7 @@ Result<NewestBundle> newest_bundle(Store& store, const SealKey& serving, const s
 Result<std::uint64_t> highest_quarantined(Store& store, const std::string& name, std::uint64_t limit);
 
 // A new generation with the content of an older one: `to`, or the one before the newest. Refused (storage) when that one has
-// expired or is not there; action_required when it is locked or of a newer release.
+// expired, is not there, or was revoked at our wish; action_required when it is locked or of a newer release.
 Result<std::uint64_t> rollback(Store& store, const SealKey& serving, const std::string& name, std::optional<std::uint64_t> to,
                                std::chrono::system_clock::time_point now, const PublishOptions& options = {});
 

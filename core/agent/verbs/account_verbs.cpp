@@ -6,6 +6,7 @@
 #include "serving/base/json.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/certificate/read_certificate.h"
+#include "serving/config/words.h"
 #include "serving/key/key_provider.h"
 
 namespace evercert {
@@ -34,13 +35,17 @@ std::optional<IssuerAccess> AccountVerbs::access_of(const std::string& issuer) c
   return std::nullopt;
 }
 
-std::vector<std::string> AccountVerbs::issuers_with_account() const {
+std::vector<std::string> AccountVerbs::issuers() const {
   std::set<std::string> names;
   for (const auto& [name, item] : leader_.plans().items()) {
     for (const auto& issuer : item.certificate.issuers) names.insert(issuer);
   }
+  return {names.begin(), names.end()};
+}
+
+std::vector<std::string> AccountVerbs::issuers_with_account() const {
   std::vector<std::string> with_account;
-  for (const auto& name : names) {
+  for (const auto& name : issuers()) {
     const auto access = access_of(name);
     if (access && access->issuer->account() != nullptr) with_account.push_back(name);
   }
@@ -88,7 +93,8 @@ void AccountVerbs::import(ControlServer::Client client, const Json& request) {
   const auto access = access_of(name);
   if (!access) {
     return server_.finish(client, exit_failed,
-                          "no certificate is configured for the issuer \"" + name + "\", or it cannot be used");
+                          "no certificate is configured for the issuer \"" + name + "\", or it cannot be used" +
+                              did_you_mean(name, issuers(), ""));
   }
   IssuerAccount* const account = access->issuer->account();
   if (account == nullptr) {
@@ -173,7 +179,8 @@ void AccountVerbs::sync(ControlServer::Client client, const Json& request) {
   }
   if (issuers.empty() && !name.empty() && !access_of(name)) {
     return server_.finish(client, exit_failed,
-                          "no certificate is configured for the issuer \"" + name + "\", or it cannot be used");
+                          "no certificate is configured for the issuer \"" + name + "\", or it cannot be used" +
+                              did_you_mean(name, this->issuers(), ""));
   }
   if (issuers.empty()) {
     return server_.finish(

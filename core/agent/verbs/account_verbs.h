@@ -24,6 +24,8 @@ class AccountVerbs {
   void sync(ControlServer::Client client, const nlohmann::json& request);
   // Nobody waits for its import any more: it ends after the step that runs.
   void gone(ControlServer::Client client);
+  // That certificates may be ordered from.
+  [[nodiscard]] std::vector<std::string> issuers() const;
 
  private:
   struct Running {

@@ -10,6 +10,7 @@
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/config/identifier.h"
+#include "serving/config/words.h"
 
 namespace evercert {
 namespace {
@@ -49,8 +50,8 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool prov
     return told_by_follower(follower->second, request);
   }
   if (verb == "ping") return server_.finish(client, exit_done, "the agent leads");
-  static const std::set<std::string> changing{"renew", "rollback", "revoke", "adopt", "cancel",
-                                              "test",  "import",   "sync",   "attach"};
+  static const std::set<std::string> changing{"renew",  "rollback", "revoke", "revocable", "adopt",
+                                              "cancel", "test",     "import", "sync",      "attach"};
   if (!changing.contains(verb)) return server_.finish(client, exit_usage, "the agent does not know the verb \"" + verb + "\"");
   if (!proved) {
     return server_.finish(
@@ -63,6 +64,7 @@ void Verbs::request(ControlServer::Client client, const Json& request, bool prov
   if (verb == "renew") return renew(client, request);
   if (verb == "rollback") return rollback(client, request);
   if (verb == "revoke") return revoke(client, request);
+  if (verb == "revocable") return revocable(client, request);
   if (verb == "cancel") return cancel(client, request);
   if (verb == "test") return test(client, request);
   if (verb == "import") return account_.import(client, request);
@@ -102,13 +104,28 @@ bool Verbs::follows(const std::string& instance) const {
 const PlanUnion::Item* Verbs::item_of(ControlServer::Client client, const Json& request) {
   const std::string name = text_of(request, "name");
   const auto* item = leader_.plans().find_by_any_name(name);
-  if (item == nullptr) {
-    const bool stored = leader_.lines().find(name).has_value();
-    server_.finish(client, exit_failed,
-                   stored ? "\"" + name + "\" is stored, but no configuration names it"
-                          : "no configuration names the certificate \"" + name + "\", or more than one of them has this name");
-  }
+  if (item == nullptr) server_.finish(client, exit_failed, unknown(name));
   return item;
+}
+
+std::string Verbs::unknown(const std::string& name) const {
+  if (leader_.lines().find(name)) return "\"" + name + "\" is stored, but no configuration names it";
+  const auto identifier = parse_identifier(name);
+  std::set<std::string> known;
+  std::string having;
+  unsigned count = 0;
+  for (const auto& [line, item] : leader_.plans().items()) {
+    known.insert(line);
+    for (const auto& one : item.certificate.identifiers) {
+      known.insert(one.value);
+      if (!identifier || one != *identifier) continue;
+      having += (having.empty() ? "" : ", ") + line;
+      ++count;
+    }
+  }
+  if (count > 1) return "\"" + name + "\" is a name of " + std::to_string(count) + " certificates, say which: " + having;
+  return "no configuration names the certificate \"" + name + "\"" +
+         did_you_mean(name, {known.begin(), known.end()}, "; evercert list names them");
 }
 
 // --- what workers do ---
@@ -195,8 +212,19 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
     }
     context_.events.tell(event);
     if (requested) return Error{ErrorKind::action_required, event.sentence};
-    return event.sentence;
+    const auto current = leader_.publication().current(item.certificate.name);
+    const std::string there = !current.revoked_at() ? "" : current.served ? "it is still served; " : "it is still in use; ";
+    return event.sentence + "; " + there + "order another: evercert renew " + item.certificate.name;
   });
+}
+
+void Verbs::revocable(ControlServer::Client client, const Json& request) {
+  const auto* item = item_of(client, request);
+  if (item == nullptr) return;
+  const std::string& name = item->certificate.name;
+  const auto generation = leader_.publication().current(name).generation;
+  if (generation == 0) return server_.finish(client, exit_failed, name + " has no certificate to revoke");
+  server_.finish(client, exit_done, "generation " + std::to_string(generation) + " of " + name + " can be revoked");
 }
 
 void Verbs::cancel(ControlServer::Client client, const Json& request) {
@@ -242,7 +270,9 @@ void Verbs::test(ControlServer::Client client, const Json& request) {
       return "issuer " + name + " takes our credentials: we are " + *known;
     });
   }
-  server_.finish(client, exit_failed, "no configuration names the issuer \"" + name + "\" for a certificate");
+  server_.finish(client, exit_failed,
+                 "no configuration names the issuer \"" + name + "\" for a certificate" +
+                     did_you_mean(name, account_.issuers(), "; the certificates' own are in evercert show NAME"));
 }
 
 void Verbs::adopt(ControlServer::Client client, const Json& request) {

@@ -62,6 +62,8 @@ class Verbs {
   void tell(ControlServer::Client client, const char* name, const std::string& certificate, const std::string& sentence);
   void rollback(ControlServer::Client client, const nlohmann::json& request);
   void revoke(ControlServer::Client client, const nlohmann::json& request);
+  // Whether there is anything to revoke, for who asks a person before they do.
+  void revocable(ControlServer::Client client, const nlohmann::json& request);
   void cancel(ControlServer::Client client, const nlohmann::json& request);
   void test(ControlServer::Client client, const nlohmann::json& request);
   void adopt(ControlServer::Client client, const nlohmann::json& request);
@@ -72,6 +74,8 @@ class Verbs {
   // Runs on a worker; the answer goes out on the main thread.
   void work(ControlServer::Client client, std::function<Result<std::string>()> action);
   const PlanUnion::Item* item_of(ControlServer::Client client, const nlohmann::json& request);
+  // Why item_of() finds none.
+  [[nodiscard]] std::string unknown(const std::string& name) const;
 
   AgentContext& context_;
   Leader& leader_;

@@ -274,4 +274,25 @@ std::size_t edit_distance(std::string_view from, std::string_view to) {
   return last[to.size()];
 }
 
+std::string nearest_word(const std::string& word, const std::vector<std::string>& known) {
+  // A name of the DNS; nobody mistypes more than that.
+  constexpr std::size_t longest_word = 253;
+  if (word.size() > longest_word) return "";
+  std::string nearest;
+  std::size_t smallest = std::string::npos;
+  for (const std::string& other : known) {
+    const std::size_t far = edit_distance(word, other);
+    if (far < smallest && far <= std::max<std::size_t>(1, other.size() / 3)) {
+      smallest = far;
+      nearest = other;
+    }
+  }
+  return nearest;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known, const std::string& otherwise) {
+  const std::string near = nearest_word(word, known);
+  return near.empty() ? otherwise : ", did you mean \"" + near + "\"?";
+}
+
 }  // namespace evercert

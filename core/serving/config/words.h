@@ -19,6 +19,10 @@ std::string enumerated(const std::vector<std::string>& words);
 
 // Edits (insert, delete, replace, swap neighbours) that make one word the other.
 std::size_t edit_distance(std::string_view from, std::string_view to);
+// The word of `known` nearest to a mistyped one, or empty when none is near.
+std::string nearest_word(const std::string& word, const std::vector<std::string>& known);
+// The end of a sentence that refuses `word`: `, did you mean "..."?`, or `otherwise` when none is near.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known, const std::string& otherwise);
 
 Error configuration_error(std::string message);
 
