@@ -102,7 +102,7 @@ def test_both_kinds_of_key_are_served_and_swapped(haproxy, evercert):
     kinds = {"ec": "ECDHE-ECDSA-AES128-GCM-SHA256", "rsa": "ECDHE-RSA-AES128-GCM-SHA256"}
     for kind, ciphers in kinds.items():
         assert tls.wait_leaf(ports.TLS, "both.test", from_the_ca, version=tls.TLS12, ciphers=ciphers, seen=site.log).kind == kind
-    assert sorted(os.listdir(site.pem_path)) == ["both.test.pem.ecdsa", "both.test.pem.rsa"]
+    assert sorted(os.listdir(site.pem_path)) == [".evercert", "both.test.pem.ecdsa", "both.test.pem.rsa"]
     wait_for(lambda: evercert.certificate("both.test")["state"] == "served", "both to be proved", seen=evercert.status)
     before = {kind: tls.leaf_at(ports.TLS, "both.test", version=tls.TLS12, ciphers=ciphers).serial for kind, ciphers in kinds.items()}
     evercert.renew("both.test")
@@ -121,14 +121,16 @@ def test_a_directory_of_somebody_else_is_refused_for_keys(haproxy, folder):
 def test_pem_files_of_certificates_that_left_go_and_others_stay(haproxy):
     site = haproxy([certificate("here.test")])
     os.makedirs(site.pem_path, mode=0o700)
-    for name in ("gone.test.pem", "gone.test.pem.rsa", "list.txt"):
+    for name in ("gone.test.pem", "gone.test.pem.rsa", "list.txt", "bought.pem"):
         open(os.path.join(site.pem_path, name), "w").close()
+    with open(os.path.join(site.pem_path, ".evercert"), "w") as written:
+        written.write("gone.test.pem\ngone.test.pem.rsa\n")
     # A test of the configuration removes nothing from a server that may run with another one.
     site.test()
-    assert sorted(os.listdir(site.pem_path)) == ["gone.test.pem", "gone.test.pem.rsa", "here.test.pem", "list.txt"]
+    assert sorted(os.listdir(site.pem_path)) == [".evercert", "bought.pem", "gone.test.pem", "gone.test.pem.rsa", "here.test.pem", "list.txt"]
     site.start(wait=False)  # HAProxy itself refuses what is no certificate
     site.process.wait(20)
-    assert sorted(os.listdir(site.pem_path)) == ["here.test.pem", "list.txt"]
+    assert sorted(os.listdir(site.pem_path)) == [".evercert", "bought.pem", "here.test.pem", "list.txt"]
 
 
 def test_haproxy_starts_and_serves_the_store_where_no_agent_can_be_started(haproxy):
