@@ -2,12 +2,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 
 #include "agent/challenge/dns_provider.h"
@@ -18,14 +19,28 @@
 namespace evercert {
 namespace {
 
-constexpr std::chrono::seconds longest_run{60};
 constexpr std::size_t kept_output = 4096;
+constexpr std::size_t longest_read = 4096;
 constexpr const char* search_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 std::string last_line(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
   text = text.substr(text.rfind('\n') + 1);
   return printable(text, longest_quote);
+}
+
+std::string to_seconds(std::chrono::milliseconds time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count());
+}
+
+// One read of what waits there, of which the end is kept. 0: its end, or a failure.
+std::size_t hear(int output, std::string& said, std::size_t most) {
+  std::array<char, longest_read> buffer{};
+  const ssize_t size = ::read(output, buffer.data(), std::min(most, buffer.size()));
+  if (size <= 0) return 0;
+  said.append(buffer.data(), static_cast<std::size_t>(size));
+  if (said.size() > kept_output) said.erase(0, said.size() - kept_output);
+  return static_cast<std::size_t>(size);
 }
 
 // The spawn functions' own structures, released whatever happens.
@@ -46,7 +61,8 @@ struct SpawnSettings {
 
 class ProgramProvider : public DnsProvider {
  public:
-  ProgramProvider(std::string program, std::stop_token stop) : program_(std::move(program)), stop_(std::move(stop)) {}
+  ProgramProvider(std::string program, std::stop_token stop, std::chrono::milliseconds longest_run)
+      : program_(std::move(program)), stop_(std::move(stop)), longest_run_(longest_run) {}
 
   Result<Done> add(const DnsRecord& record) override { return run("add", record); }
   Result<Done> remove(const DnsRecord& record) override { return run("remove", record); }
@@ -88,28 +104,31 @@ class ProgramProvider : public DnsProvider {
     return child;
   }
 
-  // Reads what it says until it has ended; what it leaves running must not keep us.
+  // Hears what it says until it has ended; neither its words nor what it leaves running may keep us.
   Result<Done> watch(pid_t child, int output, const std::string& request) {
-    const auto deadline = std::chrono::steady_clock::now() + longest_run;
+    const auto deadline = std::chrono::steady_clock::now() + longest_run_;
     std::string said;
     int status = 0;
-    for (;;) {
-      pollfd wanted{output, POLLIN, 0};
-      const bool readable = ::poll(&wanted, 1, 50) > 0;
-      std::array<char, 1024> buffer{};
-      const ssize_t size = readable ? ::read(output, buffer.data(), buffer.size()) : -1;
-      if (size > 0) said.append(buffer.data(), static_cast<std::size_t>(size));
-      if (said.size() > kept_output) said.erase(0, said.size() - kept_output);
-      if (size > 0) continue;
-      // It closed its output and goes on: only its end is waited for.
-      if (size == 0) output = -1;
-      if (::waitpid(child, &status, WNOHANG) == child) break;
-      if (stop_.stop_requested() || std::chrono::steady_clock::now() > deadline) {
+    while (::waitpid(child, &status, WNOHANG) != child) {
+      const bool stopped = stop_.stop_requested();
+      if (stopped || std::chrono::steady_clock::now() > deadline) {
         ::kill(-child, SIGKILL);
         ::waitpid(child, &status, 0);
-        return Error{ErrorKind::dns,
-                     program_ + " did not end within " + std::to_string(longest_run.count()) + " s and was killed: " + request};
+        const std::string why = stopped ? " was killed since the agent ends"
+                                        : " did not end within " + to_seconds(longest_run_) + " s and was killed";
+        return Error{ErrorKind::dns, program_ + why + ": " + request};
       }
+      pollfd wanted{output, POLLIN, 0};
+      if (::poll(&wanted, 1, 50) <= 0) continue;
+      // It closed its output and goes on: only its end is waited for.
+      if (hear(output, said, longest_read) == 0) output = -1;
+    }
+    int left = 0;
+    if (::ioctl(output, FIONREAD, &left) != 0) left = 0;
+    while (left > 0) {
+      const std::size_t heard = hear(output, said, static_cast<std::size_t>(left));
+      if (heard == 0) break;
+      left -= static_cast<int>(heard);
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Done{};
     const std::string how = WIFEXITED(status) ? "ended with status " + std::to_string(WEXITSTATUS(status))
@@ -120,12 +139,14 @@ class ProgramProvider : public DnsProvider {
 
   const std::string program_;
   const std::stop_token stop_;
+  const std::chrono::milliseconds longest_run_;
 };
 
 }  // namespace
 
-std::unique_ptr<DnsProvider> make_program_provider(const std::string& program, std::stop_token stop) {
-  return std::make_unique<ProgramProvider>(program, std::move(stop));
+std::unique_ptr<DnsProvider> make_program_provider(const std::string& program, std::stop_token stop,
+                                                   std::chrono::milliseconds longest_run) {
+  return std::make_unique<ProgramProvider>(program, std::move(stop), longest_run);
 }
 
 }  // namespace evercert
