@@ -162,12 +162,11 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
   if (*keys) {
     serving = std::move((**keys).serving);
     const auto state = StateReader::open(plan_->state_path);
-    auto lines = state ? stored_lines(*state, *serving) : Result<std::vector<StoredLine>>(state.error());
     // Whoever may write below state/ must not be able to keep HAProxy from starting.
-    if (lines)
-      stored = std::move(*lines);
-    else
-      log_.write(LogLevel::error, "what is stored cannot be read: " + lines.error().message);
+    StoredLines lines = state ? stored_lines(*state, *serving, &*plan_)
+                              : StoredLines{{}, "what is stored cannot be read: " + state.error().message};
+    if (!lines.trouble.empty()) log_.write(LogLevel::error, lines.trouble);
+    stored = std::move(lines.lines);
     find_lines(*plan_, settings_, stored, std::chrono::system_clock::now());
   }
   const PemPurpose purpose = test ? PemPurpose::test : PemPurpose::start;

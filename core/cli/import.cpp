@@ -121,11 +121,11 @@ Result<Done> Adopter::read_lines() {
   if (!state) {
     return state.error();
   }
-  Result<std::vector<StoredLine>> stored = stored_lines(*state, keys_->serving);
-  if (!stored) {
-    return stored.error();
+  const StoredLines stored = stored_lines(*state, keys_->serving, nullptr);
+  if (!stored.trouble.empty()) {
+    surroundings_.err << "evercert: " << stored.trouble << "\n";
   }
-  lines_.emplace(*stored, std::chrono::system_clock::now());
+  lines_.emplace(stored.lines, std::chrono::system_clock::now());
   return Done{};
 }
 

@@ -113,6 +113,11 @@ class Medium::Reader : public StateFiles {
     if (found->size() > limit) return Error{ErrorKind::storage, path + " is too large"};
     return std::optional<Bytes>(*found);
   }
+  [[nodiscard]] Result<std::optional<Bytes>> read_start(const std::string& path, std::size_t size) const override {
+    const Bytes* const found = medium_.find(path);
+    if (found == nullptr) return std::optional<Bytes>();
+    return std::optional<Bytes>({found->begin(), found->begin() + static_cast<std::ptrdiff_t>(std::min(size, found->size()))});
+  }
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const override {
     std::vector<std::string> names;
     for (const auto& key : medium_.keys(path + "/")) {

@@ -190,10 +190,10 @@ class SealFormatsTest : public CppUnit::TestFixture {
   void the_index_is_believed() {
     const auto state = StateReader::open(directory_.path());
     CPPUNIT_ASSERT(state.has_value());
-    const auto lines = stored_lines(*state, keys_.serving);
-    CPPUNIT_ASSERT(lines && lines->size() == 1);
+    const auto lines = stored_lines(*state, keys_.serving, nullptr).lines;
+    CPPUNIT_ASSERT(lines.size() == 1);
     const StoredLine expected = samples::line();
-    const StoredLine& line = lines->front();
+    const StoredLine& line = lines.front();
     CPPUNIT_ASSERT_EQUAL(expected.issuer, line.issuer);
     CPPUNIT_ASSERT_EQUAL(expected.name, line.name);
     CPPUNIT_ASSERT_EQUAL(expected.generation, line.generation);

@@ -7,9 +7,11 @@ namespace evercert {
 LineIndex& KnownLines::index() {
   if (index_) return *index_;
   const auto state = open_();
-  auto stored = state ? stored_lines(**state, serving_) : Result<std::vector<StoredLine>>(state.error());
-  if (!stored) log_.write(LogLevel::error, "what is stored cannot be read: " + stored.error().message);
-  return index_.emplace(stored ? *stored : std::vector<StoredLine>(), clock_.now());
+  if (!state) log_.write(LogLevel::error, "what is stored cannot be read: " + state.error().message);
+  const StoredLines stored = state ? stored_lines(**state, serving_, nullptr) : StoredLines();
+  // The starter has said it as an error.
+  if (!stored.trouble.empty()) log_.write(LogLevel::warn, stored.trouble);
+  return index_.emplace(stored.lines, clock_.now());
 }
 
 void KnownLines::put(StoredLine line) {

@@ -31,11 +31,21 @@ struct StoredLine {
   [[nodiscard]] bool holds_all(const std::vector<Identifier>& wanted) const;
 };
 
+// How much is looked at beyond the index. Whoever may write below state/ can make folders without end, and a server that starts
+// waits for no more than this.
+struct LookBudget {
+  std::size_t folders = 20'000;
+  std::size_t bytes = std::size_t{256} << 20;  // of bundles that were read whole
+  std::chrono::milliseconds time{2000};
+};
+struct StoredLines {
+  std::vector<StoredLine> lines;  // by name
+  std::string trouble;            // what was not looked at, why and what to do, in one sentence; empty: nothing
+};
 // Every line below state/certificates. One that is damaged, locked or of a newer release is left out. Reads the index, and the
-// bundles that are not in it: names there are hints, whoever serves looks at the certificate itself. Errors: storage.
-Result<std::vector<StoredLine>> stored_lines(const StateFiles& state, const SealKey& serving);
-// The same of one line; nullopt: nothing there opens.
-Result<std::optional<StoredLine>> stored_line(const StateFiles& state, const SealKey& serving, const std::string& name);
+// bundles that are not in it, those in folders that certificates of `plan` (nullptr: none) are called after first: names there
+// are hints, whoever serves looks at the certificate itself.
+StoredLines stored_lines(const StateFiles& state, const SealKey& serving, const Plan* plan, const LookBudget& budget = {});
 // The index as it is to be written to state/index (line_index_file): sealed, so that nobody else can make one.
 Result<Bytes> seal_line_index(const SealKey& serving, const std::vector<StoredLine>& lines);
 constexpr const char* line_index_file = "index";

@@ -50,6 +50,8 @@ class StateFiles {
   // Contents of a file by its path below state/ ("certificates/www.example.com/3.bundle"). nullopt: no such file. One of more
   // than `limit` bytes is an error, and none of it is read.
   [[nodiscard]] virtual Result<std::optional<Bytes>> read(const std::string& path, std::size_t limit) const = 0;
+  // Its first bytes, `size` at most, however large it is.
+  [[nodiscard]] virtual Result<std::optional<Bytes>> read_start(const std::string& path, std::size_t size) const = 0;
   // Names in a directory below state/, unsorted; empty when the directory does not exist.
   [[nodiscard]] virtual Result<std::vector<std::string>> list(const std::string& path) const = 0;
 };
@@ -60,6 +62,7 @@ class StateReader : public StateFiles {
   static Result<StateReader> open(const std::string& state_path);
 
   [[nodiscard]] Result<std::optional<Bytes>> read(const std::string& path, std::size_t limit) const override;
+  [[nodiscard]] Result<std::optional<Bytes>> read_start(const std::string& path, std::size_t size) const override;
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& path) const override;
   [[nodiscard]] int descriptor() const { return directory_.get(); }
 

@@ -5,6 +5,7 @@
 
 #include "serving/base/bounds.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 #include "serving/store/seal.h"
 
 namespace evercert {
@@ -149,7 +150,7 @@ Result<Done> read_facts(const Json& json, Bundle& bundle, const std::string& wha
   return Done{};
 }
 
-Result<Bundle> read_bundle(const Json& json, Bundle bundle, const std::string& what) {
+Result<Bundle> read_document(const Json& json, Bundle bundle, const std::string& what) {
   if (!json.is_object()) return Error{ErrorKind::storage, what + " is damaged: its contents are not a CBOR map"};
   const auto format = json_number(json, "format", what);
   if (!format) return format.error();
@@ -195,6 +196,14 @@ Result<Bytes> seal_bundle(const SealKey& serving, const Bundle& bundle) {
   return seal(serving, {SealedKind::bundle, bundle.name, bundle.generation}, owned.view());
 }
 
+Result<std::optional<Bytes>> read_bundle(const StateFiles& state, const SealKey& serving, const std::string& name,
+                                         std::uint64_t generation) {
+  const std::string path = bundle_path(name, generation);
+  auto start = state.read_start(path, sealed_least);
+  if (!start || !*start || fault_of_start(serving, {SealedKind::bundle, name, generation}, **start)) return start;
+  return state.read(path, largest_bundle);
+}
+
 Result<Bundle> open_bundle(const SealKey& serving, const std::string& name, std::uint64_t generation, BytesView file) {
   const std::string what = description(name, generation);
   const Unsealed unsealed = unseal(serving, {SealedKind::bundle, name, generation}, file);
@@ -205,7 +214,7 @@ Result<Bundle> open_bundle(const SealKey& serving, const std::string& name, std:
     Bundle bundle;
     bundle.name = name;
     bundle.generation = generation;
-    auto read = read_bundle(*document, std::move(bundle), what);
+    auto read = read_document(*document, std::move(bundle), what);
     if (!read) return as_storage(read.error());
     return read;
   } catch (const Json::exception& failure) {

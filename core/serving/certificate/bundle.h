@@ -37,6 +37,10 @@ struct Bundle {
 };
 
 Result<Bytes> seal_bundle(const SealKey& serving, const Bundle& bundle);
+// The file of a bundle for open_bundle(), nullopt: there is none. Of one whose header says already that it does not open, that
+// header alone: whoever may write there can make many that are large.
+Result<std::optional<Bytes>> read_bundle(const StateFiles& state, const SealKey& serving, const std::string& name,
+                                         std::uint64_t generation);
 // Opens and reads; does not judge the content. Errors as seal_error(); a newer content format: action_required.
 Result<Bundle> open_bundle(const SealKey& serving, const std::string& name, std::uint64_t generation, BytesView file);
 

@@ -173,7 +173,7 @@ class Catalog::Content {
   }
 
   Result<Served> load_generation(const std::string& name, std::uint64_t generation) {
-    auto file = state_.read(bundle_path(name, generation), largest_bundle);
+    auto file = read_bundle(state_, serving_, name, generation);
     if (!file) return file.error();
     if (!*file) return Error{ErrorKind::storage, "its bundle is missing"};
     auto bundle = open_bundle(serving_, name, generation, **file);

@@ -59,7 +59,7 @@ std::optional<Bundle> newest_usable(const StateReader& state, const SealKey& ser
   std::size_t attempts = 0;
   for (const std::uint64_t generation : *generations) {
     if (++attempts > most_generations_tried) break;
-    const auto file = state.read(bundle_path(certificate, generation), largest_bundle);
+    const auto file = read_bundle(state, serving, certificate, generation);
     if (file && !*file) continue;
     auto bundle = file ? open_bundle(serving, certificate, generation, **file) : Result<Bundle>(file.error());
     if (bundle) {

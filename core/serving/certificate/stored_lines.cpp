@@ -1,5 +1,7 @@
 // What is stored, read off the bundles and the index of them.
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 #include "evercert/lines.h"
 #include "serving/base/json.h"
@@ -89,38 +91,92 @@ std::string name_of_folder(const std::string& folder) {
   return file_name_of(name) == folder ? name : std::string();
 }
 
-}  // namespace
+// Looks into folders until the budget ends.
+class Look {
+ public:
+  Look(const StateFiles& state, const SealKey& serving, const LookBudget& budget)
+      : state_(state), serving_(serving), budget_(budget), end_(std::chrono::steady_clock::now() + budget.time) {}
 
-Result<std::optional<StoredLine>> stored_line(const StateFiles& state, const SealKey& serving, const std::string& name) {
-  const auto generations = generations_of(state, name);
-  if (!generations) return generations.error();
-  std::size_t attempts = 0;
-  for (const std::uint64_t generation : *generations) {
-    if (++attempts > most_generations_tried) break;
-    const auto file = state.read(bundle_path(name, generation), largest_bundle);
-    if (!file || !*file) continue;
-    if (const auto bundle = open_bundle(serving, name, generation, **file)) return line_of(*bundle);
+  // What the newest generation that opens holds; nullopt: nothing there opens. False: the budget has ended before that was
+  // known.
+  bool into(const std::string& name, std::optional<StoredLine>& line) {
+    if (folders_ >= budget_.folders || has_ended()) return false;
+    ++folders_;
+    const auto generations = generations_of(state_, name);
+    if (!generations) return true;
+    for (std::size_t i = 0; i < generations->size() && i < most_generations_tried; ++i) {
+      if (has_ended()) return false;
+      const std::uint64_t generation = (*generations)[i];
+      const auto file = read_bundle(state_, serving_, name, generation);
+      if (!file || !*file) continue;
+      bytes_ += (*file)->size();
+      const auto bundle = open_bundle(serving_, name, generation, **file);
+      if (!bundle) continue;
+      line = line_of(*bundle);
+      return true;
+    }
+    return true;
   }
-  return std::optional<StoredLine>();
+
+ private:
+  [[nodiscard]] bool has_ended() const { return bytes_ >= budget_.bytes || std::chrono::steady_clock::now() >= end_; }
+
+  const StateFiles& state_;
+  const SealKey& serving_;
+  const LookBudget budget_;
+  const std::chrono::steady_clock::time_point end_;
+  std::size_t folders_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+// Names of lines that the index does not have, the plan's own first.
+std::vector<std::string> names_to_look_for(const std::vector<std::string>& folders, const Plan* plan) {
+  std::set<std::string> planned;
+  if (plan != nullptr)
+    for (const CertificateSpec& certificate : plan->certificates) planned.insert(file_name_of(certificate.name));
+  std::vector<std::string> names;
+  std::vector<std::string> others;
+  for (const std::string& folder : folders)
+    if (std::string name = name_of_folder(folder); !name.empty())
+      (planned.contains(folder) ? names : others).push_back(std::move(name));
+  std::move(others.begin(), others.end(), std::back_inserter(names));
+  return names;
 }
 
-Result<std::vector<StoredLine>> stored_lines(const StateFiles& state, const SealKey& serving) {
-  const auto folders = state.list("certificates");
-  if (!folders) return folders.error();
+}  // namespace
+
+StoredLines stored_lines(const StateFiles& state, const SealKey& serving, const Plan* plan, const LookBudget& budget) {
+  Look look(state, serving, budget);
+  StoredLines stored;
   auto known = read_index(state, serving);
-  std::vector<StoredLine> lines;
-  for (const std::string& folder : *folders) {
-    if (const auto found = known.find(folder); found != known.end()) {
-      lines.push_back(std::move(found->second));
-      continue;
-    }
-    const std::string name = name_of_folder(folder);
-    if (name.empty()) continue;
-    auto line = stored_line(state, serving, name);
-    if (line && *line) lines.push_back(std::move(**line));
+  auto folders = state.list("certificates");
+  if (!folders) {
+    stored.trouble = folders.error().message +
+                     "; only the index of what is stored is believed: see who made what lies in "
+                     "state/certificates";
+    for (auto& [folder, line] : known) stored.lines.push_back(std::move(line));
+    folders = std::vector<std::string>();
   }
-  std::sort(lines.begin(), lines.end(), [](const StoredLine& a, const StoredLine& b) { return a.name < b.name; });
-  return lines;
+  std::erase_if(*folders, [&](const std::string& folder) {
+    const auto found = known.find(folder);
+    if (found == known.end()) return false;
+    stored.lines.push_back(std::move(found->second));
+    return true;
+  });
+  const std::vector<std::string> names = names_to_look_for(*folders, plan);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::optional<StoredLine> line;
+    if (!look.into(names[i], line)) {
+      stored.trouble = std::to_string(names.size() - i) + " of " + std::to_string(names.size()) +
+                       " folders in state/certificates that are not in the index of what is stored were not looked at, so that "
+                       "nobody waits for them; there are too many, or their files are too large: see who made them, and remove "
+                       "those that belong to no certificate of yours";
+      break;
+    }
+    if (line) stored.lines.push_back(std::move(*line));
+  }
+  std::sort(stored.lines.begin(), stored.lines.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return stored;
 }
 
 Result<Bytes> seal_line_index(const SealKey& serving, const std::vector<StoredLine>& lines) {

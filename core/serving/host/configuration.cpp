@@ -235,13 +235,14 @@ void Configuration::forget_plan() {
 // What is stored, and from now on the plan's certificates have the names of their lines.
 std::vector<StoredLine> Configuration::read_lines(const SealKey& serving) {
   const auto state = StateReader::open(state_path_);
-  auto stored = state ? stored_lines(*state, serving) : Result<std::vector<StoredLine>>(state.error());
-  if (!stored) {
-    log_.write(LogLevel::error, "evercert: what is stored cannot be read: " + stored.error().message);
+  if (!state) {
+    log_.write(LogLevel::error, "evercert: what is stored cannot be read: " + state.error().message);
     return {};
   }
-  find_lines(*checked_.plan, settings_, *stored, std::chrono::system_clock::now());
-  return std::move(*stored);
+  StoredLines stored = stored_lines(*state, serving, &*checked_.plan);
+  if (!stored.trouble.empty()) log_.write(LogLevel::error, "evercert: " + stored.trouble);
+  find_lines(*checked_.plan, settings_, stored.lines, std::chrono::system_clock::now());
+  return std::move(stored.lines);
 }
 
 // Names and slots; generations stay as they are on the board: workers look at the disk for what the agent has not put there

@@ -106,18 +106,41 @@ int open_beneath(int directory, const std::string& path, int flags) {
   return static_cast<int>(opened);
 }
 
-Result<std::optional<Bytes>> read_file(int directory, const std::string& path, std::size_t limit) {
+namespace {
+
+// nullopt: it does not exist.
+Result<std::optional<Descriptor>> open_regular(int directory, const std::string& path) {
   // Not blocking: somebody may have left a pipe under this name.
-  const Descriptor file(open_beneath(directory, path, O_RDONLY | O_NONBLOCK));
+  Descriptor file(open_beneath(directory, path, O_RDONLY | O_NONBLOCK));
   if (!file.valid()) {
-    if (errno == ENOENT) return std::optional<Bytes>();
+    if (errno == ENOENT) return std::optional<Descriptor>();
     return system_error(ErrorKind::storage, "cannot open " + path, errno);
   }
   struct stat facts {};
   if (::fstat(file.get(), &facts) != 0) return system_error(ErrorKind::storage, "cannot read " + path, errno);
   if (!S_ISREG(facts.st_mode)) return Error{ErrorKind::storage, "cannot read " + path + ": it is not a regular file"};
+  return std::optional<Descriptor>(std::move(file));
+}
+
+}  // namespace
+
+Result<std::optional<Bytes>> read_file(int directory, const std::string& path, std::size_t limit) {
+  const auto file = open_regular(directory, path);
+  if (!file) return file.error();
+  if (!*file) return std::optional<Bytes>();
   Bytes content;
-  if (!read_all(file.get(), content, limit)) return not_read(path, limit);
+  if (!read_all((*file)->get(), content, limit)) return not_read(path, limit);
+  return std::optional<Bytes>(std::move(content));
+}
+
+Result<std::optional<Bytes>> read_file_start(int directory, const std::string& path, std::size_t size) {
+  const auto file = open_regular(directory, path);
+  if (!file) return file.error();
+  if (!*file) return std::optional<Bytes>();
+  Bytes content(size);
+  const ssize_t count = ::pread((*file)->get(), content.data(), size, 0);
+  if (count < 0) return system_error(ErrorKind::storage, "cannot read " + path, errno);
+  content.resize(static_cast<std::size_t>(count));
   return std::optional<Bytes>(std::move(content));
 }
 

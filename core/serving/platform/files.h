@@ -24,6 +24,9 @@ int open_beneath(int directory, const std::string& path, int flags);
 // `directory`: a descriptor or AT_FDCWD; below a directory descriptor no link is followed, not even in the middle.
 Result<std::optional<Bytes>> read_file(int directory, const std::string& path, std::size_t limit);
 
+// Its first `size` bytes, or as many as there are; else the same.
+Result<std::optional<Bytes>> read_file_start(int directory, const std::string& path, std::size_t size);
+
 struct WriteOptions {
   unsigned mode = 0640;
   bool durable = true;  // fsync file and directory

@@ -18,6 +18,7 @@ constexpr std::size_t key_id_size = 8;
 constexpr std::size_t generation_at = key_id_at + key_id_size;
 constexpr std::size_t nonce_at = generation_at + 8;
 constexpr std::size_t content_at = nonce_at + gcm_nonce_size;
+static_assert(sealed_least == content_at + gcm_tag_size);
 
 Bytes header_of(const std::string& key_id, const SealLabel& label) {
   Bytes header;
@@ -35,22 +36,22 @@ bool usable(const SealKey& key) {
          std::all_of(key.id.begin(), key.id.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
+}  // namespace
+
 // What can be said before any cryptography; the order decides which fault a file with several is reported as.
-std::optional<SealFault> fault_of_header(const SealKey& key, const SealLabel& label, BytesView file) {
-  if (file.empty()) return SealFault::empty;
-  const std::size_t known = std::min(file.size(), magic.size());
-  if (!std::equal(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(known), magic.begin())) return SealFault::foreign;
-  if (file.size() < key_id_at) return SealFault::damaged;
-  const std::uint64_t format = big_endian(file.subspan(format_at, 2));
+std::optional<SealFault> fault_of_start(const SealKey& key, const SealLabel& label, BytesView start) {
+  if (start.empty()) return SealFault::empty;
+  const std::size_t known = std::min(start.size(), magic.size());
+  if (!std::equal(start.begin(), start.begin() + static_cast<std::ptrdiff_t>(known), magic.begin())) return SealFault::foreign;
+  if (start.size() < key_id_at) return SealFault::damaged;
+  const std::uint64_t format = big_endian(start.subspan(format_at, 2));
   if (format > sealed_format) return SealFault::newer;
-  if (format == 0 || file.size() < content_at + gcm_tag_size) return SealFault::damaged;
-  if (file[kind_at] != static_cast<std::uint8_t>(label.kind)) return SealFault::damaged;
-  if (to_hex(file.subspan(key_id_at, key_id_size)) != key.id) return SealFault::locked;
-  if (big_endian(file.subspan(generation_at, 8)) != label.generation) return SealFault::damaged;
+  if (format == 0 || start.size() < sealed_least) return SealFault::damaged;
+  if (start[kind_at] != static_cast<std::uint8_t>(label.kind)) return SealFault::damaged;
+  if (to_hex(start.subspan(key_id_at, key_id_size)) != key.id) return SealFault::locked;
+  if (big_endian(start.subspan(generation_at, 8)) != label.generation) return SealFault::damaged;
   return std::nullopt;
 }
-
-}  // namespace
 
 Result<Bytes> seal(const SealKey& key, const SealLabel& label, BytesView content) {
   if (!usable(key)) return Error{ErrorKind::internal, "a file cannot be sealed: the seal key is not a key"};
@@ -65,7 +66,7 @@ Result<Bytes> seal(const SealKey& key, const SealLabel& label, BytesView content
 }
 
 Unsealed unseal(const SealKey& key, const SealLabel& label, BytesView file) {
-  if (const auto fault = fault_of_header(key, label, file)) return {fault, {}};
+  if (const auto fault = fault_of_start(key, label, file)) return {fault, {}};
   if (!usable(key)) return {SealFault::damaged, {}};
   auto content = gcm_open(key.key.view(), file.subspan(nonce_at, gcm_nonce_size), {file.first(nonce_at), bytes_of(label.name)},
                           file.subspan(content_at));

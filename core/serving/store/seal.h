@@ -37,6 +37,9 @@ struct Unsealed {
   std::optional<SealFault> fault;  // then content is empty
   Secret content;
 };
+// The same of a file's first bytes (sealed_least of them, or all): a fault that no bytes behind them can mend.
+std::optional<SealFault> fault_of_start(const SealKey& key, const SealLabel& label, BytesView start);
+constexpr std::size_t sealed_least = 55;  // header, nonce and tag: no sealed file is shorter
 Unsealed unseal(const SealKey& key, const SealLabel& label, BytesView file);
 
 // empty, foreign, damaged → storage (to be quarantined); newer, locked → action_required (to be left alone). One sentence.

@@ -45,6 +45,10 @@ Result<std::optional<Bytes>> StateReader::read(const std::string& path, std::siz
   return read_file(directory_.get(), path, limit);
 }
 
+Result<std::optional<Bytes>> StateReader::read_start(const std::string& path, std::size_t size) const {
+  return read_file_start(directory_.get(), path, size);
+}
+
 Result<std::vector<std::string>> StateReader::list(const std::string& path) const {
   std::vector<std::string> names;
   Descriptor directory(open_beneath(directory_.get(), path, O_RDONLY | O_DIRECTORY));
