@@ -23,6 +23,7 @@ class HostileCaTest : public RenewalGround {
   CPPUNIT_TEST(a_certificate_that_is_not_valid_yet_is_kept_and_published_then);
   CPPUNIT_TEST(a_certificate_of_next_month_is_not_waited_for);
   CPPUNIT_TEST(a_clock_that_was_years_ahead_leaves_nothing_behind);
+  CPPUNIT_TEST(a_clock_that_was_years_ahead_for_one_step_only_leaves_nothing_behind);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -138,6 +139,7 @@ class HostileCaTest : public RenewalGround {
       CPPUNIT_ASSERT(renewal_->view().order && is_open(*renewal_->view().order));
       CPPUNIT_ASSERT(!renewal_->cancel());
       run();
+      CPPUNIT_ASSERT(!renewal_->view().order);
       CPPUNIT_ASSERT(!renewal_->request(false));
     }
   }
@@ -205,6 +207,23 @@ class HostileCaTest : public RenewalGround {
     clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*due - clock_.now()) + 27h);
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
+  void a_clock_that_was_years_ahead_for_one_step_only_leaves_nothing_behind() {
+    constexpr auto years = 24h * 3650;
+    ca().fail_next("challenges", {ErrorKind::connection, "no answer"});
+    bool turned = false;
+    ca().witness = [&](const std::string& action, bool) {
+      if (action == "challenges" && !std::exchange(turned, true)) clock_.advance(years);
+    };
+    run();
+    CPPUNIT_ASSERT(turned && published_.empty());
+    clock_.advance(-years);
+    const auto next = run();
+    CPPUNIT_ASSERT(next && *next <= clock_.now() + 1h);
+    clock_.advance(1h);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
 
  private:

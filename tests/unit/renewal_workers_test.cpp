@@ -23,6 +23,7 @@ class WorkersTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_poke_during_a_step_runs_it_once_more);
   CPPUNIT_TEST(a_turned_clock_makes_jobs_due);
   CPPUNIT_TEST(a_clock_that_was_turned_back_makes_every_job_look);
+  CPPUNIT_TEST(a_clock_that_was_ahead_for_one_step_only_makes_every_job_look);
   CPPUNIT_TEST(the_most_urgent_goes_first);
   CPPUNIT_TEST(a_pause_lets_running_steps_end_and_begins_none);
   CPPUNIT_TEST(a_removed_job_does_not_run_again);
@@ -110,6 +111,20 @@ class WorkersTest : public CppUnit::TestFixture {
     clock_.advance(-years);
     workers.look_at_the_clock();
     CPPUNIT_ASSERT(again.get_future().wait_for(30s) == std::future_status::ready);
+  }
+
+  void a_clock_that_was_ahead_for_one_step_only_makes_every_job_look() {
+    JobTable table;
+    const Time now = clock_.now();
+    constexpr auto years = 24h * 3650;
+    table.look_at_the_clock(now);
+    table.add(
+        "job", 0, now, []() -> Workers::Again { return {}; }, now);
+    CPPUNIT_ASSERT_EQUAL(std::string("job"), table.begin().name);
+    table.finish("job", {now + years + 1h}, now + years);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, table.ready());
+    table.look_at_the_clock(now + 1s);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, table.ready());
   }
 
   void the_most_urgent_goes_first() {

@@ -59,7 +59,10 @@ Workers::Again Renewal::run() {
   }
   follow_clock(now);
   if (adopt_given(now)) return {now};
-  return machine_ ? carry_on(now) : consider(now);
+  const auto again = machine_ ? carry_on(now) : consider(now);
+  // A step may take long enough for the clock to be turned, and back before the next one.
+  follow_clock(parts_.clock.now());
+  return again;
 }
 
 const std::string& Renewal::asks() const {
@@ -333,7 +336,9 @@ Workers::Again Renewal::carry_on(Time now) {
     const std::lock_guard lock(mutex_);
     cancelled = std::exchange(cancelled_, false);
   }
-  if (cancelled && !issued_) {
+  if (cancelled) {
+    // Also what came and cannot be used, or not yet.
+    issued_.reset();
     auto problem = std::make_shared<const Problem>(Problem{"urn:evercert:error:orderCancelled", "", "", {}});
     const Error why{ErrorKind::action_required, "the order was cancelled on request; renew orders again", std::nullopt,
                     problem};

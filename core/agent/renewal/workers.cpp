@@ -35,6 +35,8 @@ void JobTable::take_out(const std::string& name, const Job& job) {
 
 void JobTable::line_up(const std::string& name, Job& job, Time now) {
   take_out(name, job);
+  // Whatever a step was told by a clock that was ahead for its length only, the next look finds it turned back.
+  if (!looked_at_ || now > *looked_at_) looked_at_ = now;
   if (job.running || job.removed) return;
   if (job.poked || (job.due && *job.due <= now)) {
     groups_[job.group].due.emplace(job.urgency, name);
