@@ -52,7 +52,10 @@ Workers::Again Renewal::step_failed(const Error& error, Time now) {
   }
   if (!open) {
     if (machine_) known_ = machine_->record().known;
-    return order_failed(error, now);
+    // An order that has ended has ended by what the CA said of it, also where that could not be written.
+    const bool ended = machine_ && machine_->state() == OrderState::failed && machine_->record().problem;
+    const Error why = ended ? *machine_->record().problem : error;
+    return order_failed(why, now);
   }
   const Time at = note_failure(error, now, probe);
   retry_at_ = at;
