@@ -33,6 +33,7 @@ class OrderMachineTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_refused_order_goes_back_to_planned);
   CPPUNIT_TEST(a_failed_validation_is_given_up_with_its_problem);
   CPPUNIT_TEST(an_order_that_is_not_wanted_any_more_is_abandoned_at_the_ca);
+  CPPUNIT_TEST(an_order_without_an_answer_is_looked_for_before_it_is_given_up);
   CPPUNIT_TEST(a_published_order_keeps_its_history_but_not_its_key);
   CPPUNIT_TEST(what_an_order_may_still_bring_is_on_disk_before_it_is_published_and_handed_to_the_next);
   CPPUNIT_TEST(a_record_survives_writing_and_reading);
@@ -212,6 +213,17 @@ class OrderMachineTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(machine.record().problem && machine.record().problem->kind == ErrorKind::challenge_failed);
     CPPUNIT_ASSERT(machine.record().private_key.empty());
     CPPUNIT_ASSERT(solver_.presented.empty());
+  }
+
+  void an_order_without_an_answer_is_looked_for_before_it_is_given_up() {
+    issuer_->fail_next("place", {ErrorKind::connection, "no answer"}, true);
+    OrderMachine machine = fresh();
+    CPPUNIT_ASSERT(!machine.step());
+    CPPUNIT_ASSERT(machine.give_up({ErrorKind::configuration, "other names now"}).has_value());
+    CPPUNIT_ASSERT(machine.step().has_value());
+    CPPUNIT_ASSERT(machine.state() == OrderState::failed);
+    CPPUNIT_ASSERT_EQUAL(1U, issuer_->count("find"));
+    CPPUNIT_ASSERT_EQUAL(1U, issuer_->count("abandon"));
   }
 
   void an_order_that_is_not_wanted_any_more_is_abandoned_at_the_ca() {

@@ -357,6 +357,7 @@ Result<StepResult> OrderMachine::abandon() {
   if (record_.problem && record_.problem->kind == ErrorKind::challenge_failed && !record_.challenges.empty())
     tell("challenges_failed", LogLevel::info, "not every name of " + record_.certificate + " could be validated",
          {{"challenges", challenge_counts(failed_of(record_.challenges, *record_.problem))}});
+  if (auto looked = look_for_unanswered(); !looked) return looked.error();
   if (record_.order && !forgotten) static_cast<void>(parts_.issuer.abandon(*record_.order).has_value());
   for (const auto& challenge : record_.challenges) static_cast<void>(parts_.solver.clean_up(challenge).has_value());
   if (record_.order) record_.known.push_back(record_.order->reference);
@@ -365,6 +366,18 @@ Result<StepResult> OrderMachine::abandon() {
   record_.issued.reset();
   if (auto entered = enter(OrderState::failed, Durability::process); !entered) return entered.error();
   return StepResult{Wait::ended};
+}
+
+// What was placed without an answer may be there, to be given up as well. Where it costs money that is found out first; else it
+// ends by itself.
+Result<Done> OrderMachine::look_for_unanswered() {
+  const bool placed = std::any_of(record_.history.begin(), record_.history.end(),
+                                  [](const auto& mark) { return mark.state == OrderState::placing; });
+  if (record_.order || !placed || record_.request.empty()) return Done{};
+  auto found = parts_.issuer.find(record_.wanted(), record_.known);
+  if (found && *found) record_.order = std::move(**found);
+  if (!found && parts_.issuer.spec().type != "acme") return found.error();
+  return Done{};
 }
 
 // --- what they share ---

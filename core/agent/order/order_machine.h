@@ -98,6 +98,7 @@ class OrderMachine {
   Result<StepResult> collect();
   Result<StepResult> abandon();
 
+  Result<Done> look_for_unanswered();
   Result<Done> prepare();
   Result<StepResult> adopt(IssuerOrder order, Durability durability);
   Result<StepResult> refused(const Error& error);
