@@ -102,7 +102,7 @@ Error Ca::refuse(const std::string& action, CaOrder* order, Error error) {
            error.message +
            (error.retry_after ? " (retry after " + std::to_string(error.retry_after->count()) + " s)" : std::string());
   });
-  if (world_.refused) world_.refused(*this, action, order, error);
+  world_.refused(*this, action, order, error);
   return error;
 }
 
@@ -110,10 +110,10 @@ std::optional<Error> Ca::begin(const std::string& action, CaOrder* order) {
   world_.on_wire(action, false);
   if (weather.down || one_in(weather.lost_requests)) {
     world_.history.add(spec_.name, "is not reached", [&] { return action; });
-    if (world_.refused) world_.refused(*this, action, order, no_answer(false));
+    world_.refused(*this, action, order, no_answer(false));
     return no_answer(weather.down ? false : world_.dice.once_in(2));
   }
-  if (world_.asked) world_.asked(*this, action, order);
+  world_.asked(*this, action, order);
   world_.history.add(spec_.name, "is asked", [&] { return action + (order == nullptr ? "" : " " + order->reference); });
   if (one_in(weather.limits)) {
     return refuse(action, order,
@@ -156,8 +156,9 @@ Error Ca::forgotten(const std::string& action) {
 }
 
 Result<IssuerOrder> Ca::place(const Wanted& wanted) {
+  placing_ = need_of(wanted);
   if (auto fault = begin("place", nullptr)) return *fault;
-  if (world_.placed) world_.placed(*this, wanted);
+  world_.placed(*this, wanted);
   CaOrder order;
   order.reference = spec_.name + "/" + std::to_string(next_order_++);
   order.wanted = wanted;
@@ -219,6 +220,7 @@ void Ca::validate(CaOrder& order, const std::string& name, const std::string& to
   world_.history.add(spec_.name, good ? "has validated" : "could not validate",
                      [&] { return name + " for " + order.reference; });
   if (!good) {
+    world_.not_validated(*this, name);
     order.status = IssuerOrderStatus::invalid;
     order.problem = Error{ErrorKind::challenge_failed, name + " could not be validated", std::nullopt,
                           std::make_shared<const Problem>(Problem{"urn:ietf:params:acme:error:unauthorized", "", "", {}})};

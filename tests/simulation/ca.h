@@ -76,6 +76,7 @@ class Ca {
     std::function<void(const Ca& ca, const std::string& action, const CaOrder* order)> asked;
     std::function<void(const Ca& ca, const Wanted& wanted)> placed;
     std::function<void(const Ca& ca, const std::string& action, const CaOrder* order, const Error& error)> refused;
+    std::function<void(const Ca& ca, const std::string& name)> not_validated;
   };
   Ca(IssuerSpec spec, World world);
 
@@ -87,6 +88,7 @@ class Ca {
   hours lifetime{24 * 90};
   [[nodiscard]] const std::map<std::string, CaOrder>& orders() const { return orders_; }
   [[nodiscard]] const std::map<Bytes, IssuedLeaf>& leaves() const { return leaves_; }  // by SHA-256
+  [[nodiscard]] const std::string& placing() const { return placing_; }                // the need that was asked for last
   static std::string need_of(const Wanted& wanted);
 
   // The issuer's functions, on the CA's side.
@@ -121,6 +123,7 @@ class Ca {
   std::map<Bytes, IssuedLeaf> leaves_;
   std::map<std::string, IssuerOrder> said_before_;
   std::map<std::string, Time> validated_;  // names, until then
+  std::string placing_;
   std::uint64_t next_order_ = 1;
   std::uint64_t serial_ = 1;
 };

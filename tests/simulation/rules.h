@@ -25,7 +25,11 @@ class Rules {
   void told(const Host& host, const Event& event);
   // A person did something to this certificate (or to all): what follows from it is no fault.
   void person_acted(const std::string& certificate);
-  void clock_jumped() { clock_jumped_at_ = world_now(); }
+  void not_validated(const Ca& ca, const std::string& name);
+  // Pauses are on the disk, by the machine's clock: where either fails they may be shorter.
+  void pauses_are_lost() { not_before_.clear(); }
+  void edited_by_person(const std::string& certificate) { decided_[certificate] = world_now(); }
+  void edited(Host& host);
 
   void after_step(Host& host);
   void at_rest(Host& host);
@@ -36,23 +40,28 @@ class Rules {
     std::uint64_t generation = 0;
     Time not_after;
     std::vector<Identifier> names;
+    std::vector<Bytes> leaves;            // SHA-256
+    std::map<KeyAlgorithm, Time> ends{};  // of each kind of key
   };
   [[nodiscard]] Time world_now() const;
   [[noreturn]] void broken(const std::string& sentence) const;
   std::optional<Served> served_by(const Host& host, const std::string& certificate) const;
   void check_served(Host& host);
+  void check_names(Host& host, bool after_edit);
+  std::optional<Time> covered(const Host& host, const Identifier& name) const;
   void check_pauses(Host& host);
+  [[nodiscard]] bool acted_lately(const std::string& certificate) const;
 
   World& world_;
   std::uint64_t seen_change_ = 0;
-  std::map<std::pair<std::string, std::string>, Served> served_;           // by host and certificate
-  std::map<std::pair<std::string, std::string>, std::uint64_t> on_board_;  // the generations
-  std::map<std::string, std::deque<Time>> requests_;                       // by CA and need
-  std::map<std::string, std::deque<Time>> failed_;                         // validations, by CA and name
-  std::map<std::string, std::pair<Time, std::string>> not_before_;         // place, by CA and need
-  std::map<std::string, Time> person_;                                     // by certificate
-  std::set<std::string> excused_;  // certificates whose next change may be for the worse
-  Time clock_jumped_at_{};
+  std::map<std::pair<std::string, std::string>, Served> served_;       // by host and certificate
+  std::map<std::string, std::deque<Time>> requests_;                   // by CA and need
+  std::map<std::string, std::deque<Time>> failed_;                     // validations, by CA and name
+  std::map<std::string, std::pair<Time, std::string>> not_before_;     // place, by CA and need
+  std::map<std::string, Time> decided_;                                // by certificate: what was ordered before is no matter
+  std::map<std::string, Time> person_;                                 // by certificate
+  std::map<std::pair<std::string, std::string>, Time> covered_until_;  // by host and name
+  std::set<Bytes> published_;                                          // leaves, by SHA-256
   Time last_order_{};
 };
 

@@ -50,6 +50,7 @@ std::optional<Error> World::before_deed(Medium::Deed deed, const std::string& ke
   point("before");
   if (disk_full_ || (disk_fails_ > 0 && dice_.once_in(disk_fails_))) {
     history_.add("the disk", "is full", [&] { return key; });
+    rules_.pauses_are_lost();
     return Error{ErrorKind::storage, "cannot write " + key + ": no space left on device"};
   }
   return std::nullopt;
@@ -58,7 +59,18 @@ std::optional<Error> World::before_deed(Medium::Deed deed, const std::string& ke
 void World::on_wire(const std::string& action, bool after) {
   point(after ? "before an answer is read" : "before a request leaves");
   pass(dice_.once_in(20) ? dice_.between(milliseconds(500), seconds(40)) : milliseconds(5 + dice_.below(200)));
-  if (!after && action == "place" && !calm_ && troubles_.weather != 0 && dice_.once_in(troubles_.weather)) bad_weather();
+  if (!calm_ && running_.size() == 1) {
+    if (!after && action == "place") {
+      if (troubles_.weather && dice_.once_in(3)) bad_weather();
+      if (troubles_.full_disks && dice_.once_in(6)) fill_the_disk();
+    }
+    if (troubles_.clock_jumps && dice_.once_in(60)) turn_the_clock();
+    if (troubles_.freezes && dice_.once_in(60)) {
+      const auto span = dice_.between(seconds(10), day * 2);
+      history_.add(running_.back()->name, "stands still", [&] { return "for " + std::to_string(span.count() / 1000) + " s"; });
+      pass(span);
+    }
+  }
   if (running_.size() < most_nested && dice_.once_in(4)) meanwhile();
   point(after ? "after an answer came" : "after a request left");
 }
@@ -69,6 +81,7 @@ void World::meanwhile() {
   Host& host = *running_.back();
   if (host.process->doomed) return;
   host.process->look_at_the_clock(false);
+  if (troubles_.verbs && !calm_ && dice_.once_in(12)) operate();
   for (std::size_t steps = dice_.below(6); steps > 0 && host.process->ready(); --steps) {
     running_.push_back(&host);
     try {
@@ -87,6 +100,7 @@ void World::meanwhile() {
 void World::begin(Host& host) {
   history_.add(host.name, "starts its agent");
   host.start();
+  host.frozen_until.reset();
   running_.push_back(&host);
   try {
     host.lead();
@@ -99,6 +113,7 @@ void World::begin(Host& host) {
 
 void World::end(Host& host) {
   host.end();
+  medium_.leave_unfinished();
   if (std::exchange(power_fails_, false)) medium_.lose_unsynced([this] { return dice_.once_in(2); });
   at(times_.now + dice_.between(seconds(1), dice_.once_in(4) ? day * 4 : minutes(2)), [this, &host] {
     if (!host.process) begin(host);
@@ -127,7 +142,8 @@ void World::run_host(Host& host) {
   }
   running_.pop_back();
   if (host.process->doomed) return end(host);
-  rules_.at_rest(host);
+  // A turned clock is seen by its workers within ten seconds.
+  if (times_.now - clock_turned_at_ > seconds(15)) rules_.at_rest(host);
 }
 
 // --- time ---

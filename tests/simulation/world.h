@@ -26,20 +26,21 @@ class World {
 
  private:
   friend class Rules;
-  friend class Operators;
-  struct Troubles {  // one in so many; 0: never
-    unsigned weather = 0;
-    unsigned kills = 0;
-    unsigned power_cuts = 0;
-    unsigned full_disks = 0;
-    unsigned clock_jumps = 0;
-    unsigned verbs = 0;
-    unsigned freezes = 0;
-    unsigned edits = 0;
-    unsigned damages = 0;
+  struct Troubles {
+    bool weather = false;
+    bool kills = false;
+    bool full_disks = false;
+    bool clock_jumps = false;
+    bool verbs = false;
+    bool freezes = false;
+    bool edits = false;
+    bool foreign_files = false;
   };
   void choose();
+  Ca::World world_of_cas();
   std::shared_ptr<const Plan> plan_of_seed();
+  // The plan's certificates get the names of their lines, as a server's starter gives them.
+  std::shared_ptr<const Plan> with_lines(Plan plan);
   void at(Time when, std::function<void()> what) { events_.emplace(when, std::move(what)); }
   [[nodiscard]] Time next_wake() const;
   void run_events();
@@ -56,7 +57,15 @@ class World {
 
   void trouble();
   void bad_weather();
+  void turn_the_clock();
+  void fill_the_disk();
+  void freeze(Host& host);
+  void edit(Host& host);
+  void leave_a_file();
   void clear_up();
+  // An operator says something, while the leader's main thread has nothing else to do.
+  void operate();
+  void renew_all();
 
   std::uint64_t seed_;
   Times times_;
@@ -74,6 +83,7 @@ class World {
   Time end_;
   Time next_chores_;
   hours chores_every_{24};
+  Time clock_turned_at_;
   unsigned fatal_in_ = 0;  // points of an agent until it is killed; 0: it lives
   bool power_fails_ = false;
   bool disk_full_ = false;
