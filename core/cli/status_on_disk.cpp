@@ -20,8 +20,7 @@ Json stored_certificates(const std::string& state_path, const StateReader& state
   Json found = Json::array();
   const Result<std::optional<SealKeys>> keys = keys_of(state_path);
   if (keys && *keys) {
-    const Result<std::vector<StoredLine>> lines = stored_lines(state, (*keys)->serving);
-    for (const StoredLine& line : lines ? *lines : std::vector<StoredLine>()) {
+    for (const StoredLine& line : stored_lines(state, (*keys)->serving, nullptr).lines) {
       Json identifiers = Json::array();
       for (const Identifier& identifier : line.identifiers) identifiers.push_back(identifier.value);
       found.push_back(Json{{"name", line.name},

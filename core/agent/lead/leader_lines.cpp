@@ -22,7 +22,7 @@ std::optional<std::string> Leader::lent(const CertificateSpec& certificate, cons
   };
   const auto current = publication_.current(certificate.name);
   const auto lifetime = current.lifetime();
-  const bool worth_keeping = lifetime && !is_emergency(*lifetime, context_.clock.now()) && !current.is_revoked();
+  const bool worth_keeping = lifetime && !is_emergency(*lifetime, context_.clock.now()) && !current.revoked_at();
   std::optional<std::string> name;
   for (const Identifier& identifier : current.identifiers) {
     if (!worth_keeping || name || has(fresh, identifier)) continue;

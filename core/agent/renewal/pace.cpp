@@ -42,10 +42,12 @@ std::chrono::seconds lifetime_of(const Json& number) {
 Json failure_json(const Pace::Failure& failure) {
   Json rows = Json::object();
   for (const auto& [kind, count] : failure.rows) rows[std::to_string(static_cast<int>(kind))] = count;
-  return {
-      {"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
-      {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options},
-      {"until_asked", failure.until_asked},     {"remedy", failure.remedy},   {"said_since", number_of(failure.said_since)}};
+  Json json = {{"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
+               {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options},
+               {"until_asked", failure.until_asked},     {"remedy", failure.remedy}};
+  // Without it: since the failure itself.
+  if (failure.said_since != Time{} && failure.said_since != failure.since) json["said_since"] = number_of(failure.said_since);
+  return json;
 }
 
 Pace::Failure failure_from(const Json& json) {

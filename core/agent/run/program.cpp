@@ -226,10 +226,11 @@ Result<Done> become(const User& user) {
 void find_stored_lines(Configured& configured, Settings& settings, const std::string& state_path, const SealKey& serving,
                        Logger& log) {
   const auto state = StateReader::open(state_path);
-  const auto stored = state ? stored_lines(*state, serving) : Result<std::vector<StoredLine>>(state.error());
-  if (!stored) return log.write(LogLevel::error, "what is stored cannot be read: " + stored.error().message);
+  if (!state) return log.write(LogLevel::error, "what is stored cannot be read: " + state.error().message);
   Plan plan = *configured.plan;
-  find_lines(plan, settings, *stored, std::chrono::system_clock::now());
+  const StoredLines stored = stored_lines(*state, serving, &plan);
+  if (!stored.trouble.empty()) log.write(LogLevel::error, stored.trouble);
+  find_lines(plan, settings, stored.lines, std::chrono::system_clock::now());
   configured = {std::make_shared<const Plan>(std::move(plan)), to_json(settings)};
 }
 
