@@ -48,6 +48,8 @@ def test_a_start_does_not_wait_for_folders_that_nobody_named(request, evercert, 
     assert tls.wait_leaf(ports.TLS, NAME).serial == served
     said = site.wait_log(r"(\d+) of (\d+) folders in state/certificates that are not in the index [^\n]*: see who made them")
     left, all_of_them = int(said.group(1)), int(said.group(2))
-    assert 0 < left <= all_of_them == (20050 if script is MANY else 40)
+    # The certificate's own is among them where the server was stopped before the index was written.
+    made = 20050 if script is MANY else 40
+    assert 0 < left <= all_of_them and all_of_them - made in (0, 1)
     # Whoever starts, and its agent.
     assert len(re.findall("folders in state/certificates", site.log())) <= 2

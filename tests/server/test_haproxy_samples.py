@@ -58,7 +58,8 @@ def test_the_minimal_settings_work_as_they_are_written(haproxy, pebble, evercert
     """But for the CA, and for ports and paths, which a machine of tests shares with others."""
     site = haproxy([certificate("www.example.com")])
     text = settings_sample("evercert.minimal.json", site)
-    code, said = check_with(site, text.replace('"issuers"', '"state_path": "%s", "pem_path": "%s", "issuers"' % (site.state, site.pem_path)))
+    code, said = check_with(site, text.replace(
+        '"issuers"', '"state_path": "%s", "pem_path": "%s", "program": "%s", "issuers"' % (site.state, site.pem_path, site.install.program)))
     assert code == 0, said
     here = ('"state_path": "%s", "pem_path": "%s", "program": "%s", "http_port": %d, "tls_port": %d, "issuers"'
             % (site.state, site.pem_path, site.install.program, ports.HTTP, ports.TLS))
