@@ -11,7 +11,7 @@ from harness import apache as apache_of
 from harness import haproxy as haproxy_of
 from harness import nginx as nginx_of
 from harness import lineages, ports, processes, tls
-from harness.evercert import FAILED, REFUSED, UNREACHABLE, Evercert
+from harness.evercert import REFUSED, UNREACHABLE, Evercert
 from harness.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="giving directories away needs root")
