@@ -142,9 +142,9 @@ def test_what_passes_at_the_second_try_only_is_named_by_tests_run(folder):
                    "def test_well():\n    pass\n" % (mark, mark))
     with open(ill, "w") as file:
         file.write("def test_ill():\n    assert False\n")
-    script = ('second_tries=$0; source <(sed -n "/^failed_in()/,/^}/p; /^one_file()/,/^}/p" tests/run)\n'
-              'one_file "$1" "$$"; echo "first: $?"; one_file "$2" "$$"; echo "second: $?"; rm -rf "build/pytest-$$"*')
-    done = subprocess.run(["bash", "-c", script, list_of, flaky, ill], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    script = ('second_tries=$0; work=$3; source <(sed -n "/^failed_in()/,/^}/p; /^one_file()/,/^}/p" tests/run)\n'
+              'one_file "$1" 1/1 "$$"; echo "first: $?"; one_file "$2" 1/1 "$$"; echo "second: $?"; rm -rf "build/pytest-$$"*')
+    done = subprocess.run(["bash", "-c", script, list_of, flaky, ill, folder], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
     assert "first: 0\n" in done.stdout and "second: 1\n" in done.stdout, done.stdout + done.stderr
     with open(list_of) as file:
         assert [line.split("::")[-1] for line in file.read().split()] == ["test_flaky"]
