@@ -24,6 +24,8 @@ class HostileCaTest : public RenewalGround {
   CPPUNIT_TEST(a_certificate_of_next_month_is_not_waited_for);
   CPPUNIT_TEST(a_clock_that_was_years_ahead_leaves_nothing_behind);
   CPPUNIT_TEST(a_clock_that_was_years_ahead_for_one_step_only_leaves_nothing_behind);
+  CPPUNIT_TEST(a_try_that_had_come_by_a_clock_years_ahead_has_come);
+  CPPUNIT_TEST(a_cancel_that_came_too_late_does_not_end_the_next_order);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -224,6 +226,37 @@ class HostileCaTest : public RenewalGround {
     clock_.advance(1h);
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_try_that_had_come_by_a_clock_years_ahead_has_come() {
+    constexpr auto years = 24h * 3650;
+    ca().fail_next("challenges", {ErrorKind::connection, "no answer"});
+    clock_.advance(years);
+    const auto next = run();
+    CPPUNIT_ASSERT(next && published_.empty());
+    clock_.advance(1h);
+    // Another order probes, so that this one waits on although its time has come.
+    CPPUNIT_ASSERT(budgets_["ca"]->failed("other", clock_.now(), 0.5, true));
+    clock_.advance(1h);
+    CPPUNIT_ASSERT(!budgets_["ca"]->blocked_until("other", clock_.now()));
+    CPPUNIT_ASSERT(run() && published_.empty());
+    clock_.advance(-years);
+    const auto after = run();
+    CPPUNIT_ASSERT(after && *after <= clock_.now() + 1h);
+  }
+
+  void a_cancel_that_came_too_late_does_not_end_the_next_order() {
+    ca().witness = [&](const std::string& action, bool after) {
+      if (action == "collect" && after) CPPUNIT_ASSERT(!renewal_->cancel());
+    };
+    const auto due = run();
+    ca().witness = nullptr;
+    CPPUNIT_ASSERT(due);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*due - clock_.now()) + 1s);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    CPPUNIT_ASSERT_EQUAL(0U, ca().count("abandon"));
   }
 
  private:

@@ -76,7 +76,8 @@ void Renewal::follow_clock(Time now) {
   if (pace_.follow_clock(seen, now)) save_pace();
   if (seen <= now + turned) return;
   const auto by = now - seen;
-  if (retry_at_ && *retry_at_ > seen) *retry_at_ += by;
+  // What had come by the other clock has come.
+  if (retry_at_) retry_at_ = *retry_at_ > seen ? *retry_at_ + by : std::min(*retry_at_, now);
   // Nothing was sent yet: whether anything is to be ordered at all is decided by the clock of now.
   if (machine_ && machine_->state() == OrderState::planned) end_order();
   polling_.follow_clock(seen, by);

@@ -394,6 +394,8 @@ void Renewal::end_order() {
   polling_.end();
   retry_at_.reset();
   const std::lock_guard lock(mutex_);
+  // A wish to cancel was for this one, also where it came too late.
+  cancelled_ = false;
   view_.order.reset();
 }
 
