@@ -220,7 +220,7 @@ void Ca::validate(CaOrder& order, const std::string& name, const std::string& to
   world_.history.add(spec_.name, good ? "has validated" : "could not validate",
                      [&] { return name + " for " + order.reference; });
   if (!good) {
-    world_.not_validated(*this, name);
+    order.failed_name = name;
     order.status = IssuerOrderStatus::invalid;
     order.problem = Error{ErrorKind::challenge_failed, name + " could not be validated", std::nullopt,
                           std::make_shared<const Problem>(Problem{"urn:ietf:params:acme:error:unauthorized", "", "", {}})};
@@ -267,7 +267,11 @@ IssuerOrder Ca::told(CaOrder& order) {
     said.status = IssuerOrderStatus::waiting_for_people;
     said.problem = Error{ErrorKind::action_required, "somebody must approve the order"};
   }
-  if (said.status == IssuerOrderStatus::invalid) order.told_dead = true;
+  if (said.status == IssuerOrderStatus::invalid) {
+    // What our side is never told it cannot count.
+    if (!order.told_dead && !order.failed_name.empty()) world_.not_validated(*this, order.failed_name);
+    order.told_dead = true;
+  }
   said.authorize_again = said.status == IssuerOrderStatus::pending && order.status == said.status && !order.handed_out;
   said.retry_after = odd_wait();
   return said;

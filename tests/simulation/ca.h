@@ -42,6 +42,7 @@ struct CaOrder {
   std::optional<Error> problem;
   std::vector<std::string> tokens;
   std::vector<std::string> unproved;  // names
+  std::string failed_name;            // that could not be validated
   Time ready_at;
   Time valid_at;
   std::optional<Time> people_until;

@@ -42,8 +42,9 @@ class SimulatedWorkers : public Workers {
 
   const Times& times_;
   // One step at a time: nobody keeps anybody out.
-  JobTable jobs_{1};
-  JobTable chores_{1};
+  // As many as a leader has, so that others take steps while one waits for a CA.
+  JobTable jobs_{8};
+  JobTable chores_{8};
   std::set<std::string> chore_names_;
   std::map<std::string, std::optional<Time>> planned_;
   bool paused_ = false;

@@ -36,7 +36,6 @@ class Medium::View : public Store {
         (kind == Condition::Kind::revision && (!present || found->second.revision != options.condition.revision))) {
       return Error{ErrorKind::storage, key + " has been changed by another process"};
     }
-    if (options.guard != nullptr && options.guard->lost()) return Error{ErrorKind::storage, "the lock for " + key + " is lost"};
     medium_.set(key, Bytes(value.begin(), value.end()), options.durability == Durability::power);
     const std::uint64_t revision = medium_.objects_.at(key).revision;
     medium_.fate_.after(Deed::write, key);
@@ -69,7 +68,7 @@ class Medium::View : public Store {
 
   Result<std::unique_ptr<StoreLock>> lock(const std::string& name, std::chrono::milliseconds, std::stop_token) override {
     if (!medium_.locked_.insert(name).second) return std::unique_ptr<StoreLock>();
-    return std::unique_ptr<StoreLock>(std::make_unique<Lock>(medium_, name, ++medium_.fences_[name]));
+    return std::unique_ptr<StoreLock>(std::make_unique<Lock>(medium_, name));
   }
 
   Result<std::unique_ptr<StoreWatch>> watch(const std::string& prefix,
@@ -82,15 +81,12 @@ class Medium::View : public Store {
  private:
   class Lock : public StoreLock {
    public:
-    Lock(Medium& medium, std::string name, std::uint64_t fence) : medium_(medium), name_(std::move(name)), fence_(fence) {}
+    Lock(Medium& medium, std::string name) : medium_(medium), name_(std::move(name)) {}
     ~Lock() override { medium_.locked_.erase(name_); }
-    [[nodiscard]] std::uint64_t fence() const override { return fence_; }
-    [[nodiscard]] bool lost() const override { return false; }
 
    private:
     Medium& medium_;
     std::string name_;
-    std::uint64_t fence_;
   };
   class Watch : public StoreWatch {
    public:

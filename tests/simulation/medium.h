@@ -63,7 +63,6 @@ class Medium {
   std::uint64_t revision_ = 0;
   std::uint64_t certificates_changed_ = 0;
   std::size_t unfinished_ = 0;
-  std::map<std::string, std::uint64_t> fences_;
   std::set<std::string> locked_;
   std::map<std::uint64_t, std::pair<std::string, std::function<void(const std::string&)>>> watches_;
   std::uint64_t next_watch_ = 0;

@@ -42,19 +42,12 @@ void Rules::person_acted(const std::string& certificate) {
 
 void Rules::placed(const Ca& ca, const Wanted& wanted) {
   const std::string need = Ca::need_of(wanted);
-  const auto decided = [&](const CaOrder& order) {
-    for (const auto* people : {&person_, &decided_}) {
-      const auto acted = people->find(order.wanted.certificate);
-      if (acted != people->end() && acted->second >= order.placed_at) return true;
-    }
-    return false;
-  };
   last_order_ = world_now();
   for (const auto& each : world_.cas_) {
     for (const auto& [reference, order] : each->orders()) {
       const bool over = order.gone || order.told_dead || order.abandoned || order.collected;
       // What costs nothing, was given up by a person and could not be found then ends by itself.
-      if (order.need == need && !over && !(each->spec().type == "acme" && decided(order))) {
+      if (order.need == need && !over && !(each->spec().type == "acme" && decided_since(order))) {
         broken("a second order for \"" + need + "\" is placed at " + ca.spec().name + " though " + reference +
                " is open there");
       }
@@ -63,7 +56,7 @@ void Rules::placed(const Ca& ca, const Wanted& wanted) {
   if (ca.spec().type != "acme") {
     for (const auto& [reference, order] : ca.orders()) {
       const bool bought = order.need == need && order.collected && order.wanted.certificate == wanted.certificate;
-      if (bought && !decided(order) && !published_.contains(sha256(order.leaf)))
+      if (bought && !decided_since(order) && !published_.contains(sha256(order.leaf)))
         broken("\"" + need + "\" is bought again, though what " + reference + " brought was paid for and never used");
     }
   }
@@ -203,12 +196,11 @@ std::optional<Time> Rules::covered(const Host& host, const Identifier& name) con
     const auto served = served_by(host, own);
     if (served && served->not_after > now && covers(served->names, {name})) return served->not_after;
   }
-  const auto stored = stored_lines(*world_.medium_.reader(), world_.machine_->keys.serving);
-  if (!stored) return std::nullopt;
-  for (const auto& line : *stored) {
+  const auto stored = stored_lines(*world_.medium_.reader(), world_.machine_->keys.serving, host.plan.get()).lines;
+  for (const auto& line : stored) {
     if (line.name == own && line.not_after > now && covers(line.identifiers, {name})) return line.not_after;
   }
-  const LineIndex lines(*stored, now);
+  const LineIndex lines(stored, now);
   const StoredLine* const other = lines.best_for(name, own);
   return other == nullptr ? std::nullopt : std::optional(other->not_after);
 }
@@ -236,6 +228,14 @@ void Rules::check_names(Host& host, bool after_edit) {
 
 void Rules::edited(Host& host) {
   check_names(host, true);
+}
+
+bool Rules::decided_since(const CaOrder& order) const {
+  for (const auto* people : {&person_, &decided_}) {
+    const auto acted = people->find(order.wanted.certificate);
+    if (acted != people->end() && acted->second >= order.placed_at) return true;
+  }
+  return false;
 }
 
 bool Rules::acted_lately(const std::string& certificate) const {
@@ -266,7 +266,7 @@ void Rules::check_pauses(Host& host) {
         const auto due = workers->due_of(job);
         if (due && *due > now + longest_pause && !good && !acted_lately(certificate.name))
           broken(job + " has no valid certificate and waits until " + to_rfc3339(*due));
-        if (due && good && *due > std::max(ends, now + longest_pause))
+        if (due && good && !acted_lately(certificate.name) && *due > std::max(ends, now + longest_pause))
           broken(job + " waits until " + to_rfc3339(*due) + ", longer than its certificate lasts, until " + to_rfc3339(ends));
       }
     }
@@ -299,7 +299,9 @@ void Rules::at_the_end() {
       const bool named = std::any_of(world_.hosts_.begin(), world_.hosts_.end(), [&](const auto& host) {
         return host->plan->certificate(order.wanted.certificate) != nullptr;
       });
-      if (!over && named) broken("the order " + reference + " for \"" + order.need + "\" is left open at the CA");
+      const bool ends_by_itself = ca->spec().type == "acme" && decided_since(order);
+      if (!over && named && !ends_by_itself)
+        broken("the order " + reference + " for \"" + order.need + "\" is left open at the CA");
     }
   }
   // Answers are open for a day, and a minute after they are of no use.

@@ -27,7 +27,10 @@ class Rules {
   void person_acted(const std::string& certificate);
   void not_validated(const Ca& ca, const std::string& name);
   // Pauses are on the disk, by the machine's clock: where either fails they may be shorter.
-  void pauses_are_lost() { not_before_.clear(); }
+  void pauses_are_lost() {
+    not_before_.clear();
+    failed_.clear();
+  }
   void edited_by_person(const std::string& certificate) { decided_[certificate] = world_now(); }
   void edited(Host& host);
 
@@ -50,6 +53,7 @@ class Rules {
   void check_names(Host& host, bool after_edit);
   std::optional<Time> covered(const Host& host, const Identifier& name) const;
   void check_pauses(Host& host);
+  [[nodiscard]] bool decided_since(const CaOrder& order) const;
   [[nodiscard]] bool acted_lately(const std::string& certificate) const;
 
   World& world_;

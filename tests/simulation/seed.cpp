@@ -38,7 +38,12 @@ void World::choose() {
   hosts_.push_back(std::make_unique<Host>("nginx", *machine_, plan_of_seed()));
   for (auto& host : hosts_) {
     host->told = [this](Host& whose, const Event& event) {
-      history_.add(whose.name, event.name, [&] { return event.certificate + ": " + event.sentence; });
+      history_.add(whose.name, event.name, [&] {
+        std::string text = event.certificate + ": " + event.sentence;
+        for (const auto& [field, value] : event.fields)
+          if (field == "retry_at") text += " (next at " + value + ")";
+        return text;
+      });
       rules_.told(whose, event);
     };
   }
@@ -97,8 +102,8 @@ std::shared_ptr<const Plan> World::plan_of_seed() {
 
 std::shared_ptr<const Plan> World::with_lines(Plan plan) {
   Settings settings;
-  const auto stored = stored_lines(*medium_.reader(), machine_->keys.serving);
-  if (stored) find_lines(plan, settings, *stored, times_.machine());
+  const auto stored = stored_lines(*medium_.reader(), machine_->keys.serving, &plan);
+  find_lines(plan, settings, stored.lines, times_.machine());
   return std::make_shared<const Plan>(std::move(plan));
 }
 

@@ -40,6 +40,8 @@ void World::point(const char* where) {
     if (power_fails_)
       for (auto& each : hosts_)
         if (each->process) each->process->doomed = true;
+    // A pause survives a killed process, not a power cut.
+    if (power_fails_) rules_.pauses_are_lost();
     host.process->doomed = true;
   }
   if (host.process->doomed) throw Killed{};
