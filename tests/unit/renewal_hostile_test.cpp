@@ -236,7 +236,7 @@ class HostileCaTest : public RenewalGround {
     CPPUNIT_ASSERT(next && published_.empty());
     clock_.advance(1h);
     // Another order probes, so that this one waits on although its time has come.
-    CPPUNIT_ASSERT(budgets_["ca"]->failed("other", clock_.now(), 0.5, true));
+    CPPUNIT_ASSERT(budgets_["ca"]->failed("other", clock_.now(), 0.5, Budget::Failure::unreachable));
     clock_.advance(1h);
     CPPUNIT_ASSERT(!budgets_["ca"]->blocked_until("other", clock_.now()));
     CPPUNIT_ASSERT(run() && published_.empty());

@@ -114,7 +114,7 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_clock_that_was_ahead_for_one_step_only_makes_every_job_look() {
-    JobTable table;
+    JobTable table(2);
     const Time now = clock_.now();
     constexpr auto years = 24h * 3650;
     table.look_at_the_clock(now);
