@@ -262,7 +262,7 @@ class PemWriting {
     if (same && !from_store) return true;
     const auto listed = ours_.add(file.name);
     if (same) return true;
-    if (!listed && !before) return listed.error().with_prefix("the directory for PEM files \"" + path_ + "\"");
+    if (!listed) return listed.error().with_prefix("the directory for PEM files \"" + path_ + "\"");
     if (before && purpose_ == PemPurpose::test && judge_pem(*before, certificate.identifiers, now_) != KeptPem::useless)
       return false;
     WriteOptions options;
