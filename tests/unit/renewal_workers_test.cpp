@@ -44,11 +44,11 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void steps_of_one_job_never_overlap() {
-    ThreadWorkers workers(clock_, 4);
     std::atomic<int> inside{0};
     std::atomic<bool> overlapped{false};
     std::atomic<int> steps{0};
     std::promise<void> done;
+    ThreadWorkers workers(clock_, 4);
     workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
       if (inside.fetch_add(1) != 0) overlapped = true;
       const int step = ++steps;
@@ -62,11 +62,11 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_poke_during_a_step_runs_it_once_more() {
-    ThreadWorkers workers(clock_, 2);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::promise<void> second;
     std::atomic<int> steps{0};
+    ThreadWorkers workers(clock_, 2);
     workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
       if (++steps == 1) {
         inside.set_value();
@@ -83,8 +83,8 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_turned_clock_makes_jobs_due() {
-    ThreadWorkers workers(clock_, 1);
     std::promise<void> done;
+    ThreadWorkers workers(clock_, 1);
     workers.add("job", 0, clock_.now() + 24h, [&]() -> Workers::Again {
       done.set_value();
       return {};
@@ -97,10 +97,10 @@ class WorkersTest : public CppUnit::TestFixture {
   void a_clock_that_was_turned_back_makes_every_job_look() {
     constexpr auto years = 24h * 3650;
     clock_.advance(years);
-    ThreadWorkers workers(clock_, 1);
     std::promise<void> first;
     std::promise<void> again;
     std::atomic<int> steps{0};
+    ThreadWorkers workers(clock_, 1);
     workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
       const int step = ++steps;
       if (step == 1) first.set_value();
@@ -145,10 +145,10 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_pause_lets_running_steps_end_and_begins_none() {
-    ThreadWorkers workers(clock_, 1);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::atomic<int> steps{0};
+    ThreadWorkers workers(clock_, 1);
     workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
       if (++steps == 1) {
         inside.set_value();
@@ -165,10 +165,10 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void a_removed_job_does_not_run_again() {
-    ThreadWorkers workers(clock_, 1);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::atomic<int> steps{0};
+    ThreadWorkers workers(clock_, 1);
     workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
       if (++steps == 1) {
         inside.set_value();
@@ -184,10 +184,10 @@ class WorkersTest : public CppUnit::TestFixture {
   }
 
   void what_is_added_while_the_last_step_runs_is_not_lost() {
-    ThreadWorkers workers(clock_, 1);
     std::promise<void> inside;
     std::promise<void> go_on;
     std::promise<void> second;
+    ThreadWorkers workers(clock_, 1);
     workers.add("job", 0, clock_.now(), [&]() -> Workers::Again {
       inside.set_value();
       go_on.get_future().wait();
@@ -204,12 +204,14 @@ class WorkersTest : public CppUnit::TestFixture {
 
   void a_group_that_never_ends_its_steps_keeps_nobody_else_out() {
     constexpr unsigned threads = 8;
-    ThreadWorkers workers(clock_, threads);
     std::promise<void> go_on;
     const std::shared_future<void> released(go_on.get_future());
     std::mutex mutex;
     std::condition_variable changed;
     std::map<std::string, unsigned> inside;
+    std::promise<void> done;
+    // Below what its steps touch, so that they end before it goes.
+    ThreadWorkers workers(clock_, threads);
     const auto hang = [&](const std::string& group) {
       for (unsigned i = 0; i < 3 * threads; ++i) {
         workers.add(group + std::to_string(i), 0, clock_.now(),
@@ -229,7 +231,6 @@ class WorkersTest : public CppUnit::TestFixture {
       std::unique_lock lock(mutex);
       return changed.wait_for(lock, 30s, [&] { return inside[group] == steps; });
     };
-    std::promise<void> done;
     hang("silent");
     const bool first = hangs("silent", threads / 2);
     hang("slow");
