@@ -7,8 +7,8 @@
 
 #include "agent/observe/audit_trail.h"
 #include "agent/observe/status_report.h"
+#include "cli/agent_word.h"
 #include "cli/commands.h"
-#include "cli/conversation.h"
 #include "cli/pairs.h"
 #include "cli/status_on_disk.h"
 #include "cli/table.h"
@@ -23,16 +23,11 @@ constexpr std::size_t events_shown = 20;
 
 using Now = std::chrono::system_clock::time_point;
 
-std::string never_started(const std::string& state_path) {
-  return "no server has been started with the state directory " + state_path +
-         " yet, or its agent has not come so far; start it, or name another directory with --state, --config or EVERCERT_STATE";
-}
-
 std::string no_such_certificate(const StatusOnDisk& status, const std::string& name) {
   std::vector<std::string> known = names_in(status.json, "certificates");
   for (const std::string& unnamed : names_in(status.json, "unnamed")) known.push_back(unnamed);
   if (known.empty() && status.was_never_written()) {
-    return never_started(status.state_path);
+    return word_of_agent(status, std::chrono::system_clock::now()).sentence;
   }
   return "there is no certificate \"" + name + "\" in " + status.state_path +
          did_you_mean(name, known, "; evercert list names them");
@@ -49,20 +44,6 @@ Colour colour_of(const std::string& state) {
 std::string relative_in(const Json& object, const char* member, Now now) {
   const auto time = time_in(raw_text_in(object, member));
   return time ? relative_time(*time, now) : text_in(object, member);
-}
-
-std::string agent_line(const Json& status, const std::string& state_path, Now now) {
-  const Json& agent = member_in(status, "agent");
-  const std::string state = text_in(agent, "state");
-  std::string line = "evercert " + text_in(status, "version") + ", server " + text_in(status, "server") + ", as of " +
-                     text_in(status, "generated_at") + "; the agent ";
-  if (state == "silent" || state.empty()) {
-    // The page is as old as its writer's last word; who holds the lead now, the kernel knows.
-    const std::optional<std::string> leader = leader_of(state_path);
-    return leader ? line + "is silent: " + silent_agent(*leader) : line + "is not running: nothing is renewed until it is";
-  }
-  return line + "(" + state + ", process " + std::to_string(number_in(agent, "pid")) + ") runs since " +
-         relative_in(agent, "since", now);
 }
 
 // Notes under a certificate, and the lines of `show`: as wide as the terminal, nothing is cut.
@@ -224,18 +205,17 @@ int print_status(const Request& request, Surroundings& surroundings) {
     shown["certificates"] = certificate == nullptr ? Json::array() : Json::array({*certificate});
     shown["unnamed"] = stored == nullptr ? Json::array() : Json::array({*stored});
   }
+  const AgentWord word = word_of_agent(*status, now);
   if (request.json) {
     const std::string text = request.name.empty() ? status->text : dump_json(shown);
     surroundings.out << printable_json(text) << (text.ends_with('\n') ? "" : "\n");
-    return exit_done;
+    return word.exit;
   }
   std::vector<const Json*> certificates;
   for (const Json& certificate : member_in(shown, "certificates")) {
     certificates.push_back(&certificate);
   }
-  const std::string heading =
-      status->was_never_written() ? never_started(status->state_path) : agent_line(shown, status->state_path, now);
-  surroundings.err << wrapped(printable(heading), surroundings.columns) << "\n";
+  surroundings.err << wrapped(word.sentence, surroundings.columns) << "\n";
   if (!certificates.empty()) {
     print_table(certificates, surroundings, now);
   } else if (!status->was_never_written() && request.name.empty()) {
@@ -243,7 +223,7 @@ int print_status(const Request& request, Surroundings& surroundings) {
   }
   print_accounts(shown, request.name.empty() || certificates.empty() ? nullptr : certificates.front(), surroundings);
   print_unnamed(shown, surroundings, now);
-  return exit_done;
+  return word.exit;
 }
 
 int print_list(const Request& request, Surroundings& surroundings) {
@@ -253,22 +233,25 @@ int print_list(const Request& request, Surroundings& surroundings) {
   }
   const std::vector<std::string> names = names_in(status->json, "certificates");
   const std::vector<std::string> unnamed = names_in(status->json, "unnamed");
+  const AgentWord word = word_of_agent(*status, std::chrono::system_clock::now());
+  // What is stored can be listed without an agent.
+  const int exit = status->was_never_written() ? word.exit : exit_done;
   if (request.json) {
     surroundings.out << printable_json(dump_json(Json{{"format", 1}, {"certificates", names}, {"unnamed", unnamed}})) << "\n";
-    return exit_done;
+    return exit;
   }
   for (const auto* const list : {&names, &unnamed}) {
     for (const std::string& name : *list) surroundings.out << printable(name) << "\n";
   }
   if (status->was_never_written()) {
-    surroundings.err << wrapped(printable(never_started(status->state_path)), surroundings.columns) << "\n";
+    surroundings.err << wrapped(word.sentence, surroundings.columns) << "\n";
   }
   if (!unnamed.empty()) {
     std::string all;
     for (const std::string& name : unnamed) all += (all.empty() ? "" : ", ") + name;
     surroundings.err << wrapped(printable("stored, named by no configuration: " + all), surroundings.columns) << "\n";
   }
-  return exit_done;
+  return exit;
 }
 
 namespace {
@@ -333,9 +316,7 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
     surroundings.out << printable_json(dump_json(object)) << "\n";
     return exit_done;
   }
-  const std::string heading =
-      status->was_never_written() ? never_started(status->state_path) : agent_line(status->json, status->state_path, now);
-  surroundings.err << wrapped(printable(heading), surroundings.columns) << "\n";
+  surroundings.err << wrapped(word_of_agent(*status, now).sentence, surroundings.columns) << "\n";
   print_in_full(*certificate, named, surroundings, now);
   print_accounts(status->json, certificate, surroundings);
   const Lines lines(surroundings);
@@ -343,7 +324,8 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
     surroundings.out << "\n" << text_in(pair, "key") << "\n";
     lines.fact("serial", text_in(pair, "serial"));
     lines.fact("valid", text_in(pair, "not_before") + " to " + moment_in(pair, "not_after", now));
-    lines.fact("chain", std::to_string(number_in(pair, "chain")) + " certificates");
+    const std::uint64_t chain = number_in(pair, "chain");
+    lines.fact("chain", std::to_string(chain) + (chain == 1 ? " certificate" : " certificates"));
     lines.fact("SHA-256", text_in(pair, "sha256"));
     lines.fact("for", texts_in(pair, "identifiers"));
   }

@@ -84,7 +84,43 @@ def test_a_program_that_cannot_be_started_fills_no_log(nginx, folder, install):
 def test_a_state_directory_without_a_server_is_told_in_plain_words(evercert, folder):
     os.makedirs(os.path.join(evercert.state, "state"))
     said = evercert.run("status")
-    assert said.returncode == 0 and "no server has been started with the state directory " + evercert.state in said.stderr, said.stderr
+    assert said.returncode == 1 and "no server has been started with the state directory " + evercert.state in said.stderr, said.stderr
     said = evercert.run("status", "www.example.com")
     assert said.returncode == 1 and "no server has been started" in said.stderr, said.stderr
     assert json.loads(evercert.run("status", "--json").stdout)["certificates"] == []
+
+
+LOG = {"nginx": "its error log %s says why", "apache": "its error log %s says why", "haproxy": "HAProxy's log"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others may not look into the server's processes")
+@pytest.mark.parametrize("server", LOG)
+def test_an_agent_that_never_comes_up_is_not_told_as_a_server_that_was_never_started(request, evercert, folder, install, server):
+    program = os.path.join(folder, "program")
+    with open(program, "w") as file:
+        file.write('#!/bin/sh\n[ "$1" != run ] || exit 3\nexec %s "$@"\n' % install.program)
+    os.chmod(program, 0o755)
+    if server == "haproxy":
+        site = request.getfixturevalue(server)([haproxy_of.certificate("heard.test")], settings={"program": program}).start()
+    else:
+        host = {"nginx": nginx_of, "apache": apache_of}[server].host
+        site = request.getfixturevalue(server)(host("heard.test")).use_program(program).start()
+    site.wait_log("the agent has gone before it was ready|agent's process ended")
+    told = LOG[server].replace("%s", site.log_path)
+    called = {"nginx": "nginx", "apache": "Apache", "haproxy": "HAProxy"}[server]
+    for verb in ("status", "list"):
+        said = evercert.run(verb)
+        assert said.returncode == 1 and told in said.stderr and "start it" not in said.stderr, said.stderr
+        assert re.match(r"%s \(process \d+\) runs with the state directory " % called, said.stderr), said.stderr
+    assert evercert.run("status", "--json").returncode == 1
+    # One that came up once, and does no more.
+    page = os.path.join(evercert.state, "state", "status.json")
+    with open(page, "w") as file:
+        json.dump({"format": 1, "server": called, "version": "1", "generated_at": "2026-01-01T00:00:00Z",
+                   "agent": {"state": "leader", "pid": 1, "since": "2026-01-01T00:00:00Z"}, "certificates": [], "orders": []}, file,
+                  separators=(",", ":"))
+    os.utime(page, (1, 1))
+    owner = os.stat(os.path.dirname(page))
+    os.chown(page, owner.st_uid, owner.st_gid)
+    said = evercert.run("status")
+    assert said.returncode == 1 and "does not come up" in said.stderr and told in said.stderr, said.stderr

@@ -213,12 +213,12 @@ class WordsTest : public CppUnit::TestFixture {
     write_text(folder.path() + "/evercert.json", "{ \"state_path\": \"" + folder.path() + "/other\" }");
     CPPUNIT_ASSERT_EQUAL(0, ::setenv("EVERCERT_STATE", (folder.path() + "/named").c_str(), 1));
     const std::string named = run({"status"}).err;
-    const int by_option = run({"status", "--state", folder.path() + "/other"}).exit;
-    const int by_file = run({"status", "--config", folder.path() + "/evercert.json"}).exit;
+    const std::string by_option = run({"status", "--state", folder.path() + "/other"}).err;
+    const std::string by_file = run({"status", "--config", folder.path() + "/evercert.json"}).err;
     ::unsetenv("EVERCERT_STATE");
     CPPUNIT_ASSERT_MESSAGE(named, holds(named, folder.path() + "/named/state"));
-    CPPUNIT_ASSERT_EQUAL(int{exit_done}, by_option);
-    CPPUNIT_ASSERT_EQUAL(int{exit_done}, by_file);
+    CPPUNIT_ASSERT_MESSAGE(by_option, holds(by_option, "the state directory " + folder.path() + "/other yet"));
+    CPPUNIT_ASSERT_MESSAGE(by_file, holds(by_file, "the state directory " + folder.path() + "/other yet"));
   }
   void an_option_of_another_kind_of_import_is_refused() {
     const Folder folder;
@@ -365,7 +365,7 @@ class ReadingTest : public CppUnit::TestFixture {
   void a_state_directory_without_status_says_so() {
     std::filesystem::remove(state() + "/status.json");
     const Outcome outcome = read({"status"});
-    CPPUNIT_ASSERT_EQUAL(int{exit_done}, outcome.exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_failed}, outcome.exit);
     CPPUNIT_ASSERT(holds(outcome.err, "no server has been started with the state directory "));
   }
   void a_missing_state_directory_gets_a_remedy() {
@@ -471,8 +471,8 @@ class ReadingTest : public CppUnit::TestFixture {
   void a_status_of_wrong_types_is_no_crash() {
     write_text(state() + "/status.json",
                R"({"format":1,"agent":7,"certificates":[7,{"name":7,"served":"x","next":[],"problem":{"kind":1}}]})");
-    CPPUNIT_ASSERT_EQUAL(int{exit_done}, read({"status"}).exit);
-    CPPUNIT_ASSERT_EQUAL(int{exit_done}, read({"list"}).exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_failed}, read({"status"}).exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_failed}, read({"list"}).exit);
     CPPUNIT_ASSERT_EQUAL(int{exit_failed}, read({"show", "a"}).exit);
   }
 
