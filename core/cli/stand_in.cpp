@@ -11,6 +11,7 @@
 #include "agent/observe/audit_trail.h"
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
+#include "agent/store/revoked_leaves.h"
 #include "serving/platform/files.h"
 
 namespace evercert {
@@ -94,6 +95,10 @@ Result<std::uint64_t> StandIn::written(const std::string& name, Result<std::uint
 }
 
 Result<std::uint64_t> StandIn::adopt(Bundle bundle) {
+  for (const BundlePair& pair : bundle.pairs)
+    if (Result<Done> fresh = refuse_revoked(*store_, pair.leaf); !fresh) {
+      return fresh.error();
+    }
   const std::string name = bundle.name;
   PublishOptions options;
   options.above = reached_->of(name);

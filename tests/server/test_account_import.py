@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 
 import pytest
@@ -176,6 +177,29 @@ def test_a_revoked_certificate_is_never_taken_over(shop, evercert, download):
     shop.start("bound.test")
     done = evercert.run("import", "issuer", "bought", "--key", shop.keys, "--with", "revoked", timeout=60)
     assert done.returncode == DONE and "0 taken over" in done.stdout and "ended early" not in done.stdout, done.stdout + done.stderr
+    assert evercert.certificate("bound.test")["generation"] == 0
+
+
+def test_what_evercert_revoked_is_not_taken_over_from_a_ca_that_does_not_show_it(shop, evercert):
+    shop.ca.seed(count=2, csrs=[shop.request("bound.test")])
+    site = shop.start("bound.test")
+    assert "1 taken over" in evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=60).stdout
+    digest = json.loads(evercert.run("show", "bound.test", "--json").stdout)["pairs"][0]["sha256"]
+    site.stop()
+    state = os.path.join(evercert.state, "state")
+    shutil.rmtree(os.path.join(state, "certificates", "bound.test"))
+    owner = os.stat(state)
+    os.makedirs(os.path.join(state, "revoked"), exist_ok=True)
+    noted = os.path.join(state, "revoked", "bound.test")
+    with open(noted, "w") as file:
+        json.dump({"format": 1, "leaves": [digest.replace(":", "").lower()]}, file)
+    for path in (noted, os.path.dirname(noted)):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    site.start()
+    site.audit.wait("agent_leads", more_than=1)
+    done = evercert.run("import", "issuer", "bought", "--key", shop.keys, timeout=60)
+    assert "0 taken over" in done.stdout + done.stderr and "1 could not be taken over" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert "evercert revoked it" in done.stdout + done.stderr, done.stdout + done.stderr
     assert evercert.certificate("bound.test")["generation"] == 0
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from harness import apache as httpd, nginx as ngx, ports, tls
 from harness.authority import serial_of_pem, write_private
-from harness.evercert import DONE
+from harness.evercert import DONE, FAILED
 from harness.haproxy import certificate
 from harness.install import PROJECT
 from harness.waiting import wait_for
@@ -163,3 +163,33 @@ def test_chains_in_any_order_and_ip_addresses_are_taken_over(folder, authority, 
     assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["0--1", "2001-db8--1", "any.move.test"] and serial
     again = evercert.run("import", "certbot", place)
     assert again.returncode == DONE and again.stdout.count("skipped") == 3, again.stdout
+
+
+@root_only
+@pytest.mark.parametrize("agent", ["running", "gone"])
+def test_what_evercert_revoked_is_not_taken_over_again(nginx, folder, evercert, agent):
+    given = os.path.join(folder, "given")
+    os.makedirs(given)
+    os.chown(given, *ids("www-data"))
+    site = nginx(ngx.host("revoked.test"), global_extra="evercert_export_path %s; " % given).start()
+    site.audit.wait("exported", "revoked.test", seen=site.log)
+    with open(os.path.join(given, os.listdir(given)[0]), "rb") as file:
+        pem = file.read()
+    at = pem.index(b"-----BEGIN PRIVATE KEY")
+    end = pem.index(b"-----END PRIVATE KEY-----\n") + len(b"-----END PRIVATE KEY-----\n")
+    chain, key = pem[:at] + pem[end:], pem[at:end]
+    certbot, own = os.path.join(folder, "letsencrypt"), os.path.join(folder, "acme_example")
+    lineage(certbot, "revoked.test", chain, key)
+    os.makedirs(own)
+    for ending, data in ((".crt", chain), (".key", key)):
+        write_private(os.path.join(own, "revoked.test-0a1b2c" + ending), data)
+    done = evercert.run("import", "certbot", certbot, "--name", "before.test")
+    assert done.returncode == DONE and "adopted" in done.stdout, done.stdout + done.stderr
+    assert evercert.run("revoke", "revoked.test", "--yes").returncode == DONE
+    if agent == "gone":
+        site.stop()
+    # Under a name of its own, since the line that it was revoked in holds it still.
+    for kind, place in (("certbot", certbot), ("nginx-acme", own)):
+        done = evercert.run("import", kind, place, "--name", "again.test")
+        assert done.returncode == FAILED and "refused: evercert revoked it" in done.stdout, done.stdout + done.stderr
+    assert not os.path.exists(os.path.join(evercert.state, "state", "certificates", "again.test"))

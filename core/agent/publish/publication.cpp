@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/observe/remedies.h"
+#include "agent/store/revoked_leaves.h"
 #include "serving/base/bounds.h"
 #include "serving/certificate/read_certificate.h"
 #include "serving/config/identifier.h"
@@ -317,6 +318,8 @@ Result<bool> Publication::cover(const CertificateSpec& certificate, KeyAlgorithm
 }
 
 Result<std::uint64_t> Publication::adopt(const CertificateSpec& certificate, Bundle bundle) {
+  for (const BundlePair& pair : bundle.pairs)
+    if (auto fresh = refuse_revoked(parts_.store, pair.leaf); !fresh) return fresh.error();
   Entry& place = entry(certificate.name);
   const std::lock_guard turn(place.one_at_a_time);
   return put(certificate, std::move(bundle), place, false);

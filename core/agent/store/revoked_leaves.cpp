@@ -12,15 +12,15 @@ namespace {
 
 constexpr std::int64_t revoked_format = 1;
 
+constexpr const char* revoked_folder = "revoked/";
+
 std::string key_of(const std::string& certificate) {
-  return "revoked/" + file_name_of(certificate);
+  return revoked_folder + file_name_of(certificate);
 }
 
-}  // namespace
-
-std::vector<RevokedLeaf> read_revoked_leaves(Store& store, const std::string& certificate) {
+std::vector<RevokedLeaf> read_revoked_at(Store& store, const std::string& key) {
   const std::string what = "what was revoked";
-  const auto object = store.get(key_of(certificate));
+  const auto object = store.get(key);
   if (!object || !*object) return {};
   const auto& value = (*object)->value;
   const auto json = parse_json({reinterpret_cast<const char*>(value.data()), value.size()}, what);
@@ -37,6 +37,12 @@ std::vector<RevokedLeaf> read_revoked_leaves(Store& store, const std::string& ce
     revoked.push_back(std::move(one));
   }
   return revoked;
+}
+
+}  // namespace
+
+std::vector<RevokedLeaf> read_revoked_leaves(Store& store, const std::string& certificate) {
+  return read_revoked_at(store, key_of(certificate));
 }
 
 Result<Done> keep_revoked_leaves(Store& store, const std::string& certificate, const std::vector<RevokedLeaf>& leaves) {
@@ -58,6 +64,20 @@ bool is_revoked(const Bundle& bundle, const std::vector<RevokedLeaf>& revoked) {
     const std::string digest = to_hex(sha256(pair.leaf));
     return std::any_of(revoked.begin(), revoked.end(), [&](const RevokedLeaf& one) { return one.sha256 == digest; });
   });
+}
+
+Result<Done> refuse_revoked(Store& store, BytesView leaf) {
+  const auto keys = store.list(revoked_folder);
+  if (!keys || keys->empty()) return Done{};
+  const std::string digest = to_hex(sha256(leaf));
+  for (const std::string& key : *keys) {
+    for (const RevokedLeaf& one : read_revoked_at(store, key)) {
+      if (one.sha256 == digest)
+        return Error{ErrorKind::configuration,
+                     "evercert revoked it, and what is revoked is not taken over; bring another, or have one ordered"};
+    }
+  }
+  return Done{};
 }
 
 }  // namespace evercert

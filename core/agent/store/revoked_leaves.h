@@ -28,4 +28,7 @@ Result<Done> keep_revoked_leaves(Store& store, const std::string& certificate, c
 // Whether one of the bundle's leaves is among them.
 bool is_revoked(const Bundle& bundle, const std::vector<RevokedLeaf>& revoked);
 
+// What was revoked at our wish is not taken over again, under whatever name it was and comes back. Errors: configuration.
+Result<Done> refuse_revoked(Store& store, BytesView leaf);
+
 }  // namespace evercert

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/store/bundles.h"
+#include "agent/store/revoked_leaves.h"
 #include "agent/verbs/listed_request.h"
 #include "serving/base/encoding.h"
 #include "serving/certificate/read_certificate.h"
@@ -311,6 +312,10 @@ Result<BundlePair> AccountImport::pair_for(const KeyDigest& key) const {
 Result<Done> AccountImport::publish(const Candidate& candidate, IssuedCertificate certificate) {
   auto facts = leaf_facts(certificate.leaf);
   if (!facts) return facts.error();
+  if (auto fresh = refuse_revoked(parts_.store, certificate.leaf); !fresh) {
+    refuse(candidate.name, "the certificate of the order " + candidate.order + ": " + fresh.error().message);
+    return Done{};
+  }
   auto pair = pair_for(to_hex(sha256(facts->public_key)));
   if (!pair) {
     refuse(candidate.name, pair.error().message);
