@@ -13,6 +13,8 @@ function(evercert_apache_headers)
   endforeach()
   execute_process(COMMAND "${EVERCERT_APXS}" -q EXTRA_CPPFLAGS OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE)
   separate_arguments(flags UNIX_COMMAND "${flags}")
+  execute_process(COMMAND "${EVERCERT_APXS}" -q LIBEXECDIR OUTPUT_VARIABLE modules OUTPUT_STRIP_TRAILING_WHITESPACE)
+  set(EVERCERT_APACHE_MODULES "${modules}" CACHE STRING "where Apache looks for modules")
   target_compile_options(apache_headers INTERFACE ${flags})
 endfunction()
 

@@ -2,8 +2,10 @@
 # ngx_auto_config.h: a copy is configured once per nginx, and all presets share it.
 #   EVERCERT_NGINX_SOURCE    nginx-dev's headers, or the sources of the same version, from a tarball or a repository
 #   EVERCERT_NGINX_PROGRAM   the nginx that will load the modules; it tells how it was configured, and its signature is compared
+#   EVERCERT_NGINX_TREES     where the configured copies are kept
 #   EVERCERT_NGINX_STREAM    the module for stream{}, too; nginx itself says whether it has one, unless this is given
 set(EVERCERT_NGINX_SOURCE "/usr/share/nginx/src" CACHE PATH "nginx's sources, or the headers that nginx-dev installs")
+set(EVERCERT_NGINX_TREES "${PROJECT_SOURCE_DIR}/build" CACHE PATH "where configured copies of nginx are kept")
 find_program(EVERCERT_NGINX_PROGRAM nginx PATHS /usr/sbin /usr/local/sbin /usr/local/nginx/sbin)
 
 # Of "configure arguments", those that shape what modules see. Left out: folders of the machine where nginx was built, and modules
@@ -59,6 +61,11 @@ function(evercert_configure_nginx variable)
   endif()
   string(REGEX MATCH "configure arguments: ([^\n]*)" line "${told}")
   set(line "${CMAKE_MATCH_1}")
+  set(modules "lib/nginx/modules")
+  if(line MATCHES "--modules-path=([^ ]+)")
+    set(modules "${CMAKE_MATCH_1}")
+  endif()
+  set(EVERCERT_NGINX_MODULES "${modules}" CACHE STRING "where this nginx looks for modules")
   if(EXISTS "${source}/conf_flags")
     # Debian's package tells it in a file for bash, and every nginx of Debian has stream.
     set(configure "source ./conf_flags && ./configure \"\${NGX_CONF_FLAGS[@]}\"")
@@ -92,9 +99,9 @@ function(evercert_configure_nginx variable)
   endforeach()
   string(SHA256 digest "${digests}")
   string(SUBSTRING "${digest}" 0 8 digest)
-  set(tree "${PROJECT_SOURCE_DIR}/build/nginx-${version}-${digest}")
+  set(tree "${EVERCERT_NGINX_TREES}/nginx-${version}-${digest}")
 
-  file(LOCK "${PROJECT_SOURCE_DIR}/build/nginx.lock" GUARD FUNCTION TIMEOUT 120)
+  file(LOCK "${EVERCERT_NGINX_TREES}/nginx.lock" GUARD FUNCTION TIMEOUT 120)
   if(NOT EXISTS "${tree}/objs/ngx_auto_config.h")
     message(STATUS "Configuring the headers of nginx ${version} in ${tree}")
     set(draft "${tree}.new")
@@ -140,11 +147,3 @@ function(evercert_nginx_module name exports)
     add_test(NAME ${name}_fits_nginx COMMAND ${compare})
   endif()
 endfunction()
-
-# Debian's name for the binary interface of this nginx, for the package's dependencies. Empty elsewhere.
-set(EVERCERT_NGINX_ABI "")
-if(EXISTS "${EVERCERT_NGINX_SOURCE}/debian/libnginx-mod.abisubstvars")
-  file(STRINGS "${EVERCERT_NGINX_SOURCE}/debian/libnginx-mod.abisubstvars" line REGEX "^nginx:abi=")
-  string(REPLACE "nginx:abi=" "" EVERCERT_NGINX_ABI "${line}")
-endif()
-set(EVERCERT_NGINX_ABI "${EVERCERT_NGINX_ABI}" CACHE INTERNAL "nginx's binary interface, as Debian names it")

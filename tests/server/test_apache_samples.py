@@ -9,7 +9,8 @@ import pytest
 
 from harness import ports, tls
 from harness.apache import MODULES, PROGRAM, host
-from harness.install import BUILD, PROJECT
+from harness.install import PROJECT
+from harness.packages import built_packages
 
 SAMPLES = os.path.join(PROJECT, "conf", "apache")
 BASE = "LoadModule %s_module " + MODULES + "/mod_%s.so\n"
@@ -68,8 +69,7 @@ def test_the_full_sample_serves_all_that_it_shows(apache, authority, other_pebbl
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     folder = tmp_path_factory.mktemp("apache-package")
-    subprocess.run(["cpack", "--config", os.path.join(BUILD, "CPackConfig.cmake"), "-B", str(folder)], check=True, capture_output=True)
-    (made,) = glob.glob(str(folder / "libapache2-mod-evercert_*.deb"))
+    made = built_packages()["libapache2-mod-evercert"]
     subprocess.run(["dpkg-deb", "-x", made, str(folder / "root")], check=True)
     return made, str(folder / "root")
 

@@ -10,7 +10,8 @@ import pytest
 
 from harness import ports, processes, tls
 from harness.audit import Audit
-from harness.install import BUILD, PROJECT
+from harness.install import PROJECT
+from harness.packages import built_packages
 from harness.waiting import wait_for, wait_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a root directory of its own needs root")]
@@ -128,9 +129,16 @@ class Running:
 
 
 def packages_into(root):
-    subprocess.run(["cpack", "--config", os.path.join(BUILD, "CPackConfig.cmake"), "-B", root.place("/tmp/packages")], check=True, capture_output=True)
-    found = {os.path.basename(path).split("_")[0]: path[len(root.path):] for path in glob.glob(root.place("/tmp/packages/*.deb"))}
+    os.makedirs(root.place("/tmp/packages"))
+    found = {}
+    for name, path in built_packages().items():
+        found[name] = "/tmp/packages/" + os.path.basename(path)
+        shutil.copy(path, root.place(found[name]))
     return found
+
+
+def apt_install(root, *names):
+    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", *names)
 
 
 def leaf_of(running):
@@ -143,7 +151,7 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     packages = packages_into(root)
     shutil.copy(pebble.trust, root.place(TRUST))
 
-    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "nginx", packages["evercert"], packages["libnginx-mod-http-evercert"])
+    apt_install(root, "nginx", packages["evercert"], packages["libnginx-mod-http-evercert"])
     assert root("evercert", "version").stdout
     os.unlink(root.place("/etc/nginx/sites-enabled/default"))
     root.write("/etc/nginx/conf.d/evercert.conf", for_nginx(pebble.uri))
@@ -154,7 +162,7 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
         assert NAME in root("evercert", "status").stdout
 
     # The other server takes over what the first has ordered.
-    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "apache2", packages["libapache2-mod-evercert"])
+    apt_install(root, "apache2", packages["libapache2-mod-evercert"])
     root("a2enmod", "evercert")
     root("a2dissite", "000-default")
     root.write("/etc/apache2/ports.conf", "Listen 127.0.0.1:%d\nListen 127.0.0.1:%d https\n" % (ports.HTTP, ports.TLS))
@@ -166,7 +174,7 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
 
     # HAProxy has a user of its own, and therefore a state of its own.
     shutil.rmtree(root.place("/var/lib/evercert"))
-    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "haproxy", packages["haproxy-evercert"])
+    apt_install(root, "haproxy", packages["haproxy-evercert"])
     os.makedirs(root.place("/etc/evercert"), exist_ok=True)
     root.write("/etc/evercert/evercert.json", for_haproxy(pebble.uri))
     with open(root.place("/usr/share/doc/haproxy-evercert/examples/minimal.cfg")) as file:
@@ -184,11 +192,84 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     root("apt-get", "remove", "-y", "-qq", *ours)
     assert "successful" in root("nginx", "-t").stderr and "Syntax OK" in root("apache2ctl", "-t").stderr
     # What cannot be had again stays, and what people may have written into.
-    assert root.named("evercert", "usr", "etc", "var/lib/evercert") == ["/etc/apache2/mods-available/evercert.conf", "/etc/apache2/mods-available/evercert.load"]
+    # What cannot be had again stays, what people may have written into, and that nginx's module was on.
+    assert root.named("evercert", "usr", "etc", "var/lib/evercert") == [
+        "/etc/apache2/mods-available/evercert.conf", "/etc/apache2/mods-available/evercert.load",
+        "/etc/nginx/modules-enabled/50-mod-http-evercert.conf.removed"]
     assert os.listdir(root.place("/var/lib/evercert/state/certificates")) == [NAME]
-    root("dpkg", "--purge", *ours)
+
+    # Installed again all is as it was, and what is stored is there.
+    apt_install(root, *(packages[name] for name in ours))
+    assert os.path.lexists(root.place("/etc/nginx/modules-enabled/50-mod-http-evercert.conf"))
+    assert os.path.exists(root.place("/etc/apache2/mods-enabled/evercert.load"))
+    assert "successful" in root("nginx", "-t").stderr and "Syntax OK" in root("apache2ctl", "-t").stderr
+    assert NAME in root("evercert", "status").stdout
+
+    root("apt-get", "purge", "-y", "-qq", *ours)
+    assert "successful" in root("nginx", "-t").stderr and "Syntax OK" in root("apache2ctl", "-t").stderr
     assert root.named("evercert", "usr", "etc", "var/lib") == []
     assert not os.path.exists(root.place("/var/lib/evercert"))
+
+
+def earlier_packages(root, packages):
+    """As they were named and filled before 0.1.0-1: the module for stream{} with the one for http{}, nothing of debhelper's."""
+    made = []
+    for name, moved in (("evercert", ("lib/systemd", "usr/lib/systemd")), ("libnginx-mod-http-evercert", None)):
+        folder = root.place("/tmp/earlier-" + name)
+        subprocess.run(["dpkg-deb", "-R", root.place(packages[name]), folder], check=True)
+        control = os.path.join(folder, "DEBIAN")
+        for script in set(os.listdir(control)) - {"control", "md5sums"}:
+            os.unlink(os.path.join(control, script))
+        with open(os.path.join(control, "control")) as file:
+            text = changed(file.read(), ("0.1.0-1", "0.1.0"))
+        with open(os.path.join(control, "control"), "w") as file:
+            file.write(text)
+        if moved:
+            shutil.move(os.path.join(folder, moved[0]), os.path.join(folder, moved[1]))
+        else:
+            subprocess.run(["dpkg-deb", "-x", root.place(packages["libnginx-mod-stream-evercert"]), folder], check=True)
+            shutil.rmtree(os.path.join(folder, "usr/share/doc/libnginx-mod-stream-evercert"))
+        made.append("/tmp/earlier_%s.deb" % name)
+        subprocess.run(["dpkg-deb", "-b", "-Znone", folder, root.place(made[-1])], check=True, capture_output=True)
+    return made
+
+
+def links_to(root, word):
+    return sorted(name for name in os.listdir(root.place("/etc/nginx/modules-enabled")) if word in name)
+
+
+def test_an_upgrade_from_the_earlier_packages_keeps_nginx_able_to_start(root):
+    if root("apt-get", "update", "-qq", check=False).returncode != 0:
+        pytest.skip("the package mirror did not answer")
+    packages = packages_into(root)
+    earlier = earlier_packages(root, packages)
+    ours = ("evercert", "libnginx-mod-http-evercert", "libnginx-mod-stream-evercert")
+
+    def as_before():
+        apt_install(root, "nginx", "libnginx-mod-stream", *earlier)
+        for at, kind in (("50", "http"), ("80", "stream")):
+            os.symlink("/usr/share/nginx/modules-available/mod-%s-evercert.conf" % kind,
+                       root.place("/etc/nginx/modules-enabled/%s-mod-%s-evercert.conf" % (at, kind)))
+        assert "successful" in root("nginx", "-t").stderr
+
+    # Without the package that is new: nginx goes on without that module, and it is said where it is.
+    as_before()
+    done = root("dpkg", "-i", *(packages[name] for name in ours[:2]))
+    assert "libnginx-mod-stream-evercert" in done.stderr
+    assert "successful" in root("nginx", "-t").stderr
+    assert links_to(root, "evercert") == ["50-mod-http-evercert.conf"]
+    assert os.path.exists(root.place("/lib/systemd/system/evercert.service"))
+    apt_install(root, packages[ours[2]])
+    assert "successful" in root("nginx", "-t").stderr
+    assert links_to(root, "evercert") == ["50-mod-http-evercert.conf", "70-mod-stream-evercert.conf"]
+    root("apt-get", "purge", "-y", "-qq", *ours)
+    assert "successful" in root("nginx", "-t").stderr and not links_to(root, "evercert")
+
+    # All at once, and with what the administrator linked.
+    as_before()
+    apt_install(root, *(packages[name] for name in ours))
+    assert "successful" in root("nginx", "-t").stderr
+    assert links_to(root, "evercert") == ["50-mod-http-evercert.conf", "70-mod-stream-evercert.conf"]
 
 
 def modules_of(pid):
@@ -267,7 +348,7 @@ def test_an_upgrade_leaves_no_server_with_the_module_of_before(root, pebble, ser
         pytest.skip("the package mirror did not answer")
     packages = packages_into(root)
     ours = [packages["evercert"], packages[package]]
-    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", "procps", server, *ours)
+    apt_install(root, "procps", server, *ours)
     service = configured(root, server, pebble)
     root.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n")  # as where an init system runs
     with service:
