@@ -1,6 +1,7 @@
 // evercert(1) and evercert(5), from the tables of commands and options (roff, man(7)).
 #include "cli/pages.h"
 #include "evercert/settings.h"
+#include "serving/config/known_cas.h"
 #include "serving/config/spelling.h"
 
 namespace evercert {
@@ -113,6 +114,14 @@ std::string configuration_manual() {
       if (option.repeatable) text += "; may be repeated";
       page += tagged(bold(option.name) + " " + roff(option.syntax), text + ".");
     }
+  }
+  page += ".SH CERTIFICATE AUTHORITIES\n" + roff("Words that may stand after `uri` instead of an address.") + "\n";
+  for (const KnownCa& ca : known_cas()) {
+    if (ca.directory.empty()) continue;
+    page += tagged(
+        bold(ca.word),
+        roff(std::string(ca.title) + ": " + std::string(ca.directory) + (ca.staging ? "; nobody trusts what it issues" : "") +
+             (ca.account.empty() ? "" : "; wants external_account_key, to be had " + std::string(ca.account)) + "."));
   }
   return page + ".SH FILES\n" + tagged("\\fI/etc/evercert/evercert.json\\fR", "Where packages expect it.") +
          ".SH SEE ALSO\n.BR evercert (1)\n";

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "serving/config/known_cas.h"
 #include "serving/config/reference.h"
 #include "serving/config/words.h"
 
@@ -235,6 +236,7 @@ int print_completion(const Request& request, Surroundings& surroundings) {
 
 int print_reference(const Request& request, Surroundings& surroundings) {
   surroundings.out << (request.name == "commands"               ? command_reference()
+                       : request.name == "authorities"          ? authorities_reference()
                        : request.name == "manual"               ? command_manual()
                        : request.name == "manual-configuration" ? configuration_manual()
                                                                 : options_reference());

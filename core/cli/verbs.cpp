@@ -219,7 +219,7 @@ void help_options(CLI::App& command, Request& request) {
 void reference_options(CLI::App& command, Request& request) {
   command.add_option("page", request.name)
       ->required()
-      ->check(CLI::IsMember({"options", "commands", "manual", "manual-configuration"}));
+      ->check(CLI::IsMember({"options", "authorities", "commands", "manual", "manual-configuration"}));
 }
 
 void completion_options(CLI::App& command, Request& request) {

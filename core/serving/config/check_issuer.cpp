@@ -6,6 +6,7 @@
 
 #include "serving/base/openssl_handles.h"
 #include "serving/config/check.h"
+#include "serving/config/known_cas.h"
 #include "serving/config/words.h"
 
 namespace evercert {
@@ -64,6 +65,7 @@ class IssuerReading {
     reader_.read_switch("common_name_in_csr", spec_.common_name_in_csr);
     read_contacts();
     read_external_account();
+    read_need_of_external_account();
     reader_.read_word("preferred_chain", spec_.preferred_chain);
     read_profile();
     read_trusted_certificates();
@@ -166,12 +168,42 @@ class IssuerReading {
   void read_uri() {
     const Setting* const setting = reader_.find("uri");
     if (setting == nullptr) {
-      reader_.error("uri", subject() + " has no uri; add the address of its " +
-                               (spec_.type == "acme" ? "ACME directory" : "API") + ": uri https://HOST/PATH");
+      reader_.error("uri", subject() + " has no uri; add " +
+                               (spec_.type == "acme" ? "the address of its ACME directory, or a word such as letsencrypt"
+                                                     : "the address of its API: uri https://HOST/PATH"));
       return;
     }
     spec_.uri = setting->words[0];
+    if (may_name_ca(spec_.uri)) return read_known_ca(*setting);
     if (const auto good = check_issuer_uri(spec_.uri); !good) reader_.blame(*setting, "uri: " + good.error().message);
+  }
+
+  void read_known_ca(const Setting& setting) {
+    const std::string word = spec_.uri;
+    const KnownCa* const ca = known_ca(word);
+    const auto refuse = [&](const std::string& why) { reader_.blame(setting, "uri: " + why); };
+    if (spec_.type != "acme")
+      return refuse(in_quotes(word) + (ca == nullptr ? " is no absolute URI" : " names an ACME directory") + ", and type " +
+                    spec_.type + " wants the address of the CA's API; write https://HOST/PATH");
+    if (ca == nullptr)
+      return refuse(in_quotes(word) + " is no CA that is known by a word" +
+                    did_you_mean(lower_case(word), known_ca_words(),
+                                 "; write https://HOST/PATH, or one of " + enumerated(known_ca_words())));
+    if (ca->directory.empty()) return refuse(in_quotes(word) + " stands for no address: " + std::string(ca->remark));
+    spec_.uri = ca->directory;
+  }
+
+  // A CA that is known by a word is known by its address, too. An account key of the operator's own may belong to an account
+  // that is there already.
+  void read_need_of_external_account() {
+    const KnownCa* const ca = spec_.type == "acme" ? known_ca_at(spec_.uri) : nullptr;
+    if (ca == nullptr || ca->account.empty() || reader_.find("external_account_key") != nullptr ||
+        !spec_.account_key_pem.empty())
+      return;
+    reader_.warning("external_account_key", subject() + " has no external_account_key, without which " +
+                                                std::string(ca->title) +
+                                                " makes no account; get a key identifier and an HMAC key " +
+                                                std::string(ca->account) + ", and add external_account_key KID FILE");
   }
 
   void read_account_key() {

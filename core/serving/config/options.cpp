@@ -77,8 +77,9 @@ constexpr Option table[] = {
      "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext, Sectigo Certificate Manager, The "
      "SSL "
      "Store or DigiCert CertCentral."},
-    {"uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI", "",
-     "The issuer's ACME directory, or the base of the CA's API. Required; https, except on loopback."},
+    {"uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI | WORD", "",
+     "The issuer's ACME directory, as an address or, of a CA that is known, as a word such as letsencrypt, letsencrypt-staging "
+     "or zerossl; or the base of the CA's API. Required; https, except on loopback."},
     {"account_key", Scope::issuer, ValueKind::word, 1, 1, false, "ALGORITHM[:SIZE] | FILE", "ecdsa:256",
      "The kind of account key to make, or a PEM file with an account key of your own, unreadable for others. A word with a "
      "slash "

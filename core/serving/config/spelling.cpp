@@ -103,12 +103,12 @@ std::string spell_each(Spelling spelling) {
 std::string issuer_example(Spelling spelling) {
   switch (spelling) {
     case Spelling::nginx:
-      return "evercert_issuer default { uri https://HOST/DIRECTORY; contact MAIL-ADDRESS; accept_terms_of_service; }";
+      return "evercert_issuer default { uri letsencrypt; contact MAIL-ADDRESS; accept_terms_of_service; }";
     case Spelling::apache:
-      return "<EvercertIssuer default> EvercertUri https://HOST/DIRECTORY, EvercertContact MAIL-ADDRESS, "
+      return "<EvercertIssuer default> EvercertUri letsencrypt, EvercertContact MAIL-ADDRESS, "
              "EvercertAcceptTermsOfService on </EvercertIssuer>, each on a line of its own";
     case Spelling::json:
-      return R"("issuers": { "default": { "uri": "https://HOST/DIRECTORY", "contact": ["MAIL-ADDRESS"], )"
+      return R"("issuers": { "default": { "uri": "letsencrypt", "contact": ["MAIL-ADDRESS"], )"
              R"("accept_terms_of_service": true } })";
   }
   return "";
