@@ -29,6 +29,7 @@ class StoreFileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_put_can_demand_that_nothing_is_there);
   CPPUNIT_TEST(a_put_can_demand_a_revision);
   CPPUNIT_TEST(one_of_many_conditional_puts_wins);
+  CPPUNIT_TEST(what_is_read_beside_a_writer_is_one_write_and_whole);
   CPPUNIT_TEST(erasing_twice_is_no_error);
   CPPUNIT_TEST(quarantine_keeps_the_bytes);
   CPPUNIT_TEST(everything_made_has_its_mode_and_group);
@@ -156,6 +157,31 @@ class StoreFileTest : public CppUnit::TestFixture {
     }
     for (const pid_t child : children) CPPUNIT_ASSERT_EQUAL(0, wait_for(child));
     CPPUNIT_ASSERT_EQUAL(std::string("200"), text(*store_, "number"));
+  }
+
+  void what_is_read_beside_a_writer_is_one_write_and_whole() {
+    constexpr std::size_t size = 40000;
+    const auto write = [](Store& store, std::uint8_t byte) {
+      return store.put("one", Bytes(size, byte), {.durability = Durability::process}).has_value();
+    };
+    CPPUNIT_ASSERT(write(*store_, 0));
+    const pid_t writer = start_child([&] {
+      const auto own = open_store(directory_.path());
+      for (unsigned round = 0; round < 5000; ++round) {
+        if (!write(*own, static_cast<std::uint8_t>(round))) return 1;
+      }
+      return 0;
+    });
+    int status = 0;
+    std::size_t bad = 0;
+    while (waitpid(writer, &status, WNOHANG) == 0) {
+      const auto object = store_->get("one");
+      if (!object) continue;  // said to change all the time
+      const Bytes& value = (*object)->value;
+      if (value.size() != size || std::ranges::any_of(value, [&](std::uint8_t byte) { return byte != value.front(); })) ++bad;
+    }
+    CPPUNIT_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, bad);
   }
 
   void erasing_twice_is_no_error() {
