@@ -14,6 +14,7 @@
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "serving/base/json.h"
+#include "serving/base/rfc3339.h"
 #include "serving/config/words.h"
 
 namespace evercert {

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "serving/base/bounds.h"
-
 namespace evercert {
 namespace {
 
@@ -55,31 +53,6 @@ std::string wrapped(std::string_view text, std::size_t columns, std::size_t firs
     }
   }
   return lines;
-}
-
-std::optional<std::chrono::system_clock::time_point> time_in(std::string_view text) {
-  constexpr std::string_view shape = "dddd-dd-ddTdd:dd:ddZ";
-  const bool fits = text.size() == shape.size() && std::equal(text.begin(), text.end(), shape.begin(), [](char c, char wanted) {
-                      return wanted == 'd' ? c >= '0' && c <= '9' : c == wanted;
-                    });
-  if (!fits) return std::nullopt;
-  const auto part = [&](std::size_t at, std::size_t length, unsigned most) {
-    return whole_number_in(text.substr(at, length), 0, most);
-  };
-  const auto year = part(0, 4, 9999);
-  const auto month = part(5, 2, 12);
-  const auto day = part(8, 2, 31);
-  const auto hour = part(11, 2, 23);
-  const auto minute = part(14, 2, 59);
-  const auto second = part(17, 2, 60);
-  if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
-  const std::chrono::year_month_day date(std::chrono::year(static_cast<int>(*year)),
-                                         std::chrono::month(static_cast<unsigned>(*month)),
-                                         std::chrono::day(static_cast<unsigned>(*day)));
-  if (!date.ok()) return std::nullopt;
-  const auto since = std::chrono::sys_days(date).time_since_epoch();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since).count();
-  return moment_of(seconds + static_cast<std::int64_t>(*hour * 3600 + *minute * 60 + *second));
 }
 
 std::string relative_time(std::chrono::system_clock::time_point time, std::chrono::system_clock::time_point now) {

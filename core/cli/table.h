@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,8 +15,6 @@ std::string shortened(const std::string& text, std::size_t width);
 // the others with `others`. A word that is wider stands on a line of its own.
 std::string wrapped(std::string_view text, std::size_t columns, std::size_t first = 0, std::size_t others = 0);
 
-// "2027-02-18T10:00:00Z", as in status and events; nullopt for anything else.
-std::optional<std::chrono::system_clock::time_point> time_in(std::string_view rfc3339);
 // "in 79 d", "in 3 h", "5 min ago", "now"
 std::string relative_time(std::chrono::system_clock::time_point time, std::chrono::system_clock::time_point now);
 
