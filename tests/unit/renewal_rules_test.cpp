@@ -25,6 +25,7 @@ class ScheduleTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_guard_allows_three_in_a_day);
   CPPUNIT_TEST(where_nothing_is_installed_only_three_in_a_day_are_guarded);
   CPPUNIT_TEST(the_guard_never_keeps_a_short_lived_certificate_from_being_renewed);
+  CPPUNIT_TEST(the_guard_ends_well_before_what_came_late);
   CPPUNIT_TEST(the_pace_is_found_again_after_a_restart);
   CPPUNIT_TEST_SUITE_END();
 
@@ -62,29 +63,35 @@ class ScheduleTest : public CppUnit::TestFixture {
   }
   void the_guard_forbids_an_hour_after_a_success() {
     const std::vector<Issue> issues{{start, 24h * 10}};
-    CPPUNIT_ASSERT(guarded_until(issues, start + 59min).has_value());
-    CPPUNIT_ASSERT(*guarded_until(issues, start + 59min) == start + 4h + 48min);
-    CPPUNIT_ASSERT(!guarded_until(issues, start + 5h));
-    CPPUNIT_ASSERT(!guarded_until({}, start));
+    CPPUNIT_ASSERT(guarded_until(issues, start + 59min, start + 24h * 10).has_value());
+    CPPUNIT_ASSERT(*guarded_until(issues, start + 59min, start + 24h * 10) == start + 4h + 48min);
+    CPPUNIT_ASSERT(!guarded_until(issues, start + 5h, start + 24h * 10));
+    CPPUNIT_ASSERT(!guarded_until({}, start, start));
   }
   void the_guard_allows_three_in_a_day() {
     const std::vector<Issue> issues{{start, 24h * 2}, {start + 2h, 24h * 2}, {start + 4h, 24h * 2}};
-    const auto until = guarded_until(issues, start + 8h);
+    const auto until = guarded_until(issues, start + 8h, start + 24h * 2);
     CPPUNIT_ASSERT(until && *until == start + 24h);
-    CPPUNIT_ASSERT(!guarded_until(issues, start + 25h));
+    CPPUNIT_ASSERT(!guarded_until(issues, start + 25h, start + 24h * 2));
   }
   void where_nothing_is_installed_only_three_in_a_day_are_guarded() {
     std::vector<Issue> issues{{start, 24h * 90}, {start + 1min, 24h * 90}};
-    CPPUNIT_ASSERT(guarded_until(issues, start + 2min, true).has_value());
-    CPPUNIT_ASSERT(!guarded_until(issues, start + 2min, false));
+    CPPUNIT_ASSERT(guarded_until(issues, start + 2min, start + 24h * 90).has_value());
+    CPPUNIT_ASSERT(!guarded_until(issues, start + 2min, std::nullopt));
     issues.push_back({start + 2min, 24h * 90});
-    const auto until = guarded_until(issues, start + 3min, false);
+    const auto until = guarded_until(issues, start + 3min, std::nullopt);
     CPPUNIT_ASSERT(until && *until == start + 24h);
   }
   void the_guard_never_keeps_a_short_lived_certificate_from_being_renewed() {
     const std::vector<Issue> issues{{start, 600s}};
-    CPPUNIT_ASSERT(guarded_until(issues, start + 100s).has_value());
-    CPPUNIT_ASSERT(!guarded_until(issues, start + 151s));
+    CPPUNIT_ASSERT(guarded_until(issues, start + 100s, start + 600s).has_value());
+    CPPUNIT_ASSERT(!guarded_until(issues, start + 151s, start + 600s));
+  }
+  void the_guard_ends_well_before_what_came_late() {
+    const std::vector<Issue> issues{{start, 24h * 90}};
+    CPPUNIT_ASSERT(guarded_until(issues, start + 1h, start + 8h) == start + 2h);
+    CPPUNIT_ASSERT(!guarded_until(issues, start + 121min, start + 8h));
+    CPPUNIT_ASSERT(!guarded_until(issues, start, start - 1h));
   }
   void the_pace_is_found_again_after_a_restart() {
     const StateDirectory state;

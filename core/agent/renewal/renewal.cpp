@@ -227,7 +227,8 @@ bool Renewal::adopt_given(Time now) {
 
 std::optional<Time> Renewal::guarded(const std::vector<Issue>& issues, const std::optional<Installed>& installed,
                                      bool unsettled, Time now) {
-  return guarded_until(issues, now, installed && !installed->revoked && !unsettled);
+  const bool there = installed && !installed->revoked && !unsettled;
+  return guarded_until(issues, now, there ? std::optional(installed->lifetime.not_after) : std::nullopt);
 }
 
 Workers::Again Renewal::consider(Time now) {

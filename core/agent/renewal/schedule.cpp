@@ -48,7 +48,7 @@ bool is_emergency(const Lifetime& lifetime, Time now) {
   return remaining_share(lifetime, now) < 0.05;
 }
 
-std::optional<Time> guarded_until(const std::vector<Issue>& issues, Time now, bool installed) {
+std::optional<Time> guarded_until(const std::vector<Issue>& issues, Time now, std::optional<Time> ends) {
   if (issues.empty()) return std::nullopt;
   const auto newest =
       std::max_element(issues.begin(), issues.end(), [](const Issue& a, const Issue& b) { return a.at < b.at; });
@@ -56,7 +56,8 @@ std::optional<Time> guarded_until(const std::vector<Issue>& issues, Time now, bo
   if (newest->at > now + std::chrono::hours(1)) return std::nullopt;
   const std::chrono::seconds pause = std::min<std::chrono::seconds>(
       std::max<std::chrono::seconds>(std::chrono::hours(1), newest->lifetime / 50), newest->lifetime / 4);
-  Time until = installed ? newest->at + pause : now;
+  Time until = now;
+  if (ends) until = newest->at + std::min<Time::duration>(pause, (*ends - newest->at) / 4);
   const std::chrono::seconds window = std::min<std::chrono::seconds>(std::chrono::hours(24), newest->lifetime);
   std::vector<Time> recent;
   for (const auto& issue : issues) {
