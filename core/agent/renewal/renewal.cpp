@@ -58,11 +58,18 @@ Workers::Again Renewal::run() {
     return {now, false, urgency(lifetime, now)};
   }
   follow_clock(now);
+  drop_unsent();
   if (adopt_given(now)) return {now};
   const auto again = machine_ ? carry_on(now) : consider(now);
   // A step may take long enough for the clock to be turned, and back before the next one.
   follow_clock(parts_.clock.now());
+  drop_unsent();
   return again;
+}
+
+// Whether anything is to be ordered at all is decided by the clock of now.
+void Renewal::drop_unsent() {
+  if (std::exchange(turned_back_, false) && machine_ && machine_->state() == OrderState::planned) end_order();
 }
 
 const std::string& Renewal::asks() const {
@@ -78,8 +85,7 @@ void Renewal::follow_clock(Time now) {
   const auto by = now - seen;
   // What had come by the other clock has come.
   if (retry_at_) retry_at_ = *retry_at_ > seen ? *retry_at_ + by : std::min(*retry_at_, now);
-  // Nothing was sent yet: whether anything is to be ordered at all is decided by the clock of now.
-  if (machine_ && machine_->state() == OrderState::planned) end_order();
+  turned_back_ = true;
   polling_.follow_clock(seen, by);
   if (people_told_ > now) people_told_ = now;
   {
@@ -376,7 +382,9 @@ Workers::Again Renewal::take_step(Time now) {
   const OrderState before = machine_->state();
   show(std::string("order: ") + to_string(before), std::nullopt, "");
   auto result = machine_->step();
+  // What is set from here on is set by this clock.
   now = parts_.clock.now();
+  follow_clock(now);
   if (!result && is_patient(result.error(), now)) return put_off(result.error(), now);
   put_off_since_ = Time();
   if (!result) return step_failed(result.error(), now);

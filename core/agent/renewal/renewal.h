@@ -115,6 +115,7 @@ class Renewal {
   std::optional<Workers::Again> load(Time now);
   // Times that were set by a clock that has been turned back since are taken as the spans that they were.
   void follow_clock(Time now);
+  void drop_unsent();
   void save_pace();
   void answered();
   void remind_of_pause(Time now);
@@ -180,6 +181,7 @@ class Renewal {
   // Of the running step only.
   bool loaded_ = false;
   Time seen_;  // the clock at the last look
+  bool turned_back_ = false;
   Pace pace_;
   std::optional<IssuerAccess> access_;
   std::unique_ptr<OrderMachine> machine_;
