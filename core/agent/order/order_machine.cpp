@@ -339,6 +339,12 @@ Result<StepResult> OrderMachine::collect() {
     return kept;
   }
   auto issued = parts_.issuer.collect(*record_.order);
+  if (!issued && is_paid_for(issued.error())) {
+    Error kept = issued.error();
+    kept.kind = ErrorKind::action_required;
+    kept.message += "; it is issued and paid for, so that nothing is ordered in its place: ask the CA, or cancel it and renew";
+    return kept;
+  }
   if (!issued) return refused(issued.error());
   // What the order may still bring is paid for: it is on disk before the certificate is anywhere.
   if (!issued->subscription.empty() && record_.subscriptions[record_.issuer_uri] != issued->subscription) {
@@ -349,6 +355,12 @@ Result<StepResult> OrderMachine::collect() {
   StepResult result{Wait::ended};
   result.issued = std::move(issued).value();
   return result;
+}
+
+// Refused is what has been issued, and neither the CA nor a person there says that the order is over.
+bool OrderMachine::is_paid_for(const Error& refusal) const {
+  const bool over = is_forgotten(refusal) || (refusal.problem && refusal.problem->type == order_rejected);
+  return order_is_dead(refusal.kind) && !over && parts_.issuer.spec().type != "acme";
 }
 
 Result<StepResult> OrderMachine::abandon() {

@@ -97,6 +97,7 @@ class OrderMachine {
   Result<StepResult> finalize();
   Result<StepResult> collect();
   Result<StepResult> abandon();
+  [[nodiscard]] bool is_paid_for(const Error& refusal) const;
 
   Result<Done> look_for_unanswered();
   Result<Done> prepare();
