@@ -21,38 +21,46 @@ void LeftOrders::named(std::set<std::string> lines) {
   left_.clear();
 }
 
-void LeftOrders::look() {
-  if (std::exchange(looked_, true)) return;
+Result<Done> LeftOrders::look() {
+  if (looked_) return Done{};
+  left_.clear();
   const auto keys = orders_.keys();
-  if (!keys) return;
+  if (!keys) return keys.error();
   std::set<std::string> named;
   for (const std::string& line : lines_)
     for (const KeyAlgorithm algorithm : {KeyAlgorithm::ecdsa, KeyAlgorithm::rsa}) named.insert(order_key(line, algorithm));
   for (const std::string& key : *keys) {
     if (named.contains(key)) continue;
     auto record = orders_.load_from(key);
-    if (record && *record && is_open((*record)->state))
+    // One that is locked is for people; one that was damaged is gone at the next look.
+    if (!record && record.error().kind != ErrorKind::action_required) return record.error();
+    if (record && *record && (is_open((*record)->state) || (*record)->is_doubtful()))
       left_.emplace(wish_text((*record)->identifiers, (*record)->key), std::move(**record));
   }
+  looked_ = true;
+  return Done{};
 }
 
-std::optional<OrderRecord> LeftOrders::take(const CertificateSpec& certificate, const KeySpec& key) {
+Result<std::optional<OrderRecord>> LeftOrders::take(const CertificateSpec& certificate, const KeySpec& key) {
   const std::lock_guard lock(mutex_);
-  look();
+  if (auto looked = look(); !looked) return looked.error();
   const auto [begin, end] = left_.equal_range(wish_text(certificate.identifiers, key));
-  const auto found = std::find_if(begin, end, [&](const auto& entry) {
+  auto found = end;
+  for (auto entry = begin; entry != end; ++entry) {
     const auto& issuers = certificate.issuers;
-    return std::find(issuers.begin(), issuers.end(), entry.second.issuer) != issuers.end();
-  });
-  if (found == end) return std::nullopt;
+    const bool ours = std::find(issuers.begin(), issuers.end(), entry->second.issuer) != issuers.end();
+    // One that is open is known to be at the CA.
+    if (ours && (found == end || (found->second.is_doubtful() && !entry->second.is_doubtful()))) found = entry;
+  }
+  if (found == end) return std::optional<OrderRecord>();
   OrderRecord record = found->second;
   const std::string before = order_key(record.certificate, key.algorithm);
   record.certificate = certificate.name;
   // First where it belongs: in between, both are the same order, and the older record is not looked at again.
-  if (!orders_.save(record, Durability::power)) return std::nullopt;
+  if (auto saved = orders_.save(record, Durability::power); !saved) return saved.error();
   static_cast<void>(store_.erase(before).has_value());
   left_.erase(found);
-  return record;
+  return std::optional<OrderRecord>(std::move(record));
 }
 
 }  // namespace evercert

@@ -1,5 +1,5 @@
-// Open orders in the records of lines that no plan names any more. What they were placed for may be wanted under another name
-// now (docs/decisions, "Lines"): then they are carried on there, not placed again. Thread-safe.
+// Open orders, and such as may be, in the records of lines that no plan names any more. What they were placed for may be wanted
+// under another name now (docs/decisions, "Lines"): then they are carried on there, not placed again. Thread-safe.
 #pragma once
 
 #include <map>
@@ -19,11 +19,11 @@ class LeftOrders {
   // The lines that plans name now.
   void named(std::set<std::string> lines);
   // The open order for exactly these names and this key from one of the certificate's issuers, as the certificate's own record
-  // from now on; the other one is gone.
-  std::optional<OrderRecord> take(const CertificateSpec& certificate, const KeySpec& key);
+  // from now on; the other one is gone. Errors: storage; whether there is one is not known, or it is still where it was.
+  Result<std::optional<OrderRecord>> take(const CertificateSpec& certificate, const KeySpec& key);
 
  private:
-  void look();
+  Result<Done> look();
 
   Store& store_;
   OrderRecords& orders_;

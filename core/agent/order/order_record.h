@@ -62,6 +62,9 @@ struct OrderRecord {
   std::vector<Mark> history;
 
   [[nodiscard]] Wanted wanted() const;
+  // By its own word nothing was placed, but there is a request that could have been: what stands on disk may be older than what
+  // happened, since whoever may write there can put it back. To be looked for at the CA before anything else is placed.
+  [[nodiscard]] bool is_doubtful() const { return state == OrderState::planned && !request.empty(); }
 };
 
 // Keys in the store: orders/<name>.<algorithm>.order

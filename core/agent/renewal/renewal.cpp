@@ -9,6 +9,8 @@
 namespace evercert {
 namespace {
 
+constexpr std::chrono::seconds between_looks{5};
+
 bool is_for_people(ErrorKind kind) {
   return kind == ErrorKind::action_required || kind == ErrorKind::configuration;
 }
@@ -120,9 +122,16 @@ std::optional<Workers::Again> Renewal::load(Time now) {
       return Workers::Again{};
     }
     tell("bundle_damaged", LogLevel::error, record.error().message);
-    return Workers::Again{now + std::chrono::seconds(5)};
+    return Workers::Again{now + between_looks};
   }
-  if (!*record && parts_.find_order) *record = parts_.find_order(certificate_, key_);
+  if (!*record && parts_.find_order) {
+    record = parts_.find_order(certificate_, key_);
+    if (!record) {
+      // What may be open must not be ordered a second time.
+      show("its orders cannot be read: " + record.error().message, now + between_looks, "");
+      return Workers::Again{now + between_looks};
+    }
+  }
   loaded_ = true;
   if (is_corrected()) answered();
   remind_of_pause(now);
@@ -156,7 +165,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     if (auto given_up = machine_->give_up(changed); !given_up) {
       machine_.reset();
       loaded_ = false;
-      return Workers::Again{now + std::chrono::seconds(5)};
+      return Workers::Again{now + between_looks};
     }
   }
   access_->budget->occupy(job_);

@@ -58,7 +58,7 @@ struct RenewalParts {
   // Puts what another line has before the servers, where that covers all names and lasts longer. False: there is no such line.
   std::function<bool(const CertificateSpec&, const KeySpec&)> take_cover{};
   // An open order for the same names, key and issuer in the records of a line that no plan names: ours from now on.
-  std::function<std::optional<OrderRecord>(const CertificateSpec&, const KeySpec&)> find_order{};
+  std::function<Result<std::optional<OrderRecord>>(const CertificateSpec&, const KeySpec&)> find_order{};
   // A name that another certificate wants, that only the present generation of this one has, and that `fresh` lacks.
   std::function<std::optional<std::string>(const CertificateSpec&, const std::vector<Identifier>& fresh)> lent{};
 };
