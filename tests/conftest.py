@@ -10,10 +10,11 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(TESTS, "server"), os.path.join(TESTS, "fault"), os.path.join(TESTS, "simulators")]
 
 from fault_proxy import FaultProxy  # noqa: E402
-from harness import install as installation, ports, processes, sanitizer  # noqa: E402
+from harness import clock, install as installation, ports, processes, sanitizer  # noqa: E402
 from harness.apache import Apache  # noqa: E402
 from harness.authority import Authority  # noqa: E402
 from harness.buyers import BUYERS, NAME  # noqa: E402
+from harness.clock import Clock  # noqa: E402
 from harness.disk import SmallDisk  # noqa: E402
 from harness.dns import Dns  # noqa: E402
 from harness.evercert import Evercert  # noqa: E402
@@ -228,6 +229,14 @@ def shop(nginx, buyer):
     def make(names=NAME, **changed):
         return nginx(host(names), pebble=None, global_extra=buyer.issuer(**changed))
     return make
+
+
+@pytest.fixture
+def shifted(folder, install):
+    """A clock of its own for the agent of this test."""
+    if not clock.LIBRARY:
+        pytest.skip("the package faketime is not installed")
+    return Clock(folder, install)
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ import time
 
 import fault_proxy
 import pytest
-from harness import clock, ports, tls
-from harness.clock import Clock
+from harness import ports, tls
 from harness.evercert import DONE, FAILED
 from harness.forger import DOWNLOAD, EVER, FINALIZE, Forger
 from harness.nginx import host
@@ -29,14 +28,6 @@ def next_at(certificate):
 
 def utc_now():
     return datetime.datetime.now(datetime.timezone.utc)
-
-
-@pytest.fixture
-def shifted(folder, install):
-    """The agent's clock."""
-    if not clock.LIBRARY:
-        pytest.skip("the package faketime is not installed")
-    return Clock(folder, install)
 
 
 @pytest.fixture

@@ -129,6 +129,7 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_server_that_refuses_all_its_nonces_is_given_up);
   CPPUNIT_TEST(a_limit_comes_back_with_its_wait);
   CPPUNIT_TEST(an_order_finalized_already_is_looked_at);
+  CPPUNIT_TEST(the_end_of_an_order_is_told_by_our_clock);
   CPPUNIT_TEST(an_address_that_moved_is_looked_up_again);
   CPPUNIT_TEST(the_directory_is_kept_for_a_day);
   CPPUNIT_TEST(garbage_with_status_200_is_worth_asking_again);
@@ -206,6 +207,40 @@ class AcmeIssuerTest : public CppUnit::TestFixture {
     script_.answers["https://ca/order/1"] = {response(200, order("valid"))};
     const auto finalized = issuer_->finalize(*placed, wanted_);
     CPPUNIT_ASSERT(finalized && finalized->status == IssuerOrderStatus::valid);
+  }
+
+  void the_end_of_an_order_is_told_by_our_clock() {
+    // The server's clock is a day behind ours, which says 2026-11-22T02:00:00Z.
+    const std::pair<std::string, std::string> date{"Date", "Sat, 21 Nov 2026 02:00:00 GMT"};
+    const auto saying = [](std::string text, const std::string& expires) {
+      return text.insert(1, "\"expires\":\"" + expires + "\",");
+    };
+    const auto ends = [&](const Result<IssuerOrder>& order) {
+      CPPUNIT_ASSERT(order);
+      return order->expires ? std::optional(std::chrono::duration_cast<std::chrono::minutes>(*order->expires - clock_.time))
+                            : std::nullopt;
+    };
+    using std::chrono::minutes;
+    place("pending");
+    auto placed = issuer_->place(wanted_);
+    CPPUNIT_ASSERT(!ends(placed));
+    auto& order_answers = script_.answers["https://ca/order/1"];
+    order_answers = {response(200, saying(order("pending"), "2026-11-21T05:00:00.25+02:00"), {date})};
+    CPPUNIT_ASSERT(ends(issuer_->refresh(*placed)) == minutes(60));
+    order_answers = {response(200, saying(order("pending"), "soon"))};
+    CPPUNIT_ASSERT(!ends(issuer_->refresh(*placed)));
+    // Where the order does not say, the first of what it waits for does.
+    script_.answers["https://ca/authz"] = {
+        response(200,
+                 R"({"status":"pending","expires":"2026-11-21T02:30:00Z","identifier":{"type":"dns","value":"a.example"},
+                     "challenges":[{"type":"http-01","url":"https://ca/challenge","token":"t"}]})",
+                 {date})};
+    CPPUNIT_ASSERT(issuer_->challenges(*placed));
+    CPPUNIT_ASSERT(ends(placed) == minutes(30));
+    order_answers = {response(200, order("pending"))};
+    CPPUNIT_ASSERT(ends(issuer_->refresh(*placed)) == minutes(30));
+    order_answers = {response(200, order("processing"))};
+    CPPUNIT_ASSERT(!ends(issuer_->refresh(*placed)));
   }
 
   void an_address_that_moved_is_looked_up_again() {

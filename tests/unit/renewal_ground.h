@@ -92,6 +92,10 @@ class RenewalGround : public CppUnit::TestFixture {
                        [](const std::string&) { return 0U; },
                        [](const std::string&) {},
                        [] { return 0.5; }};
+    parts.find_order = [this](const CertificateSpec&, const KeySpec&) -> Result<std::optional<OrderRecord>> {
+      if (left_orders_fail_) return Error{ErrorKind::storage, "the disk fails"};
+      return std::optional<OrderRecord>();
+    };
     parts.lent = [this](const CertificateSpec&, const std::vector<Identifier>&) { return lent_; };
     for (auto& [name, budget] : budgets_) budget = std::make_shared<Budget>(16);
     renewal_ = std::make_unique<Renewal>(std::move(parts), certificate_, certificate_.keys.front());
@@ -113,6 +117,13 @@ class RenewalGround : public CppUnit::TestFixture {
     return std::nullopt;
   }
 
+  // What happens in that time; looked at every quarter of an hour.
+  void live(std::chrono::minutes time) {
+    for (const Time end = clock_.now() + time; clock_.now() < end; clock_.advance(std::min<std::chrono::minutes>(time, 15min)))
+      run();
+    run();
+  }
+
   StateDirectory state_;
   FakeClock clock_;
   Events events_;
@@ -130,6 +141,7 @@ class RenewalGround : public CppUnit::TestFixture {
   std::optional<Error> publication_fails_;
   std::string options_ = "as written";
   std::optional<std::string> lent_;  // a name that what is current serves for another certificate
+  bool left_orders_fail_ = false;
   bool die_after_publishing_ = false;
   bool asks_when_published_ = false;
 };

@@ -12,6 +12,7 @@
 #include "agent/issuer/caa.h"
 #include "agent/issuer/chain.h"
 #include "evercert/text.h"
+#include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 
@@ -32,6 +33,16 @@ std::string names_of(const std::vector<Identifier>& identifiers) {
 std::vector<Identifier> sorted(std::vector<Identifier> identifiers) {
   std::sort(identifiers.begin(), identifiers.end());
   return identifiers;
+}
+
+// A moment of the server's clock by ours: it is as far away, whatever either clock says.
+std::optional<std::chrono::system_clock::time_point> by_our_clock(std::optional<std::chrono::system_clock::time_point> moment,
+                                                                  const HttpResponse& response,
+                                                                  std::chrono::system_clock::time_point now) {
+  const auto date = date_of_answer(response);
+  if (!moment || !date) return moment;
+  const auto seconds = [](auto time) { return std::chrono::system_clock::to_time_t(time); };
+  return moment_of(seconds(*moment) - seconds(moment_of(*date)) + seconds(now));
 }
 
 class AcmeIssuer : public Issuer {
@@ -88,6 +99,7 @@ Result<IssuerOrder> AcmeIssuer::understand(const HttpResponse& response, const s
   if (order->status == IssuerOrderStatus::invalid) {
     understood.problem = why_invalid(server_.who(), *order, authorizations_of(*order), clock_.now());
   }
+  understood.expires = by_our_clock(order->expires, response, clock_.now());
   return understood;
 }
 
@@ -143,6 +155,7 @@ Result<AuthorizationResource> AcmeIssuer::authorization(const std::string& url) 
   if (!response) return response.error();
   auto parsed = parse_authorization(response->body, url);
   if (!parsed) return parsed.error().with_prefix(server_.who());
+  parsed->expires = by_our_clock(parsed->expires, *response, clock_.now());
   return parsed;
 }
 
@@ -180,14 +193,18 @@ Result<std::vector<Challenge>> AcmeIssuer::challenges(IssuerOrder& order) {
   auto resource = order_of(order);
   if (!resource) return resource.error();
   std::vector<Challenge> open;
+  std::optional<std::chrono::system_clock::time_point> first;
   for (const auto& url : resource->authorizations) {
     auto found = authorization(url);
     if (!found) return unless_forgotten(order, found.error());
     if (found->status != "pending") continue;
+    if (found->expires) first = std::min(first.value_or(*found->expires), *found->expires);
     auto challenge = challenge_of(*found);
     if (!challenge) return challenge.error();
     open.push_back(std::move(*challenge));
   }
+  // No order is pending for longer than what it waits for.
+  if (!order.expires) order.expires = first;
   return open;
 }
 
@@ -224,7 +241,10 @@ Result<IssuerOrder> AcmeIssuer::refresh(const IssuerOrder& order) {
   if (!resource) return resource.error();
   auto response = read_order(order.reference);
   if (!response) return response.error();
-  return understand(*response, order.reference, resource->request_key);
+  auto understood = understand(*response, order.reference, resource->request_key);
+  const bool pending = understood && understood->status == IssuerOrderStatus::pending;
+  if (pending && !understood->expires) understood->expires = order.expires;
+  return understood;
 }
 
 Result<IssuerOrder> AcmeIssuer::finalize(const IssuerOrder& order, const Wanted& wanted) {

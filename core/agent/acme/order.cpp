@@ -4,6 +4,7 @@
 
 #include "agent/acme/problem.h"
 #include "serving/base/json.h"
+#include "serving/base/rfc3339.h"
 
 namespace evercert {
 namespace {
@@ -38,6 +39,12 @@ std::optional<Problem> problem_in(const Json& json) {
   return read_problem(dump_json(*found));
 }
 
+// What cannot be read bounds nothing.
+std::optional<std::chrono::system_clock::time_point> expires_in(const Json& json) {
+  const auto found = json.find("expires");
+  return found != json.end() && found->is_string() ? time_in(found->get<std::string>()) : std::nullopt;
+}
+
 Result<OrderResource> order_from(const Json& json, const std::string& url) {
   const std::string what = "the order " + url;
   if (!json.is_object()) return Error{ErrorKind::connection, what + " is not a JSON object"};
@@ -68,6 +75,7 @@ Result<OrderResource> order_from(const Json& json, const std::string& url) {
   auto certificate = json_optional_text(json, "certificate", what);
   if (!certificate) return garbled(certificate.error());
   order.certificate = certificate->value_or("");
+  order.expires = expires_in(json);
   order.problem = problem_in(json);
   return order;
 }
@@ -114,6 +122,7 @@ Result<AuthorizationResource> parse_authorization(std::string_view body, const s
   auto identifier = parse_identifier(json->value("identifier", Json::object()), what);
   if (!identifier) return garbled(identifier.error());
   authorization.identifier = std::move(*identifier);
+  authorization.expires = expires_in(*json);
   const auto wildcard = json->find("wildcard");
   authorization.wildcard = wildcard != json->end() && wildcard->is_boolean() && wildcard->get<bool>();
   const auto challenges = json->find("challenges");

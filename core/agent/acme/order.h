@@ -2,6 +2,7 @@
 // only; no request is made here.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,7 +21,8 @@ struct OrderResource {
   std::vector<Identifier> identifiers;  // sorted
   std::vector<std::string> authorizations;
   std::string finalize;
-  std::string certificate;  // once valid
+  std::string certificate;                                       // once valid
+  std::optional<std::chrono::system_clock::time_point> expires;  // by the server's clock; not in the detail
   std::optional<Problem> problem;
   std::string request_key;  // ours: digest of the request's public key, to know our certificate again
 
@@ -44,6 +46,7 @@ struct AuthorizationResource {
   Identifier identifier;
   std::string status;
   bool wildcard = false;
+  std::optional<std::chrono::system_clock::time_point> expires;  // likewise
   std::vector<ChallengeResource> challenges;
 };
 // "*.example.org" for a wildcard: RFC 8555 section 7.1.4 leaves the asterisk away.

@@ -39,6 +39,8 @@ struct IssuerOrder {
   std::optional<std::chrono::seconds> retry_after;  // when to ask again, if the CA said so
   std::optional<Error> problem;                     // why it is invalid, or what people must do
   bool authorize_again = false;                     // pending, with challenges that were not handed out yet
+  // After which the CA will take it for invalid (RFC 8555 section 7.1.3), by our clock, if the CA says so. Not kept in records.
+  std::optional<std::chrono::system_clock::time_point> expires = std::nullopt;
 };
 
 // One proof of control that is still open.
@@ -58,6 +60,9 @@ bool is_forgotten(const Error& error);
 // The type of the problem of an order that is over because somebody, or the CA's own rules, said no: a person decides whether
 // there is to be another one.
 inline constexpr const char* order_rejected = "urn:evercert:error:orderRejected";
+
+// The type of the problem of an order that was given up because the CA kept it open without end.
+inline constexpr const char* order_stuck = "urn:evercert:error:orderStuck";
 
 // The types of problems that are none: what was asked for comes by itself (retry_after says when), or the CA is asked at its
 // pace and others are before us. Nothing has failed and nothing was sent or lost.

@@ -10,9 +10,9 @@ namespace {
 constexpr unsigned failures_that_alarm = 3;
 constexpr std::chrono::hours longest_delay{24};
 
-// A renewal may be a day late, or a tenth of a shorter life.
-bool is_late(const Lifetime& lifetime, Time due, Time now) {
-  return now - due > std::min<std::chrono::system_clock::duration>(longest_delay, lifetime.length() / 10);
+// A renewal may be a day late, or a tenth of a shorter life; so may an order take.
+Time::duration delay_allowed(const std::optional<Lifetime>& lifetime) {
+  return lifetime ? std::min<Time::duration>(longest_delay, lifetime->length() / 10) : longest_delay;
 }
 
 std::string end_of(const std::optional<Lifetime>& lifetime) {
@@ -59,17 +59,19 @@ void Leader::watch_expiry(const std::string& name, const Publication::Current& c
 void Leader::watch_renewal(const std::string& name, const Publication::Current& current) {
   const Time now = context_.clock.now();
   const auto lifetime = current.lifetime();
-  const Time due = lifetime ? due_time(*lifetime, name, current.generation) : now;
-  const bool late = lifetime && is_late(*lifetime, due, now);
   std::optional<Pace::Failure> failure;
   RenewalView view;
-  bool ordering = false;
+  std::optional<Time> begun;  // the oldest open order
   for (const auto& renewal : renewals_of(name)) {
     RenewalView one = renewal->view();
-    ordering = ordering || one.order;
+    if (one.order) begun = std::min(begun.value_or(one.order_since), one.order_since);
     if (one.failure && (!failure || one.failure->tries() > failure->tries())) failure = one.failure;
     if (!view.next && view.now.empty()) view = std::move(one);
   }
+  // Without a certificate it was due when the first order began.
+  const Time due = lifetime ? due_time(*lifetime, name, current.generation) : begun.value_or(now);
+  const auto allowed = delay_allowed(lifetime);
+  const bool late = now - due > allowed;
   const bool never = !lifetime && failure && now - failure->since > longest_delay;
   const std::string next = view.next ? "; the next try is at " + to_rfc3339(*view.next) : "";
   if (failure && (failure->tries() >= failures_that_alarm || late || never)) {
@@ -78,6 +80,7 @@ void Leader::watch_renewal(const std::string& name, const Publication::Current& 
                         to_rfc3339(failure->since) + next + "; " + end_of(lifetime) + "; last: " + failure->message});
     return;
   }
+  const bool ordering = begun && now - *begun <= allowed;
   // A try that is under way has not succeeded yet.
   if (failure || ordering) return;
   if (late) {
@@ -87,6 +90,7 @@ void Leader::watch_renewal(const std::string& name, const Publication::Current& 
                         end_of(lifetime)});
     return;
   }
+  if (begun) return;
   const std::string well = name + " is renewed: generation " + std::to_string(current.generation) + ", " + end_of(lifetime);
   alarms_.over(name, "failing", well);
   alarms_.over(name, "late", well);

@@ -104,6 +104,8 @@ constexpr std::array cases{
          "The CA does not issue for this name: take it out of the certificate, or order it from another issuer."},
     Case{"issuer_refused", "badCSR|badPublicKey", "", How::any,
          "The CA does not take such a key or request: choose another kind of key, or see the CA's words in the message."},
+    Case{"issuer_refused", "orderStuck", "", How::any,
+         "Ask the CA why it does not end its orders, or name another issuer beside it; the next try is at the time shown."},
     Case{"issuer_refused", "", "", How::any, "The CA's own words stand in the message; the next try is at the time shown."},
 
     Case{"key_provider", "", "", How::any, "Check the key: the token, its PIN and its free space, or the algorithm asked for."},

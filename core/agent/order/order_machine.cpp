@@ -455,7 +455,8 @@ Result<StepResult> OrderMachine::refused(const Error& error) {
 void OrderMachine::pass(OrderState state) {
   if (record_.state != state) {
     constexpr std::size_t remembered = 32;
-    if (record_.history.size() >= remembered) record_.history.erase(record_.history.begin());
+    // When the order began is never forgotten.
+    if (record_.history.size() >= remembered) record_.history.erase(record_.history.begin() + 1);
     record_.history.push_back({parts_.clock.now(), state});
   }
   record_.state = state;

@@ -90,6 +90,8 @@ void Renewal::follow_clock(Time now) {
   turned_back_ = true;
   polling_.follow_clock(seen, by);
   if (people_told_ > now) people_told_ = now;
+  begun_ = std::min(begun_, now);
+  overdue_since_.reset();
   {
     const std::lock_guard lock(mutex_);
     if (!announce_) announce_ = LogLevel::info;
@@ -138,7 +140,9 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
   subscriptions_ = (*record)->subscriptions;
-  if (!is_open((*record)->state)) return std::nullopt;
+  if (!is_open((*record)->state)) {
+    return std::nullopt;
+  }
 
   access_ = parts_.access((*record)->issuer);
   if (!access_ || access_->issuer->spec().uri != (*record)->issuer_uri) {
@@ -168,6 +172,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
       return Workers::Again{now + between_looks};
     }
   }
+  count_from_beginning(now);
   access_->budget->occupy(job_);
   has_place_ = true;
   if (pace_.next_attempt > now) retry_at_ = pace_.next_attempt;
@@ -226,6 +231,7 @@ bool Renewal::adopt_given(Time now) {
   if (auto saved = parts_.orders.save(*given, Durability::power); !saved) return refuse(saved.error().message);
   access_ = std::move(access);
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*given));
+  count_from_beginning(now);
   access_->budget->occupy(job_);
   has_place_ = true;
   polling_ = Polling();
@@ -337,6 +343,7 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
   has_place_ = true;
   if (asked != Asked::due && pace_.failure && is_for_people(pace_.failure->kind)) answered();
   machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_, subscriptions_);
+  count_from_beginning(now);
   polling_ = Polling();
   retry_at_.reset();
   hits_told_ = false;
@@ -397,7 +404,11 @@ Workers::Again Renewal::take_step(Time now) {
   if (!result && is_patient(result.error(), now)) return put_off(result.error(), now);
   put_off_since_ = Time();
   if (!result) return step_failed(result.error(), now);
-  reached(now);
+  // Giving up succeeds whether the CA hears of it or not.
+  if (before == OrderState::invalid)
+    access_->budget->pass(job_, now);
+  else
+    reached(now);
   look_for_hits(now);
 
   const OrderState after = machine_->state();
@@ -423,7 +434,10 @@ Workers::Again Renewal::take_step(Time now) {
   if (before == OrderState::pending && after != OrderState::pending && after != OrderState::invalid && polling_.waiting()) {
     access_->budget->learn_hits(polling_.hits(), polling_.challenges());
   }
-  note_people(result->wait == Wait::people, now);
+  if (onward || result->wait == Wait::people) overdue_since_.reset();
+  const bool stuck = result->wait != Wait::people && is_stuck(now);
+  note_people(people_must(result->wait, stuck), now);
+  if (stuck && result->wait != Wait::none && !is_paid()) return give_up_stuck(now);
   if (result->wait == Wait::none) {
     polling_.end();
     return {now};

@@ -151,8 +151,20 @@ class Renewal {
   // The CA answered: who waits for its return goes on.
   void reached(Time now);
   void look_for_hits(Time now);
-  // Says once what people must do while the order waits for them, and reminds of it daily.
-  void note_people(bool waits, Time now);
+  // Says once what people must do while the order waits for them, and reminds of it daily. nullopt: nothing.
+  void note_people(const std::optional<std::string>& why, Time now);
+  [[nodiscard]] std::optional<std::string> people_must(Wait wait, bool stuck) const;
+  // From when on the open order has begun, as far as this clock can tell.
+  void count_from_beginning(Time now);
+  // The longest that it is waited for: what remains of a day, of the certificate that is served, of the order by the CA's word.
+  [[nodiscard]] Time end_of_waiting() const;
+  // Whether the CA keeps the open order from getting on for longer than that. Only what is asked again shows it.
+  bool is_stuck(Time now);
+  [[nodiscard]] std::string stuck_sentence() const;
+  [[nodiscard]] bool is_paid() const { return access_->issuer->spec().type != "acme"; }
+  [[nodiscard]] bool is_fault_of_the_ca(const Error& error) const;
+  // Another order, or another CA, may do better.
+  Workers::Again give_up_stuck(Time now);
   [[nodiscard]] bool proves_by_dns() const;
   [[nodiscard]] std::string remedy_of(const Error& error) const;
   Time note_failure(const Error& error, Time now, std::optional<Time> probe = std::nullopt);
@@ -198,6 +210,8 @@ class Renewal {
   std::optional<Pace::Failure> people_;  // what they must do, while it is waited for
   Time people_told_;
   OrderState farthest_ = OrderState::planned;  // of the open order
+  Time begun_;                                 // it
+  std::optional<Time> overdue_since_;          // when it was seen first that it takes too long and gets on no more
   bool has_place_ = false;
 
   mutable std::mutex mutex_;  // guards what follows

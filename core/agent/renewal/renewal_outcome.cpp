@@ -16,6 +16,7 @@ constexpr std::chrono::minutes long_wait{10};
 // The last component of the type of an order's problem when a person cancelled it.
 constexpr const char* cancelled_word = "orderCancelled";
 constexpr const char* rejected_word = "orderRejected";
+constexpr const char* stuck_word = "orderStuck";
 constexpr double try_every_issuer_below = 1.0 / 6;
 constexpr std::chrono::minutes longest_put_off{10};
 // One that forgets more often than this is to be spared like any other that fails.
@@ -34,6 +35,13 @@ bool is_answer(ErrorKind kind) {
 }  // namespace
 
 // --- failures ---
+
+// Where nobody else can be asked, a CA that cannot be reached at all would not know the next order sooner than this one.
+bool Renewal::is_fault_of_the_ca(const Error& error) const {
+  if (error.kind == ErrorKind::internal || is_answer(error.kind)) return true;
+  if (error.kind != ErrorKind::connection) return false;
+  return certificate_.issuers.size() > 1 || failure_of(error) != Budget::Failure::unreachable;
+}
 
 Workers::Again Renewal::step_failed(const Error& error, Time now) {
   // Where nothing was sent there is nothing to keep but time: key and request are as good for the next try.
@@ -57,6 +65,7 @@ Workers::Again Renewal::step_failed(const Error& error, Time now) {
     const Error why = ended ? *machine_->record().problem : error;
     return order_failed(why, now);
   }
+  if (is_fault_of_the_ca(error) && !is_paid() && is_stuck(now)) return give_up_stuck(now);
   const Time at = note_failure(error, now, probe);
   retry_at_ = at;
   waits_for_probe_ = probe.has_value();
@@ -111,9 +120,8 @@ Workers::Again Renewal::keep_for(const std::string& name, Time now) {
 // The same order again may do better once; then a person is asked. What is paid for is never ordered again by itself: the order
 // stays as it is, for whoever looks into it.
 Workers::Again Renewal::not_usable(Error why, Time now) {
-  const bool paid = access_->issuer->spec().type != "acme";
   ++pace_.unusable;
-  if (paid) {
+  if (is_paid()) {
     why.kind = ErrorKind::action_required;
     why.message += "; nothing is ordered again by itself: ask the CA for another one, or cancel the order and renew";
     return step_failed(why, now);
@@ -202,7 +210,8 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
 }
 
 Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> probe) {
-  if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", now, 0};
+  const std::string word = problem_word(error);
+  if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", word == stuck_word ? begun_ : now, 0};
   const std::string message = printable(error.message, longest_sentence);
   if (pace_.failure->kind != error.kind || pace_.failure->message != message) pace_.failure->said_since = now;
   pace_.failure->kind = error.kind;
@@ -210,7 +219,6 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->in_a_row = ++pace_.failure->rows[error.kind];
   pace_.failure->remedy = remedy_of(error);
   // Who cancelled an order does not want it back because an option has changed.
-  const std::string word = problem_word(error);
   pace_.failure->options = access_ && word != cancelled_word ? options_of(*access_) : "";
   pace_.failure->until_asked = word == cancelled_word || word == rejected_word;
   const double left = share_left(now);
@@ -267,7 +275,7 @@ bool Renewal::choose_issuer(const Error& error) {
   const bool limited = error.kind == ErrorKind::rate_limited && error.retry_after.value_or(long_wait) >= long_wait;
   // What waits for a person there can be had elsewhere meanwhile.
   const bool person = error.kind == ErrorKind::action_required || error.kind == ErrorKind::configuration;
-  const bool elsewhere = limited || person || word == "caa";
+  const bool elsewhere = limited || person || word == "caa" || word == stuck_word;
   const bool long_since = pace_.failure && now - pace_.failure->since > std::chrono::hours(24);
   const double left = share_left(now);
   bool never = false;
@@ -337,35 +345,6 @@ void Renewal::remember_published() {
   save_pace();
 }
 
-void Renewal::note_people(bool waits, Time now) {
-  constexpr std::chrono::hours between_reminders{24};
-  if (!waits && !people_) return;
-  if (!waits) {
-    people_.reset();
-    const std::lock_guard lock(mutex_);
-    view_.failure = pace_.failure;
-    return;
-  }
-  const auto& record = machine_->record();
-  const std::string message = record.problem ? record.problem->message : "somebody at the CA must act before it goes on";
-  if (!people_ || people_->message != message) {
-    const Time since = record.history.empty() ? now : record.history.back().at;
-    people_ = Pace::Failure{ErrorKind::action_required, message, since, 1, "", {}, remedy_for("action_required"), false, since};
-    people_told_ = Time();
-  }
-  bool asked = false;
-  {
-    const std::lock_guard lock(mutex_);
-    asked = std::exchange(tell_people_, false);
-  }
-  if (asked || now - people_told_ >= between_reminders) {
-    people_told_ = now;
-    tell("action_required", LogLevel::warn, message, {{"kind", "action_required"}, {"since", to_rfc3339(people_->since)}});
-  }
-  const std::lock_guard lock(mutex_);
-  view_.failure = people_;
-}
-
 void Renewal::look_for_hits(Time now) {
   const std::uint32_t hits = parts_.hits(job_);
   polling_.saw(hits, now);
@@ -391,6 +370,7 @@ void Renewal::end_order() {
   issued_.reset();
   begin_told_ = lent_told_ = false;
   people_.reset();
+  overdue_since_.reset();
   polling_.end();
   retry_at_.reset();
   const std::lock_guard lock(mutex_);
