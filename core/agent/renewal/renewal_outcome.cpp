@@ -328,6 +328,8 @@ std::string Renewal::options_of(const IssuerAccess& access) const {
 // The process before us published and ended before it wrote so down: the guard must know of it all the same.
 void Renewal::remember_published() {
   const auto& history = machine_->record().history;
+  // The configuration may want other names by now.
+  const auto& ordered = machine_->record().identifiers;
   if (history.empty()) return;
   const Time at = history.back().at;
   std::optional<Installed> installed;
@@ -335,11 +337,10 @@ void Renewal::remember_published() {
     const std::lock_guard lock(mutex_);
     installed = installed_;
   }
-  const auto known = pace_.issues_for(certificate_.identifiers);
+  const auto known = pace_.issues_for(ordered);
   const bool remembered = std::any_of(known.begin(), known.end(), [&](const Issue& issue) { return issue.at >= at; });
   if (!installed || remembered) return;
-  pace_.remember_issue(certificate_.identifiers,
-                       {at, std::chrono::duration_cast<std::chrono::seconds>(installed->lifetime.length())});
+  pace_.remember_issue(ordered, {at, std::chrono::duration_cast<std::chrono::seconds>(installed->lifetime.length())});
   pace_.failure.reset();
   pace_.next_attempt = pace_.forgotten_at = Time();
   save_pace();
