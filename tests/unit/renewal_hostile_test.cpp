@@ -20,12 +20,21 @@ class HostileCaTest : public RenewalGround {
   CPPUNIT_TEST(a_certificate_that_has_expired_never_replaces_a_good_one);
   CPPUNIT_TEST(a_certificate_that_ends_sooner_replaces_a_good_one_only_when_somebody_insists);
   CPPUNIT_TEST(what_a_paid_ca_issued_badly_is_never_bought_again);
+  CPPUNIT_TEST(a_paid_certificate_that_is_not_handed_out_is_never_bought_again);
+  CPPUNIT_TEST(a_pause_that_begins_as_the_clock_is_turned_back_is_not_shortened);
   CPPUNIT_TEST(a_certificate_that_is_not_valid_yet_is_kept_and_published_then);
   CPPUNIT_TEST(a_certificate_of_next_month_is_not_waited_for);
   CPPUNIT_TEST(a_clock_that_was_years_ahead_leaves_nothing_behind);
   CPPUNIT_TEST(a_clock_that_was_years_ahead_for_one_step_only_leaves_nothing_behind);
   CPPUNIT_TEST(a_try_that_had_come_by_a_clock_years_ahead_has_come);
   CPPUNIT_TEST(a_cancel_that_came_too_late_does_not_end_the_next_order);
+  CPPUNIT_TEST(the_guard_does_not_outlast_what_is_about_to_end);
+  CPPUNIT_TEST(a_publication_whose_record_was_not_closed_holds_up_no_other_names);
+  CPPUNIT_TEST(nothing_is_ordered_while_it_is_not_known_what_is_open);
+  CPPUNIT_TEST(a_record_from_before_the_order_that_was_put_back_orders_nothing_again);
+  CPPUNIT_TEST(a_record_from_before_a_purchase_that_was_put_back_buys_nothing_again);
+  CPPUNIT_TEST(a_record_from_before_an_order_that_is_not_wanted_any_more_gives_it_up);
+  CPPUNIT_TEST(a_record_of_nothing_that_was_placed_holds_nothing_up);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -146,6 +155,41 @@ class HostileCaTest : public RenewalGround {
     }
   }
 
+  void a_paid_certificate_that_is_not_handed_out_is_never_bought_again() {
+    IssuerSpec spec = ca().spec();
+    spec.type = "certinext";
+    issuers_["ca"] = std::make_shared<FakeIssuer>(spec, clock_);
+    certificate_.issuers = {"ca", "other"};
+    restart();
+    for (const ErrorKind kind : {ErrorKind::issuer_refused, ErrorKind::challenge_failed})
+      ca().fail_next("collect", {kind, "it says no"});
+    run();
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::action_required);
+    CPPUNIT_ASSERT(renewal_->view().failure->message.find("paid for") != std::string::npos);
+    restart();
+    live(24h * 4);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, issuers_.at("other")->orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_pause_that_begins_as_the_clock_is_turned_back_is_not_shortened() {
+    ca().fail_next("place", {ErrorKind::rate_limited, "too many", 1h});
+    ca().witness = [&](const std::string& action, bool) {
+      if (action == "place") clock_.advance(-41min);
+    };
+    run();
+    ca().witness = nullptr;
+    const Time turned = clock_.now();
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again >= turned + 1h);
+    clock_.advance(50min);
+    run();
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("place"));
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
   void a_certificate_that_is_not_valid_yet_is_kept_and_published_then() {
     for (const char* type : {"acme", "certinext"}) {
       IssuerSpec spec = ca().spec();
@@ -207,7 +251,7 @@ class HostileCaTest : public RenewalGround {
     clock_.advance(-years);
     run();
     clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*due - clock_.now()) + 27h);
-    run();
+    live(1min);
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
   }
 
@@ -259,7 +303,110 @@ class HostileCaTest : public RenewalGround {
     CPPUNIT_ASSERT_EQUAL(0U, ca().count("abandon"));
   }
 
+  void the_guard_does_not_outlast_what_is_about_to_end() {
+    // What is issued ends within the days for which the guard would hold the next one back.
+    ca().begins = -24h * 90 + 8h;
+    ca().witness = [&](const std::string& action, bool after) {
+      if (action == "finalize" && after) ca().begins = -60s;
+    };
+    const auto again = run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(again && *again <= clock_.now() + 2h);
+    clock_.advance(2h);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    CPPUNIT_ASSERT(current_->lifetime.not_after > clock_.now() + 24h * 80);
+  }
+
+  void a_publication_whose_record_was_not_closed_holds_up_no_other_names() {
+    die_after_publishing_ = true;
+    CPPUNIT_ASSERT_THROW(run(), std::runtime_error);
+    certificate_.identifiers.push_back({IdentifierKind::dns, "example.test"});
+    current_->covers = false;
+    restart();
+    live(1min);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
+  void nothing_is_ordered_while_it_is_not_known_what_is_open() {
+    left_orders_fail_ = true;
+    restart();
+    const auto again = run();
+    CPPUNIT_ASSERT(again && *again <= clock_.now() + 10s);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    CPPUNIT_ASSERT(renewal_->view().now.find("the disk fails") != std::string::npos);
+    left_orders_fail_ = false;
+    clock_.advance(10s);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_record_from_before_the_order_that_was_put_back_orders_nothing_again() { put_back_and_carry_on("acme"); }
+  void a_record_from_before_a_purchase_that_was_put_back_buys_nothing_again() { put_back_and_carry_on("certinext"); }
+
+  void a_record_from_before_an_order_that_is_not_wanted_any_more_gives_it_up() {
+    const Bytes before = record_before_an_order("certinext");
+    certificate_.identifiers.push_back({IdentifierKind::dns, "example.test"});
+    restart();
+    put_record(before);
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("abandon"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_record_of_nothing_that_was_placed_holds_nothing_up() {
+    ca().fail_next("place", {ErrorKind::rate_limited, "too many", 1h});
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    restart();
+    const auto again = run();
+    // The pause is not shortened by looking.
+    CPPUNIT_ASSERT(again && *again > clock_.now() + 50min);
+    CPPUNIT_ASSERT_EQUAL(0U, ca().count("find"));
+    live(3h);
+    // Whoever placed it may have been killed a moment before: it is looked for twice.
+    CPPUNIT_ASSERT_EQUAL(2U, ca().count("find"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
  private:
+  // Of an order that the CA refused to take at first; it is open at the CA now.
+  Bytes record_before_an_order(const char* type) {
+    IssuerSpec spec = ca().spec();
+    spec.type = type;
+    issuers_["ca"] = std::make_shared<FakeIssuer>(spec, clock_);
+    ca().working = true;
+    Error away{ErrorKind::connection, "no route", std::nullopt,
+               std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}})};
+    ca().fail_next("place", away);
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    const auto record = state_.store().get(order_key(certificate_.name, KeyAlgorithm::ecdsa));
+    CPPUNIT_ASSERT(record && *record);
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT(renewal_->view().order == OrderState::processing);
+    return (*record)->value;
+  }
+
+  void put_back_and_carry_on(const char* type) {
+    const Bytes before = record_before_an_order(type);
+    restart();
+    put_record(before);
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void put_record(const Bytes& record) {
+    CPPUNIT_ASSERT(state_.store().put(order_key(certificate_.name, KeyAlgorithm::ecdsa), record, {}).has_value());
+  }
+
   // The first certificate is there, and two thirds of its life are over.
   void run_until_due() {
     const auto due = run();

@@ -108,7 +108,7 @@ class RenewalPeopleTest : public RenewalGround {
     CPPUNIT_ASSERT_EQUAL(1U, ca().count("place"));
     CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::action_required);
     CPPUNIT_ASSERT(!renewal_->request(false));
-    run();
+    live(1min);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
     // Other names are another order, and somebody has written them.
     ca().fail_next("place", {ErrorKind::action_required, "somebody rejected it", std::nullopt, problem});
@@ -188,7 +188,7 @@ class RenewalPeopleTest : public RenewalGround {
     ca().always = nullptr;
     options_ = "with the right one";
     restart();
-    run();
+    live(1min);
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
 

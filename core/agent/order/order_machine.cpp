@@ -182,7 +182,17 @@ OrderMachine::OrderMachine(Parts parts, const CertificateSpec& certificate, cons
   record_.history.push_back({parts.clock.now(), OrderState::planned});
 }
 
-OrderMachine::OrderMachine(Parts parts, OrderRecord record) : parts_(parts), record_(std::move(record)) {}
+OrderMachine::OrderMachine(Parts parts, OrderRecord record) : parts_(parts), record_(std::move(record)) {
+  // Whoever placed it may have been killed just now.
+  if (record_.is_doubtful()) pass(OrderState::placing);
+}
+
+void OrderMachine::follow(const OrderRecord& unplaced) {
+  record_.our_reference = unplaced.our_reference;
+  record_.private_key = unplaced.private_key;
+  record_.key_reference = unplaced.key_reference;
+  record_.request = unplaced.request;
+}
 
 const OrderMachine::Step* OrderMachine::step_from(OrderState state) {
   for (const auto& step : Step::table()) {

@@ -66,7 +66,10 @@ class OrderMachine {
   // A new order: nothing is made or written before the first step. `known` and `subscriptions` come from the record before it.
   OrderMachine(Parts parts, const CertificateSpec& certificate, const KeySpec& key, std::vector<std::string> known,
                std::map<std::string, std::string> subscriptions = {});
-  // An order found on disk.
+  // Before the first step: the order before this one was never placed. The CA is to know this one by the same reference, so
+  // that whichever of their records is found later leads to it; key and request serve again where they are there.
+  void follow(const OrderRecord& unplaced);
+  // An order found on disk. One that was never placed by its record, and could have been, is looked for first.
   OrderMachine(Parts parts, OrderRecord record);
 
   // Takes one step. After an Error the same step is to be taken again, later; its kind tells how much later.

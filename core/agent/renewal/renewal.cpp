@@ -22,6 +22,10 @@ bool belongs_to(const OrderRecord& record, const CertificateSpec& certificate, c
   return ordered == wanted && record.key == key;
 }
 
+Error not_wanted() {
+  return {ErrorKind::configuration, "the configuration asks for other names or another key now"};
+}
+
 }  // namespace
 
 std::string renewal_job(const std::string& certificate, KeyAlgorithm algorithm) {
@@ -141,6 +145,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   known_ = (*record)->known;
   subscriptions_ = (*record)->subscriptions;
   if (!is_open((*record)->state)) {
+    if ((*record)->is_doubtful()) doubtful_ = std::move(**record);
     return std::nullopt;
   }
 
@@ -165,8 +170,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     return std::nullopt;
   }
   if (!wanted) {
-    const Error changed{ErrorKind::configuration, "the configuration asks for other names or another key now"};
-    if (auto given_up = machine_->give_up(changed); !given_up) {
+    if (auto given_up = machine_->give_up(not_wanted()); !given_up) {
       machine_.reset();
       loaded_ = false;
       return Workers::Again{now + between_looks};
@@ -342,13 +346,30 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
   }
   has_place_ = true;
   if (asked != Asked::due && pace_.failure && is_for_people(pace_.failure->kind)) answered();
-  machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_, subscriptions_);
+  in_doubt_ = doubts(name);
+  if (in_doubt_) {
+    machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*doubtful_));
+    doubtful_.reset();
+  } else {
+    machine_ = std::make_unique<OrderMachine>(machine_parts(), certificate_, key_, known_, subscriptions_);
+    const bool same = unplaced_ && unplaced_->issuer_uri == uri && belongs_to(*unplaced_, certificate_, key_);
+    if (same) machine_->follow(*unplaced_);
+    unplaced_.reset();
+  }
   count_from_beginning(now);
   polling_ = Polling();
   retry_at_.reset();
   hits_told_ = false;
   farthest_ = OrderState::planned;
   return take_step(now);
+}
+
+// What is free and not wanted any more ends by itself; what is paid for does not.
+bool Renewal::doubts(const std::string& issuer_to_ask) {
+  if (!doubtful_ || doubtful_->issuer != issuer_to_ask) return false;
+  const bool same_ca = access_->issuer->spec().uri == doubtful_->issuer_uri;
+  if (!same_ca || (!is_paid() && !belongs_to(*doubtful_, certificate_, key_))) doubtful_.reset();
+  return doubtful_.has_value();
 }
 
 // --- an order is open ---
@@ -423,6 +444,18 @@ Workers::Again Renewal::take_step(Time now) {
   if (after == OrderState::failed) {
     Error why = machine_->record().problem.value_or(Error{ErrorKind::internal, "the order was given up"});
     return order_failed(why, now);
+  }
+  if (in_doubt_ && after == OrderState::planned) {
+    keep_unplaced(true);
+    end_order();
+    return {now};
+  }
+  if (in_doubt_ && after != OrderState::placing) {
+    in_doubt_ = false;
+    if (!belongs_to(machine_->record(), certificate_, key_)) {
+      if (auto given_up = machine_->give_up(not_wanted()); !given_up) return step_failed(given_up.error(), now);
+      return {now};
+    }
   }
   if (result->issued) {
     issued_ = std::move(result->issued);

@@ -127,6 +127,8 @@ class Renewal {
   // Who asks for an order: nobody (it is due), a person, or a person who overrides the guards.
   enum class Asked { due, by_person, by_force };
   Workers::Again begin_order(const std::optional<Installed>& installed, Asked asked, const std::string& why, Time now);
+  // Whether the CA is asked first for what the record on disk says was never placed.
+  bool doubts(const std::string& issuer_to_ask);
   Workers::Again carry_on(Time now);
   Workers::Again take_step(Time now);
   Workers::Again publish(Time now);
@@ -141,6 +143,8 @@ class Renewal {
   void remember_published();
   void clean_up(const OrderRecord& record);
   void end_order();
+  // The open order was never placed. `again`: its key and request are good for the next.
+  void keep_unplaced(bool again);
   // An order that waits longer than this leaves its place to others.
   static constexpr std::chrono::minutes place_is_kept{1};
   void end_place();
@@ -197,6 +201,10 @@ class Renewal {
   Pace pace_;
   std::optional<IssuerAccess> access_;
   std::unique_ptr<OrderMachine> machine_;
+  // Found on disk (OrderRecord::is_doubtful).
+  std::optional<OrderRecord> doubtful_;
+  bool in_doubt_ = false;                // the open order is that
+  std::optional<OrderRecord> unplaced_;  // the order before, which the CA does not know
   std::vector<std::string> known_;
   std::map<std::string, std::string> subscriptions_;
   std::optional<IssuedCertificate> issued_;

@@ -183,6 +183,8 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
     pace_.failure.reset();
   }
   if (machine_) known_ = machine_->record().known;
+  // What the CA refused may be the request.
+  keep_unplaced(error.kind != ErrorKind::issuer_refused);
   end_order();
   {
     const std::lock_guard lock(mutex_);
@@ -364,11 +366,21 @@ void Renewal::end_place() {
   if (auto next = access_->budget->release(job_)) parts_.poke(*next);
 }
 
+void Renewal::keep_unplaced(bool again) {
+  if (!machine_ || !machine_->record().is_doubtful()) return;
+  unplaced_ = machine_->record();
+  if (again) return;
+  unplaced_->private_key.wipe();
+  unplaced_->key_reference.clear();
+  unplaced_->request.clear();
+}
+
 void Renewal::end_order() {
   end_place();
   parts_.watch_hits(job_, {});
   machine_.reset();
   issued_.reset();
+  in_doubt_ = false;
   begin_told_ = lent_told_ = false;
   people_.reset();
   overdue_since_.reset();
