@@ -89,8 +89,9 @@ void Polling::polled(std::optional<std::chrono::seconds> retry_after, Time now) 
 Time Polling::next(const Experience& experience, double random) const {
   if (what_ == For::people) {
     const milliseconds pause = last_ - begun_ > hourly_until ? daily : at(people_row, polls_);
-    return last_ +
-           std::max(varied(pause, random), milliseconds(retry_after_ ? bounded_wish(*retry_after_) : std::chrono::seconds(0)));
+    // Nobody is asked later than a day and a tenth.
+    return last_ + std::max(std::min<milliseconds>(varied(pause, random), daily + std::chrono::minutes(daily) / 10),
+                            milliseconds(retry_after_ ? bounded_wish(*retry_after_) : std::chrono::seconds(0)));
   }
   const bool long_since = last_ - begun_ > patience;
   if (retry_after_) {
