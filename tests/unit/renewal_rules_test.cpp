@@ -26,6 +26,7 @@ class ScheduleTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(where_nothing_is_installed_only_three_in_a_day_are_guarded);
   CPPUNIT_TEST(the_guard_never_keeps_a_short_lived_certificate_from_being_renewed);
   CPPUNIT_TEST(the_guard_ends_well_before_what_came_late);
+  CPPUNIT_TEST(the_guard_is_not_undone_by_a_clock_that_was_ahead);
   CPPUNIT_TEST(the_pace_is_found_again_after_a_restart);
   CPPUNIT_TEST_SUITE_END();
 
@@ -91,7 +92,13 @@ class ScheduleTest : public CppUnit::TestFixture {
     const std::vector<Issue> issues{{start, 24h * 90}};
     CPPUNIT_ASSERT(guarded_until(issues, start + 1h, start + 8h) == start + 2h);
     CPPUNIT_ASSERT(!guarded_until(issues, start + 121min, start + 8h));
-    CPPUNIT_ASSERT(!guarded_until(issues, start, start - 1h));
+    // That was the one before.
+    CPPUNIT_ASSERT(guarded_until(issues, start, start - 1h) == start + 43h + 12min);
+  }
+  void the_guard_is_not_undone_by_a_clock_that_was_ahead() {
+    const std::vector<Issue> issues{{start + 24h * 300, 24h * 90}, {start, 24h * 90}};
+    CPPUNIT_ASSERT(guarded_until(issues, start + 1h, start + 24h * 90) == start + 43h + 12min);
+    CPPUNIT_ASSERT(!guarded_until({issues.front()}, start + 1h, start + 24h * 90));
   }
   void the_pace_is_found_again_after_a_restart() {
     const StateDirectory state;
@@ -291,6 +298,7 @@ class PollingTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_wish_of_the_ca_is_obeyed_up_to_five_minutes);
   CPPUNIT_TEST(issuing_is_asked_for_in_milliseconds_first);
   CPPUNIT_TEST(after_two_minutes_patience_begins);
+  CPPUNIT_TEST(people_are_asked_after_a_day_and_a_tenth_at_the_latest);
   CPPUNIT_TEST(a_wish_never_to_wait_is_bounded);
   CPPUNIT_TEST_SUITE_END();
 
@@ -347,6 +355,14 @@ class PollingTest : public CppUnit::TestFixture {
       now += pause;
       polling.polled(std::nullopt, now);
     }
+  }
+  void people_are_asked_after_a_day_and_a_tenth_at_the_latest() {
+    Polling polling;
+    polling.begin(Polling::For::people, 1, start);
+    const Time now = start + 25h;
+    polling.polled(std::nullopt, now);
+    CPPUNIT_ASSERT(polling.next({}, 0.5) == now + 24h);
+    CPPUNIT_ASSERT(polling.next({}, 1) == now + 24h + 144min);
   }
   void a_wish_never_to_wait_is_bounded() {
     for (const auto what : {Polling::For::validation, Polling::For::issuance}) {

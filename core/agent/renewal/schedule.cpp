@@ -48,16 +48,18 @@ bool is_emergency(const Lifetime& lifetime, Time now) {
   return remaining_share(lifetime, now) < 0.05;
 }
 
-std::optional<Time> guarded_until(const std::vector<Issue>& issues, Time now, std::optional<Time> ends) {
+std::optional<Time> guarded_until(std::vector<Issue> issues, Time now, std::optional<Time> ends) {
+  // A time in the future is a clock that was turned back: it must neither block renewal for ever, nor hide what came since.
+  std::erase_if(issues, [&](const Issue& issue) { return issue.at > now + std::chrono::hours(1); });
   if (issues.empty()) return std::nullopt;
   const auto newest =
       std::max_element(issues.begin(), issues.end(), [](const Issue& a, const Issue& b) { return a.at < b.at; });
-  // A time in the future is a clock that was turned back: it must not block renewal for ever.
-  if (newest->at > now + std::chrono::hours(1)) return std::nullopt;
   const std::chrono::seconds pause = std::min<std::chrono::seconds>(
       std::max<std::chrono::seconds>(std::chrono::hours(1), newest->lifetime / 50), newest->lifetime / 4);
   Time until = now;
-  if (ends) until = newest->at + std::min<Time::duration>(pause, (*ends - newest->at) / 4);
+  if (ends) until = newest->at + pause;
+  // What ended before may be the one before: who publishes hears of it a moment later.
+  if (ends && *ends > newest->at) until = std::min(until, newest->at + (*ends - newest->at) / 4);
   const std::chrono::seconds window = std::min<std::chrono::seconds>(std::chrono::hours(24), newest->lifetime);
   std::vector<Time> recent;
   for (const auto& issue : issues) {

@@ -39,7 +39,7 @@ struct Issue {
 // 24 hours. A certificate that lives shorter than that would never be renewed, so the pause is at most a quarter of the
 // lifetime, and of what was left of it when it came, and the 24 hours at most one lifetime. `ends`: of what was issued and is
 // there to be served; where it was lost, only the three in 24 hours hold. nullopt: go ahead.
-std::optional<Time> guarded_until(const std::vector<Issue>& issues, Time now, std::optional<Time> ends);
+std::optional<Time> guarded_until(std::vector<Issue> issues, Time now, std::optional<Time> ends);
 
 // Smaller is more urgent. Expired and nearly expired first, then those that never existed, then by the share that is left.
 double urgency(const std::optional<Lifetime>& lifetime, Time now);
