@@ -40,8 +40,11 @@ bool wants(const CertificateSpec& certificate, KeyAlgorithm algorithm) {
 
 std::optional<Lifetime> Publication::Current::lifetime() const {
   if (pairs.empty()) return std::nullopt;
+  // A kind of key that is not wanted any more stays until the next is published, and counts where there is no other.
   return std::min_element(pairs.begin(), pairs.end(),
-                          [](const Pair& a, const Pair& b) { return a.lifetime.not_after < b.lifetime.not_after; })
+                          [](const Pair& a, const Pair& b) {
+                            return std::pair(!a.wanted, a.lifetime.not_after) < std::pair(!b.wanted, b.lifetime.not_after);
+                          })
       ->lifetime;
 }
 
@@ -74,7 +77,8 @@ void Publication::note(const CertificateSpec& certificate, Entry& entry, const B
                            {facts->not_before, facts->not_after},
                            facts->sha256,
                            facts->public_key,
-                           covers_names(facts->identifiers, certificate.identifiers)});
+                           covers_names(facts->identifiers, certificate.identifiers),
+                           wants(certificate, pair.key.algorithm)});
   }
   const std::lock_guard lock(mutex_);
   if (entry.current.generation == fresh.generation) {

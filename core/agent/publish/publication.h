@@ -58,6 +58,7 @@ class Publication {
       Bytes leaf_sha256;
       Bytes public_key;
       bool covers = false;  // all names that are wanted
+      bool wanted = true;   // this kind of key
     };
     std::vector<Pair> pairs;
     Time published_at;
