@@ -108,6 +108,29 @@ def test_an_export_that_fails_is_a_problem_and_renew_does_not_end_with_success(s
     assert "ermission denied" in evercert.wait_problem("lost.test", "export")["message"]
 
 
+def test_a_file_of_somebody_else_is_not_replaced_until_it_is_moved_away(server, folder, evercert, authority):
+    exports = folder_of(server.user, os.path.join(folder, "exports"))
+    path = os.path.join(exports, "theirs.test.pem")
+    with open(path, "wb") as file:
+        file.write(b"".join(authority.issue("theirs.test")))
+    os.chmod(path, 0o644)
+    serial = serial_of_pem(path)
+    site = server("theirs.test", export_path=exports).start()
+    site.audit.wait("served", "theirs.test", timeout=30, seen=site.log)
+    problem = evercert.wait_problem("theirs.test", "export")
+    written = {"nginx": "evercert_export_path", "apache": "EvercertExportPath", "haproxy": "export_path"}[server.kind]
+    assert re.search(r"%s was not written by evercert and stays as it is \(%s\); move it away" % (path, written), problem["message"]), problem["message"]
+    failed = evercert.run("renew", "theirs.test", "--force")
+    assert failed.returncode == FAILED and path in failed.stderr and serial_of_pem(path) == serial, failed
+    os.rename(path, os.path.join(folder, "before"))
+    evercert.renew("theirs.test")
+    assert serial_of_pem(path) == tls.leaf_at(ports.TLS, "theirs.test").serial
+    assert not evercert.certificate("theirs.test")["problem"]
+    # Ours from now on.
+    evercert.renew("theirs.test")
+    assert serial_of_pem(path) == tls.leaf_at(ports.TLS, "theirs.test").serial
+
+
 def test_a_hook_that_fails_is_a_problem_until_it_succeeds_and_holds_up_no_renewal(server, folder, evercert):
     good = os.path.join(server.notes, "good")
     site = server("fails.test", hook=[script(folder, "test -e " + good)])

@@ -19,6 +19,7 @@ namespace {
 constexpr std::chrono::milliseconds pauses[] = {std::chrono::milliseconds(500), std::chrono::milliseconds(2000),
                                                 std::chrono::milliseconds(10000), std::chrono::milliseconds(60000),
                                                 std::chrono::milliseconds(300000)};
+constexpr std::chrono::hours told_again_after{24};
 
 // A directory whose group is not ours keeps what we write for ourselves, unless it gives its group by itself (setgid).
 bool may_give_to(const struct stat& directory) {
@@ -31,13 +32,14 @@ bool may_give_to(const struct stat& directory) {
 
 }  // namespace
 
-Exports::Exports(std::shared_ptr<const Plan> plan, const Clock& clock, std::function<void(std::function<void()>)> post,
-                 Logger& log)
+Exports::Exports(std::shared_ptr<const Plan> plan, Store& store, const SealKey& serving, const Clock& clock,
+                 std::function<void(std::function<void()>)> post, Logger& log)
     : plan_(std::move(plan)),
       wanted_(plan_->exports),
       clock_(clock),
       post_(std::move(post)),
       log_(log),
+      files_(store, serving, wanted_.path),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 void Exports::give(const CertificateSpec& certificate, const Bundle& bundle, Outcome outcome) {
@@ -48,6 +50,7 @@ void Exports::give(const CertificateSpec& certificate, const Bundle& bundle, Out
     job.bundle = bundle;
     job.due = {};
     job.failures = 0;
+    job.said.clear();
     job.outcome = std::move(outcome);
   });
 }
@@ -90,16 +93,12 @@ Result<Done> Exports::export_one(Job& job) {
     return system_error(ErrorKind::storage, what + " cannot be used", errno);
   auto files = pem_files_of(job.certificate, job.bundle);
   if (!files) return files.error();
-  for (const PemFile& file : *files) {
-    auto read = read_file(directory.get(), file.name, largest_pem);
-    const Secret present(read && *read ? std::move(**read) : Bytes());
-    if (present.text() == file.content.text()) continue;
-    WriteOptions options;
-    if (may_give_to(facts)) options.group = facts.st_gid;
-    if (auto written = write_file(directory.get(), file.name, file.content.view(), options); !written)
-      return written.error().with_prefix(what);
-    job.changed = true;
-  }
+  const auto group = may_give_to(facts) ? std::optional<std::uint32_t>(facts.st_gid) : std::nullopt;
+  std::optional<Error> failed;
+  // One that is left alone keeps no other from its readers.
+  for (const PemFile& file : *files)
+    if (auto written = write(directory.get(), group, file, job); !written && !failed) failed = written.error();
+  if (failed) return *failed;
   if (wanted_.runtime_api.empty()) return Done{};
   // The files are right already, so whatever happens now the next start serves them.
   for (const BundlePair& pair : job.bundle.pairs) {
@@ -110,6 +109,25 @@ Result<Done> Exports::export_one(Job& job) {
       if (auto done = bring_to_haproxy(wanted_.runtime_api, loaded); !done) return done;
     }
   }
+  return Done{};
+}
+
+Result<Done> Exports::write(int directory, std::optional<std::uint32_t> group, const PemFile& file, Job& job) {
+  auto read = read_file(directory, file.name, largest_pem);
+  const Secret present(read && *read ? std::move(**read) : Bytes());
+  const bool ours = read && (!*read || files_.is_ours(file.name, present, job.bundle));
+  if (!ours) {
+    return Error{ErrorKind::storage, wanted_.path + "/" + file.name + " was not written by evercert and stays as it is (" +
+                                         wanted_.written +
+                                         "); move it away, and the export follows within five minutes, at once after a reload"};
+  }
+  files_.remember(file.name, file.content);
+  if (*read && present.text() == file.content.text()) return Done{};
+  WriteOptions options;
+  options.group = group;
+  if (auto written = write_file(directory, file.name, file.content.view(), options); !written)
+    return written.error().with_prefix("the directory " + wanted_.path + " (option export_path)");
+  job.changed = true;
   return Done{};
 }
 
@@ -126,8 +144,14 @@ void Exports::tell_master(Jobs&& told) {
 void Exports::again(Job job, const Error& why) {
   const std::string name = job.certificate.name;
   const auto pause = pauses[std::min<std::size_t>(job.failures, std::size(pauses) - 1)];
-  log_.write(LogLevel::error,
-             why.message + "; tried again in " + std::to_string(pause.count()) + " ms certificate=\"" + name + "\"");
+  const auto now = std::chrono::steady_clock::now();
+  // What does not change for days is told once a day.
+  if (job.failures < std::size(pauses) || job.said != why.message || now - job.said_at >= told_again_after) {
+    log_.write(LogLevel::error,
+               why.message + "; tried again in " + std::to_string(pause.count()) + " ms certificate=\"" + name + "\"");
+    job.said = why.message;
+    job.said_at = now;
+  }
   finish(job.outcome, why);
   ++job.failures;
   job.due = std::chrono::steady_clock::now() + pause;

@@ -154,7 +154,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   const auto post = [&loop](std::function<void()> action) { loop.post(std::move(action)); };
   std::optional<Exports> exports;
   std::optional<Hook> hook;
-  if (!context.plan->exports.path.empty()) exports.emplace(context.plan, clock, post, log);
+  if (!context.plan->exports.path.empty()) exports.emplace(context.plan, *store, context.keys.serving, clock, post, log);
   if (!context.plan->exports.hook.empty()) hook.emplace(context.plan, *store, post, log);
   context.delivery = {context.plan, exports ? &*exports : nullptr, hook ? &*hook : nullptr, context.plan->server.empty()};
   Agent agent(context, descriptors);

@@ -113,9 +113,10 @@ struct CertificateSpec {
 
 // For software that reads PEM files.
 struct ExportSpec {
-  std::string path;               // empty: nothing is exported
-  std::string runtime_api;        // HAProxy's stats socket, or empty
-  std::string master_cli;         // HAProxy's master socket, or empty
+  std::string path;         // empty: nothing is exported
+  std::string written;      // as the operator spells the option; "export_path in FILE:LINE" where this process read the file
+  std::string runtime_api;  // HAProxy's stats socket, or empty
+  std::string master_cli;   // HAProxy's master socket, or empty
   std::vector<std::string> hook;  // a command and its arguments, or empty
 };
 

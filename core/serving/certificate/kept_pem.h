@@ -15,6 +15,9 @@ enum class KeptPem {
   stand_in,  // issued by itself
   issued,
 };
+// The first certificate in a PEM text, as DER; empty: there is none.
+Bytes first_certificate(const Secret& text);
+
 KeptPem judge_pem(const Secret& text, const std::vector<Identifier>& names, std::chrono::system_clock::time_point now);
 
 }  // namespace evercert

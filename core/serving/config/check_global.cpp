@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "serving/config/check.h"
+#include "serving/config/spelling.h"
 #include "serving/config/words.h"
 
 namespace evercert {
@@ -104,6 +105,9 @@ ProofDefaults check_global(const Section& section, const FileSystemProbe& probe,
   read_exports(reader, plan);
   reader.read_word("agent_user", plan.agent_user);
   reader.read_word("server", plan.server);
+  if (const Setting* const export_path = reader.find("export_path"))
+    plan.exports.written = spell(*export_path->option, spelling_of(plan.server, export_path->place)) +
+                           (export_path->place.file.ends_with(".json") ? " in " + export_path->place.text() : "");
   reader.read_port("http_port", plan.http_port);
   reader.read_port("tls_port", plan.tls_port);
   reader.read_number("cache_size", 1, 1U << 20, plan.cache_size);
