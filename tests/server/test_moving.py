@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import textwrap
 
 import pytest
 
@@ -193,3 +194,21 @@ def test_what_evercert_revoked_is_not_taken_over_again(nginx, folder, evercert, 
         done = evercert.run("import", kind, place, "--name", "again.test")
         assert done.returncode == FAILED and "refused: evercert revoked it" in done.stdout, done.stdout + done.stderr
     assert not os.path.exists(os.path.join(evercert.state, "state", "certificates", "again.test"))
+
+
+@pytest.mark.parametrize("words", ["nginx", "apache", "json"])
+def test_the_page_on_dns_says_what_each_server_takes(nginx, apache, folder, words):
+    key = os.path.join(folder, "update.key")
+    write_private(key, b'key "evercert" { algorithm hmac-sha256; secret "%s"; };\n' % (b"c2VjcmV0" * 4))
+    with open(os.path.join(PROJECT, "docs", "how-to", "validate-by-dns.md")) as file:
+        text = textwrap.dedent(re.search(r"^ *```%s\n(.*?)```" % words, file.read(), re.M | re.S).group(1))
+    text = re.sub(r"[\w/.-]*(evercert-dns|dns)\.key", key, text)
+    if words == "json":
+        written = os.path.join(folder, "page.json")
+        with open(written, "w") as file:
+            file.write(text)
+        site = nginx("", pebble=None, global_extra="evercert_include %s; " % written)
+    else:
+        site = {"nginx": nginx, "apache": apache}[words](text, pebble=None)
+    code, said = site.test()
+    assert code == 0 and not re.search(r"evercert: .*(dns|challenge)", said), said
