@@ -7,6 +7,7 @@
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "fake/kept_log.h"
+#include "serving/base/limits.h"
 #include "serving/certificate/kept_pem.h"
 #include "serving/certificate/pem.h"
 #include "store_fixture.h"
@@ -19,6 +20,7 @@ class StorePemTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(leaf_chain_and_key_follow_each_other_without_an_empty_line);
   CPPUNIT_TEST(a_key_that_is_a_reference_cannot_be_written);
   CPPUNIT_TEST(before_the_first_generation_a_stand_in_is_written);
+  CPPUNIT_TEST(forged_generations_are_not_tried_without_end);
   CPPUNIT_TEST(the_newest_generation_is_written);
   CPPUNIT_TEST(a_damaged_generation_leaves_the_one_before);
   CPPUNIT_TEST(files_of_certificates_that_left_go_and_others_stay);
@@ -104,6 +106,39 @@ class StorePemTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(0700U, facts.st_mode & 0777U);
     CPPUNIT_ASSERT_EQUAL(0, ::stat((folder_ / "pem/a.test.pem").c_str(), &facts));
     CPPUNIT_ASSERT_EQUAL(0600U, facts.st_mode & 0777U);
+  }
+
+  // What whoever may write there puts before real generations: as large as is read, and sealed by our key as far as the start
+  // of a file tells.
+  void forge(const std::string& name, std::uint64_t from, std::size_t count) {
+    const auto sealed = seal_bundle(key_, make_bundle(name, ca_));
+    CPPUNIT_ASSERT(sealed.has_value());
+    for (std::uint64_t generation = from; generation < from + count; ++generation) {
+      Bytes forged = *sealed;
+      forged.resize(largest_bundle);
+      for (int byte = 0; byte < 8; ++byte)
+        forged[19 + static_cast<std::size_t>(byte)] = static_cast<std::uint8_t>(generation >> (56 - 8 * byte));
+      write_bytes(folder_ / ("state/certificates/" + name + "/" + std::to_string(generation) + ".bundle"), forged);
+    }
+  }
+
+  void forged_generations_are_not_tried_without_end() {
+    constexpr std::size_t forged_each = most_generations_tried - 1;
+    constexpr int count = 60;
+    std::vector<CertificateSpec> specs;
+    for (int i = 0; i < count; ++i) {
+      const std::string name = "n" + std::to_string(i) + ".test";
+      put(make_bundle(name, ca_));
+      forge(name, 2, i < 3 ? forged_each : 1);
+      specs.push_back(spec_of(name));
+    }
+    put(make_bundle("honest.test", ca_));
+    specs.push_back(spec_of("honest.test"));
+    const auto written = write(specs, key_);
+    // The first are looked for behind what was put before them, the others not at all.
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, written.at("n0.test"));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, written.at("n59.test"));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, written.at("honest.test"));
   }
 
   void the_newest_generation_is_written() {

@@ -51,14 +51,18 @@ Result<Descriptor> open_directory(const std::string& path) {
   return directory;
 }
 
+// Files that do not open are what whoever may write there made to hold up a start: after so many bytes of them, of all
+// certificates together, the newest of each is tried alone.
+constexpr std::size_t most_useless_bytes = 16 * size::mebi;
+
 // The newest generation that opens; nullopt where none does.
 std::optional<Bundle> newest_usable(const StateReader& state, const SealKey& serving, const std::string& certificate,
-                                    std::uint64_t reached, Logger& log) {
+                                    std::uint64_t reached, std::size_t& useless_bytes, Logger& log) {
   const auto generations = generations_of(state, certificate);
   if (!generations) return std::nullopt;
   std::size_t attempts = 0;
   for (const std::uint64_t generation : *generations) {
-    if (++attempts > most_generations_tried) break;
+    if (++attempts > (useless_bytes < most_useless_bytes ? most_generations_tried : 1)) break;
     const auto file = read_bundle(state, serving, certificate, generation);
     if (file && !*file) continue;
     auto bundle = file ? open_bundle(serving, certificate, generation, **file) : Result<Bundle>(file.error());
@@ -66,6 +70,7 @@ std::optional<Bundle> newest_usable(const StateReader& state, const SealKey& ser
       if (generation < reached) log.write(LogLevel::error, older_generation_sentence(certificate, generation, reached));
       return std::move(*bundle);
     }
+    if (file) useless_bytes += (*file)->size();
     log.write(LogLevel::warn, bundle.error().message + " certificate=\"" + certificate + "\"");
   }
   if (generations->empty() && reached > 0) log.write(LogLevel::error, older_generation_sentence(certificate, 0, reached));
@@ -223,7 +228,8 @@ class PemWriting {
   }
 
   std::optional<Bundle> newest(const std::string& line) {
-    return state_ ? newest_usable(*state_, *serving_, line, reached_ ? reached_->of(line) : 0, log_) : std::nullopt;
+    return state_ ? newest_usable(*state_, *serving_, line, reached_ ? reached_->of(line) : 0, useless_bytes_, log_)
+                  : std::nullopt;
   }
 
   [[nodiscard]] std::optional<Secret> present(const std::string& file) const {
@@ -294,6 +300,7 @@ class PemWriting {
   std::map<Identifier, std::string> wanted_by_;
   std::set<std::string> others_;
   std::set<std::string> files_;
+  std::size_t useless_bytes_ = 0;
   WrittenPem written_;
 };
 
