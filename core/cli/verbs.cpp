@@ -36,9 +36,15 @@ int import_anything(const Request& request, Surroundings& surroundings) {
 
 bool is_day(const std::string& text) {
   constexpr std::string_view shape = "dddd-dd-dd";
-  return text.size() == shape.size() && std::equal(text.begin(), text.end(), shape.begin(), [](char letter, char wanted) {
-           return wanted == 'd' ? letter >= '0' && letter <= '9' : letter == wanted;
-         });
+  const bool fits =
+      text.size() == shape.size() && std::equal(text.begin(), text.end(), shape.begin(), [](char letter, char wanted) {
+        return wanted == 'd' ? letter >= '0' && letter <= '9' : letter == wanted;
+      });
+  if (!fits) return false;
+  const auto number = [&](std::size_t at) { return static_cast<unsigned>((text[at] - '0') * 10 + text[at + 1] - '0'); };
+  return std::chrono::year_month_day(std::chrono::year(static_cast<int>(number(0) * 100 + number(2))),
+                                     std::chrono::month(number(5)), std::chrono::day(number(8)))
+      .ok();
 }
 
 // "90", "90s", "5m", "2h": one second to a week.
@@ -198,7 +204,7 @@ void import_options(CLI::App& command, Request& request) {
   for (const auto& [option, day, meaning] : {std::tuple("--since", &orders.since, "Only orders of this day and later"),
                                              std::tuple("--until", &orders.until, "Only orders of this day and earlier")}) {
     command.add_option(option, *day, meaning)->type_name("YYYY-MM-DD")->group(of_issuer)->check([](const std::string& text) {
-      return is_day(text) ? std::string() : text + " is no day; write YYYY-MM-DD";
+      return is_day(text) ? std::string() : text + " is no day of the calendar; write YYYY-MM-DD";
     });
   }
   add_asking(command, request);

@@ -90,7 +90,7 @@ def test_names_that_no_public_ca_issues_for_are_told(nginx):
     names = "localhost 192.0.2.1 intranet"
     world = "evercert_issuer world { uri https://acme.ca-of-the-world.com/directory; accept_terms_of_service; }"
     warned(nginx(host(names, evercert="evercert_certificate world %s;" % names), global_extra=world),
-           r"\"localhost\" is below localhost, which nobody can own: no publicly trusted CA issues for it",
+           r"\"localhost\" is a name that nobody can own: no publicly trusted CA issues for it",
            r"\"192\.0\.2\.1\" is an address that is for documentation", r"\"intranet\" has no dot")
 
 

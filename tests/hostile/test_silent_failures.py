@@ -56,6 +56,8 @@ def test_a_metric_says_since_when_something_fails(nginx, evercert, fault):
     fault.add(ORDER, fault_proxy.status(403, detail="no", kind="urn:ietf:params:acme:error:malformed"), times=10000)
     nginx(nginx_of.host("heard.test"), directory=fault.uri).start()
     evercert.wait_problem("heard.test")
+    # The problem tells it; what comes next need not.
+    assert evercert.certificate("heard.test")["next"]["why"] == "another try"
 
     def since():
         page = tls.plain_get(ports.STATUS, "localhost", "/evercert/metrics")[1].decode()

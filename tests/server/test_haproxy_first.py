@@ -79,7 +79,7 @@ def test_a_configuration_check_starts_nothing_and_makes_no_key(haproxy, evercert
     (dict(settings={"agent_usr": "x"}), r"haproxy\.json:\d+.*agent_usr.*agent_user"),
     (dict(certificates=[certificate("bad name.test")]), r"haproxy\.json:\d+.*bad name\.test"),
     (dict(certificates=[]), r"haproxy\.json: names no certificate"),
-    (dict(settings={"agent_user": "nobody-at-all"}), r"\"nobody-at-all\" does not exist.*agent_user"),
+    (dict(settings={"agent_user": "nobody-at-all"}), r"haproxy\.json:\d+: agent_user: the user \"nobody-at-all\" does not exist; name another"),
 ], ids=["mistyped option", "impossible name", "no certificate", "unknown user"])
 def test_a_wrong_configuration_is_refused_with_file_line_and_remedy(haproxy, change, said):
     site = haproxy([certificate("wrong.test")])

@@ -65,6 +65,8 @@ class OrdersTest : public CppUnit::TestFixture {
   void words_that_are_no_state_or_day_are_refused() {
     for (const std::vector<std::string>& words : {std::vector<std::string>{"--with", "lost"},
                                                   {"--since", "yesterday"},
+                                                  {"--since", "2026-13-45"},
+                                                  {"--until", "2026-02-29"},
                                                   {"--until", "2026-1-2"},
                                                   {"--open", "--with", "expired"}}) {
       std::vector<std::string> arguments{"import", "issuer", "bought", "--state", folder_->path()};

@@ -50,6 +50,7 @@ class SettingsFileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(values_of_a_wrong_type_are_refused_with_the_right_one);
   CPPUNIT_TEST(broken_json_is_refused_with_its_line_and_without_its_words);
   CPPUNIT_TEST(every_truncation_is_refused);
+  CPPUNIT_TEST(a_mistyped_list_gets_the_nearest_word);
   CPPUNIT_TEST(deep_nesting_is_refused);
   CPPUNIT_TEST(huge_numbers_are_refused);
   CPPUNIT_TEST(bytes_that_are_not_utf_8_are_refused);
@@ -180,6 +181,13 @@ class SettingsFileTest : public CppUnit::TestFixture {
     settings_of(whole);
     for (std::size_t length = 0; length < whole.size(); ++length)
       if (whole.find_first_not_of(" \n", length) != std::string::npos) refusal_of(whole.substr(0, length));
+  }
+
+  void a_mistyped_list_gets_the_nearest_word() {
+    assert_contains(refusal_of("{\n\"certificate\": []}"),
+                    ":2: there is no option \"certificate\", did you mean \"certificates\"?");
+    assert_contains(refusal_of("{\"isuers\": {}}"), "did you mean \"issuers\"?");
+    assert_contains(refusal_of("{\"http_prt\": 80}"), "did you mean \"http_port\"?");
   }
 
   void deep_nesting_is_refused() {

@@ -41,6 +41,7 @@ class NamesCheckTest : public CppUnit::TestFixture {
       const Checked result = checked(public_issuer(std::string("{\"identifiers\": [\"www.real.com\", \"") + name + "\"]}"));
       const std::string all = all_of(result);
       CPPUNIT_ASSERT_MESSAGE(all, all.find("no publicly trusted CA issues for it (issuer ca)") != std::string::npos);
+      CPPUNIT_ASSERT_MESSAGE(all, all.find("localhost is below") == std::string::npos);
     }
     CPPUNIT_ASSERT(
         checked(public_issuer(R"({"identifiers": ["www.real.com", "example.com", "test.org"]})")).complaints.empty());

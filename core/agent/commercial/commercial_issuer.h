@@ -29,6 +29,7 @@ class CommercialIssuer : public Issuer {
   CommercialIssuer(IssuerSpec spec, std::unique_ptr<CommercialApi> api, const IssuerSurroundings& surroundings);
 
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
+  [[nodiscard]] bool takes_comments() const override { return true; }
   [[nodiscard]] IssuerAccount* account() override { return desk_ ? &*desk_ : nullptr; }
   Result<std::string> test_login() override;
   Result<IssuerOrder> place(const Wanted& wanted) override;

@@ -84,7 +84,7 @@ enum class Fulfilment { done, requested };
 
 struct Revocation {
   int reason = 0;                // RFC 5280 section 5.3.1 (revocation_reasons.h)
-  std::string comment = {};      // for the records of CAs that keep one; empty: ours
+  std::string comment = {};      // for the records of CAs that keep one (Issuer::takes_comments()); empty: ours
   std::string certificate = {};  // ours, for what is said once it is true
 };
 
@@ -92,6 +92,8 @@ class Issuer {
  public:
   virtual ~Issuer() = default;
   [[nodiscard]] virtual const IssuerSpec& spec() const = 0;
+  // Whether it has a place for a word of ours beside a revocation's reason.
+  [[nodiscard]] virtual bool takes_comments() const { return false; }
   // What the CA shows of our account beside our orders; null where it shows nothing (ACME). Lives as long as the issuer.
   [[nodiscard]] virtual IssuerAccount* account() { return nullptr; }
 

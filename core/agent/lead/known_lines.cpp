@@ -9,8 +9,7 @@ LineIndex& KnownLines::index() {
   const auto state = open_();
   if (!state) log_.write(LogLevel::error, "what is stored cannot be read: " + state.error().message);
   const StoredLines stored = state ? stored_lines(**state, serving_, nullptr) : StoredLines();
-  // The starter has said it as an error.
-  if (!stored.trouble.empty()) log_.write(LogLevel::warn, stored.trouble);
+  if (alone_ && !stored.trouble.empty()) log_.write(LogLevel::error, stored.trouble);
   return index_.emplace(stored.lines, clock_.now());
 }
 

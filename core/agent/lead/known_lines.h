@@ -16,10 +16,10 @@ namespace evercert {
 
 class KnownLines {
  public:
-  // Opens what is stored, once.
+  // Opens what is stored, once. `alone`: no starter has said what is wrong with it.
   using Opener = std::function<Result<std::unique_ptr<StateFiles>>()>;
-  KnownLines(Opener open, const SealKey& serving, const Clock& clock, Logger& log)
-      : open_(std::move(open)), serving_(serving), clock_(clock), log_(log) {}
+  KnownLines(Opener open, const SealKey& serving, const Clock& clock, Logger& log, bool alone)
+      : open_(std::move(open)), serving_(serving), clock_(clock), log_(log), alone_(alone) {}
 
   void put(StoredLine line);
   void forget(const std::string& name);
@@ -42,6 +42,7 @@ class KnownLines {
   const SealKey& serving_;
   const Clock& clock_;
   Logger& log_;
+  const bool alone_;
   std::mutex mutex_;
   std::optional<LineIndex> index_;
   bool changed_ = true;

@@ -185,7 +185,7 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     parts_.watch_hits(job_, machine_->record().challenges);
   }
   show(retry_at_ ? "" : std::string("order: ") + to_string(machine_->state()), retry_at_,
-       retry_at_ && pace_.failure ? "another try after: " + pace_.failure->message : "");
+       retry_at_ && pace_.failure ? "another try" : "");
   return std::nullopt;
 }
 
@@ -285,7 +285,7 @@ Workers::Again Renewal::consider(Time now) {
   }
   if (!requested && pace_.next_attempt > at) {
     at = pace_.next_attempt;
-    if (pace_.failure) why = "another try after: " + pace_.failure->message;
+    if (pace_.failure) why = "another try";
   }
   if (!forced) {
     const bool unsettled = requested && (pace_.failure || !pace_.set_aside.empty());

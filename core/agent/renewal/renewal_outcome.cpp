@@ -73,7 +73,7 @@ Workers::Again Renewal::step_failed(const Error& error, Time now) {
   tell(error.kind == ErrorKind::action_required ? "action_required" : "renewal_failed", LogLevel::warn,
        "the step failed and will be tried again: " + error.message,
        {{"kind", to_string(error.kind)}, {"retry_at", to_rfc3339(at)}, {"step", to_string(machine_->state())}});
-  show("", at, "another try after: " + error.message);
+  show("", at, "another try");
   return {at};
 }
 
@@ -207,7 +207,7 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
     show("nothing is ordered before somebody asks for it", std::nullopt, error.message);
     return {};
   }
-  show("", at, "another try after: " + error.message);
+  show("", at, "another try");
   return {at};
 }
 

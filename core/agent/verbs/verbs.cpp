@@ -214,7 +214,9 @@ void Verbs::revoke(ControlServer::Client client, const Json& request) {
     if (requested) return Error{ErrorKind::action_required, event.sentence};
     const auto current = leader_.publication().current(item.certificate.name);
     const std::string there = !current.revoked_at() ? "" : current.served ? "it is still served; " : "it is still in use; ";
-    return event.sentence + "; " + there + "order another: evercert renew " + item.certificate.name;
+    const bool unsent = !why.comment.empty() && !access->issuer->takes_comments();
+    return event.sentence + "; " + (unsent ? "the comment was not sent: the CA has no place for one; " : "") + there +
+           "order another: evercert renew " + item.certificate.name;
   });
 }
 

@@ -1,3 +1,4 @@
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -91,6 +92,8 @@ void check_commands(const Section& section, const Plan& plan, std::vector<Compla
   if (!plan.exports.hook.empty())
     check_command(reader, "hook", plan.exports.hook.front(), "nothing is told of new certificates until");
   check_command(reader, "dns_program", plan.dns.program, "no record is written by it, and no name proved, until");
+  if (!plan.agent_user.empty() && ::getpwnam(plan.agent_user.c_str()) == nullptr)
+    reader.error("agent_user", "agent_user: the user " + in_quotes(plan.agent_user) + " does not exist; name another");
 }
 
 ProofDefaults check_global(const Section& section, const FileSystemProbe& probe, Plan& plan,

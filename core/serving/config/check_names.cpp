@@ -70,7 +70,8 @@ std::string why_not_public(const Identifier& identifier) {
   }
   const std::string name = identifier.is_wildcard() ? value.substr(2) : value;
   for (const std::string special : special_names)
-    if (name == special || name.ends_with("." + special)) return "is below " + special + ", which nobody can own";
+    if (name == special || name.ends_with("." + special))
+      return name == special ? "is a name that nobody can own" : "is below " + special + ", which nobody can own";
   if (name.find('.') == std::string::npos) return "has no dot, so it means another host on every network";
   return "";
 }

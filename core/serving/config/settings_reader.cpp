@@ -194,7 +194,9 @@ bool SettingsReader::key(string_t& name) {
     // set() knows the nearest option.
     Section unused;
     const auto refused = set(unused, scope(), name, {}, place(member_line_));
-    return fail(member_line_, refused ? "there is no option " + in_quotes(name) : refused.error().message);
+    const std::string sentence = refused ? "there is no option " + in_quotes(name) : refused.error().message;
+    const std::string nearest = levels_.back() == Level::global ? did_you_mean(name, {"issuers", "certificates"}, "") : "";
+    return fail(member_line_, nearest.empty() ? sentence : "there is no option " + in_quotes(name) + nearest);
   }
   if (!members_.back().insert(name).second) return fail(member_line_, in_quotes(name) + " is given twice; remove one");
   return true;
