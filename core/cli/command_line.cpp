@@ -33,7 +33,7 @@ struct Words {
 
 struct Owner {
   std::string verb;
-  bool takes_value;
+  int values;  // that follow it
 };
 
 // The verbs that have this option.
@@ -43,7 +43,7 @@ std::vector<Owner> owners_of(const std::string& option) {
     Request unused;
     const auto parser = parser_of(verb, unused);
     const CLI::Option* const found = verb.hidden ? nullptr : parser->get_option_no_throw(option);
-    if (found != nullptr) owners.push_back({std::string(verb.name), found->get_items_expected_max() > 0});
+    if (found != nullptr) owners.push_back({std::string(verb.name), found->get_items_expected_min()});
   }
   return owners;
 }
@@ -54,7 +54,8 @@ Words words_of(const std::vector<std::string>& arguments) {
   for (; at < arguments.size() && is_option(arguments[at]) && arguments[at] != "--"; ++at) {
     words.rest.push_back(arguments[at]);
     const auto owners = owners_of(arguments[at]);
-    if (!owners.empty() && owners.front().takes_value && at + 1 < arguments.size()) words.rest.push_back(arguments[++at]);
+    for (int value = 0; !owners.empty() && value < owners.front().values && at + 1 < arguments.size(); ++value)
+      words.rest.push_back(arguments[++at]);
   }
   if (at < arguments.size()) words.verb = arguments[at++];
   words.rest.insert(words.rest.end(), arguments.begin() + static_cast<std::ptrdiff_t>(at), arguments.end());

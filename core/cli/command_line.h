@@ -48,6 +48,18 @@ struct OrderWish {
   std::string until;
 };
 
+// quickstart: what the configuration is to say, and of which machine.
+struct FirstWish {
+  std::string server;  // nginx, apache or haproxy
+  std::vector<std::string> names;
+  std::string issuer = "letsencrypt";
+  std::string contact;
+  std::string trusted;                        // ssl_trusted_certificate
+  std::vector<std::string> external_account;  // key identifier and file, or empty
+  std::string root;                           // the machine's files are below it
+  bool write = false;
+};
+
 struct Request {
   std::string verb;
   std::string state_path;  // --state
@@ -63,6 +75,7 @@ struct Request {
   std::string source_kind;  // import: certbot, mod-md, nginx-acme or issuer
   std::string source_path;  // or the issuer's name
   OrderWish orders;
+  FirstWish first;
   std::string comment;
   std::string user;  // import into a state directory that does not exist yet
   int descriptor = -1;

@@ -30,6 +30,9 @@ int import_orders(const Request& request, Surroundings& surroundings);
 // Sends one request to the agent and prints what comes of it.
 int ask_agent(const Request& request, const nlohmann::json& message, Surroundings& surroundings);
 
+// The smallest configuration that fits this machine; printed, or written where nothing is yet.
+int quick_start(const Request& request, Surroundings& surroundings);
+
 // Changing: through the agent when one leads, else by taking its place for a moment.
 int roll_back(const Request& request, Surroundings& surroundings);
 int import_certificates(const Request& request, Surroundings& surroundings);

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
+#include "serving/base/limits.h"
 
 namespace evercert {
 

@@ -211,6 +211,35 @@ void import_options(CLI::App& command, Request& request) {
   command.callback([&command, &request] { check_variant(command, request); });
 }
 
+void quickstart_options(CLI::App& command, Request& request) {
+  FirstWish& first = request.first;
+  command.add_option("SERVER", first.server, "For which server")
+      ->type_name("")
+      ->required()
+      ->check(CLI::IsMember({"nginx", "apache", "haproxy"}));
+  // One after each --name: what follows may be the server.
+  command.add_option("--name", first.names, "A name that the certificate is for; may be given several times")
+      ->type_name("DOMAIN")
+      ->required()
+      ->allow_extra_args(false);
+  command.add_option("--issuer", first.issuer, "A known CA, or the address of an ACME directory; without it letsencrypt")
+      ->type_name("WORD");
+  command.add_option("--contact", first.contact, "Where the CA may reach you")->type_name("ADDRESS");
+  command
+      .add_option("--ssl-trusted-certificate", first.trusted,
+                  "What the CA's own server is verified with, where the system does not know it")
+      ->type_name("FILE");
+  command
+      .add_option("--external-account-key", first.external_account,
+                  "The key identifier, and the file with the HMAC key, where the CA wants them")
+      ->type_name("KID FILE")
+      ->type_size(2)
+      ->expected(1)
+      ->allow_extra_args(false);
+  command.add_option("--root", first.root, "Look at, and write to, the system below this directory")->type_name("DIR");
+  command.add_flag("--write", first.write, "Write the files; none that is there already is touched");
+}
+
 void run_options(CLI::App& command, Request& request) {
   command.add_option("--config", request.config, "The configuration")->type_name("FILE");
   command.add_option("--state", request.state_path, "Instead of the configuration's state_path")->type_name("DIR");
@@ -289,6 +318,16 @@ constexpr Verb table[] = {
      "evercert import nginx-acme /var/cache/nginx/acme_example www.example.com\n"
      "evercert import issuer bought --key /etc/ssl/private --since 2026-01-01",
      import_anything, import_options},
+    {"quickstart", "The smallest configuration that fits this machine, and what to do with it",
+     "to read the server's configuration; with --write root, to write below /etc",
+     "Looks at what is installed and configured: folders, modules, ports, names. The configuration goes to standard output, "
+     "what to do next to standard error; with `--write` the files are written, and standard output has only what belongs into "
+     "a file of yours. The CA is Let's Encrypt unless `--issuer` names another, because that is what a server is to have in "
+     "the end; `letsencrypt-staging` is for a rehearsal.",
+     "evercert quickstart nginx --name www.example.com\n"
+     "evercert quickstart apache --name example.com --name www.example.com --issuer letsencrypt-staging\n"
+     "evercert quickstart haproxy --name www.example.com --write | tee -a /etc/haproxy/haproxy.cfg",
+     quick_start, quickstart_options},
     {"run", "The agent itself, without a server of its own", "root, or a user that owns the state directory",
      "Orders, renews, stores; answers http-01 by itself at `http_port`. For servers that read files, and for systemd.",
      "evercert run --config /etc/evercert/evercert.json\nevercert run --config evercert.json --state /var/lib/evercert",

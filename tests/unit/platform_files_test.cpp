@@ -25,6 +25,7 @@ class FilesTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_file_over_the_limit_is_refused);
   CPPUNIT_TEST(a_large_file_takes_no_memory);
   CPPUNIT_TEST(a_pipe_is_refused_without_waiting);
+  CPPUNIT_TEST(a_fresh_file_never_takes_the_place_of_another);
   CPPUNIT_TEST(a_write_that_does_not_fit_leaves_the_old_file_and_nothing_else);
   CPPUNIT_TEST_SUITE_END();
 
@@ -60,6 +61,19 @@ class FilesTest : public CppUnit::TestFixture {
   void nothing_above_the_directory_is_reached() {
     CPPUNIT_ASSERT(!read_file(directory_.get(), "../../etc/hostname", 1 << 20));
     CPPUNIT_ASSERT(!read_file(directory_.get(), "/etc/hostname", 1 << 20));
+  }
+
+  void a_fresh_file_never_takes_the_place_of_another() {
+    WriteOptions fresh;
+    fresh.fresh = true;
+    CPPUNIT_ASSERT(write_file(directory_.get(), "new", bytes_of("first"), fresh));
+    const auto again = write_file(directory_.get(), "new", bytes_of("second"), fresh);
+    CPPUNIT_ASSERT(!again && again.error().message.find("File exists") != std::string::npos);
+    std::filesystem::create_symlink("nowhere", folder_ / "link");
+    CPPUNIT_ASSERT(!write_file(directory_.get(), "link", bytes_of("second"), fresh));
+    CPPUNIT_ASSERT(read_file(directory_.get(), "new", 100).value().value() == Bytes({'f', 'i', 'r', 's', 't'}));
+    const auto files = std::filesystem::directory_iterator(folder_);
+    CPPUNIT_ASSERT_EQUAL(std::ptrdiff_t{2}, std::distance(begin(files), end(files)));
   }
 
   void a_file_over_the_limit_is_refused() {

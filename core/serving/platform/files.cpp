@@ -144,6 +144,16 @@ Result<std::optional<Bytes>> read_file_start(int directory, const std::string& p
   return std::optional<Bytes>(std::move(content));
 }
 
+namespace {
+
+// A link, other than a rename, never replaces what is there.
+bool put_in_place(int parent, const std::string& beside, const std::string& name, bool fresh) {
+  if (!fresh) return ::renameat(parent, beside.c_str(), parent, name.c_str()) == 0;
+  return ::linkat(parent, beside.c_str(), parent, name.c_str(), 0) == 0 && ::unlinkat(parent, beside.c_str(), 0) == 0;
+}
+
+}  // namespace
+
 Result<Done> write_file(int directory, const std::string& path, BytesView content, const WriteOptions& options) {
   const std::filesystem::path whole(path);
   const std::string folder = whole.parent_path().string();
@@ -162,7 +172,7 @@ Result<Done> write_file(int directory, const std::string& path, BytesView conten
     written = false;
     code = errno;
   }
-  if (written && ::renameat(parent.get(), beside.c_str(), parent.get(), name.c_str()) != 0) {
+  if (written && !put_in_place(parent.get(), beside, name, options.fresh)) {
     written = false;
     code = errno;
   }

@@ -31,6 +31,7 @@ struct WriteOptions {
   unsigned mode = 0640;
   bool durable = true;  // fsync file and directory
   std::optional<std::uint32_t> group;
+  bool fresh = false;  // fails with "File exists" where there is something already
 };
 // Writes beside, then renames: readers see the old or the new whole file. The temporary name is ".<name>.XXXXXX". A short
 // write, a full disk, a failing close leave the old file and no temporary one. The directory must exist.

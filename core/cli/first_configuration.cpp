@@ -1,0 +1,327 @@
+#include "cli/first_configuration.h"
+
+#include <algorithm>
+
+#include "serving/base/json.h"
+#include "serving/config/words.h"
+
+namespace evercert {
+namespace {
+
+Error no_server(const std::string& server, const std::string& file) {
+  return {ErrorKind::storage, "there is no " + server + " here: " + file + " is missing; install " + server +
+                                  ", or name with --root the directory below which it is"};
+}
+
+Error set_up_already(const Spot& spot, const std::string& what_to_do) {
+  return configuration_error("evercert is set up here already, in " + spot.text() + ": " + what_to_do);
+}
+
+// As a word of nginx's or Apache's configuration.
+std::string first_word(const std::string& text) {
+  if (text.find_first_of(" \t;{}\"'\\#$") == std::string::npos) return text;
+  std::string result = "\"";
+  for (const char c : text) result += (c == '"' || c == '\\' ? "\\" : "") + std::string(1, c);
+  return result + "\"";
+}
+
+std::string first_words(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + first_word(word);
+  return text;
+}
+
+std::string together(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+std::vector<Spot> words_of_files(const Machine& machine, const std::vector<std::string>& files, bool signs) {
+  std::vector<Spot> words;
+  for (const std::string& file : files) {
+    const auto more = words_in(machine.text(file), file, signs);
+    words.insert(words.end(), more.begin(), more.end());
+  }
+  return words;
+}
+
+const Spot* spot_of(const std::vector<Spot>& words, const std::string& word) {
+  const auto found = std::find_if(words.begin(), words.end(), [&](const Spot& spot) { return lower_case(spot.word) == word; });
+  return found == words.end() ? nullptr : &*found;
+}
+
+// The names of the plan that the server's configuration has, each where it is first.
+class TakenNames {
+ public:
+  explicit TakenNames(const std::vector<std::string>& wanted) : free_(wanted) {}
+  void see(const Spot& spot, std::string name) {
+    name = lower_case(name);
+    const auto found = std::find(free_.begin(), free_.end(), name);
+    if (found == free_.end()) return;
+    taken_.push_back({spot.file, spot.line, name});
+    free_.erase(found);
+  }
+  [[nodiscard]] const std::vector<Spot>& taken() const { return taken_; }
+  [[nodiscard]] const std::vector<std::string>& free() const { return free_; }
+
+ private:
+  std::vector<std::string> free_;
+  std::vector<Spot> taken_;
+};
+
+void leave_out(std::vector<std::string>& files, const std::string& path) {
+  std::erase_if(files, [&](const std::string& file) { return file.substr(file.rfind('/')) == path.substr(path.rfind('/')); });
+}
+
+TakenNames names_in_nginx(const std::vector<Spot>& words, const FirstPlan& plan) {
+  TakenNames names(plan.names);
+  bool inside = false;
+  for (const Spot& spot : words) {
+    if (spot.word == ";" || spot.word == "{")
+      inside = false;
+    else if (inside)
+      names.see(spot, spot.word);
+    else
+      inside = spot.word == "server_name";
+  }
+  return names;
+}
+
+std::string nginx_text(const Machine& machine, const FirstPlan& plan, const std::vector<std::string>& names) {
+  std::string text = "evercert_issuer " + plan.issuer + " {\n    uri " + first_word(plan.uri) + ";\n";
+  if (!plan.contact.empty()) text += "    contact " + first_word(plan.contact) + ";\n";
+  if (!plan.external_account.empty()) text += "    external_account_key " + first_words(plan.external_account) + ";\n";
+  text += "    accept_terms_of_service;\n";
+  if (!plan.trusted.empty()) text += "    ssl_trusted_certificate " + first_word(plan.trusted) + ";\n";
+  text += "}\n";
+  if (names.empty()) return text;
+  const bool six = machine.has_ipv6();
+  return text + "server {\n    listen 80;\n" + (six ? "    listen [::]:80;\n" : "") + "    listen 443 ssl;\n" +
+         (six ? "    listen [::]:443 ssl;\n" : "") + "    server_name " + together(names) + ";\n    evercert on;\n}\n";
+}
+
+std::string module_of_nginx(const Machine& machine) {
+  for (const char* const folder :
+       {"/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/etc/nginx/modules", "/usr/local/nginx/modules"}) {
+    const std::string file = std::string(folder) + "/ngx_http_evercert_module.so";
+    if (machine.has(file)) return file;
+  }
+  return "";
+}
+
+void add_steps_for_module_of_nginx(const Machine& machine, const std::vector<Spot>& words, std::vector<std::string>& steps) {
+  const bool loaded = std::any_of(words.begin(), words.end(), [](const Spot& spot) {
+    return spot.word.find("ngx_http_evercert_module") != std::string::npos;
+  });
+  const std::string file = module_of_nginx(machine);
+  if (file.empty()) steps.emplace_back("install evercert's module for nginx (on Debian: libnginx-mod-http-evercert)");
+  if (!loaded && !file.empty())
+    steps.push_back("write load_module " + file + "; at the top of /etc/nginx/nginx.conf, before events");
+}
+
+}  // namespace
+
+Result<FirstConfiguration> first_for_nginx(const Machine& machine, const FirstPlan& plan) {
+  const std::string main = "/etc/nginx/nginx.conf";
+  if (!machine.has(main)) return no_server("nginx", main);
+  const auto main_words = words_in(machine.text(main), main, true);
+  const auto includes = [&](const std::string& pattern) {
+    return std::any_of(main_words.begin(), main_words.end(),
+                       [&](const Spot& spot) { return spot.word == "/etc/nginx/" + pattern || spot.word == pattern; });
+  };
+  FirstConfiguration first;
+  std::string path = "/etc/nginx/evercert.conf";
+  for (const std::string folder : {"conf.d", "http.d"})
+    if (includes(folder + "/*.conf")) path = "/etc/nginx/" + folder + "/evercert.conf";
+  if (path == "/etc/nginx/evercert.conf")
+    first.steps.push_back("write include " + path + "; at the end of http { } in " + main);
+
+  std::vector<std::string> files{main};
+  for (const auto& [folder, ending] : {std::pair("modules-enabled", ".conf"), std::pair("conf.d", ".conf"),
+                                       std::pair("http.d", ".conf"), std::pair("sites-enabled", "")})
+    for (std::string& file : machine.files_in(std::string("/etc/nginx/") + folder, ending)) files.push_back(std::move(file));
+  leave_out(files, path);
+  const auto words = words_of_files(machine, files, true);
+  if (const Spot* const spot = spot_of(words, "evercert_issuer"))
+    return set_up_already(*spot, "write evercert on; into the server block of each name");
+  const TakenNames names = names_in_nginx(words, plan);
+  first.file = {path, "# " + path + "\n" + nginx_text(machine, plan, names.free())};
+  add_steps_for_module_of_nginx(machine, words, first.steps);
+  for (const Spot& taken : names.taken())
+    first.steps.push_back("in " + taken.text() + ", in the server block of " + taken.word +
+                          ": write listen 443 ssl; and evercert on;");
+  first.steps.emplace_back("sudo nginx -t");
+  first.steps.push_back(machine.reload("nginx"));
+  return first;
+}
+
+namespace {
+
+// The port of "443", "192.0.2.1:443", "[::]:443", "*:443".
+bool is_port(const std::string& address, const std::string& port) {
+  return address == port || address.ends_with(":" + port);
+}
+
+bool apache_listens(const std::vector<Spot>& words, const std::string& port) {
+  for (std::size_t i = 0; i + 1 < words.size(); ++i)
+    if (lower_case(words[i].word) == "listen" && is_port(words[i + 1].word, port)) return true;
+  return false;
+}
+
+// ServerName may have a scheme and a port.
+std::string bare_name(std::string name) {
+  if (const auto scheme = name.find("://"); scheme != std::string::npos) name.erase(0, scheme + 3);
+  return name.substr(0, name.find(':'));
+}
+
+TakenNames names_in_apache(const std::vector<Spot>& words, const FirstPlan& plan) {
+  TakenNames names(plan.names);
+  unsigned line = 0;
+  for (const Spot& spot : words) {
+    const std::string word = lower_case(spot.word);
+    if (spot.line == line) names.see(spot, bare_name(spot.word));
+    if (word == "servername" || word == "serveralias") line = spot.line;
+  }
+  return names;
+}
+
+std::string apache_text(const FirstPlan& plan, const std::vector<Spot>& words, const std::vector<std::string>& names) {
+  std::string text;
+  for (const char* const port : {"80", "443"})
+    if (!apache_listens(words, port)) text += std::string("Listen ") + port + "\n";
+  text += "<EvercertIssuer " + plan.issuer + ">\n    EvercertUri " + first_word(plan.uri) + "\n";
+  if (!plan.contact.empty()) text += "    EvercertContact " + first_word(plan.contact) + "\n";
+  if (!plan.external_account.empty()) text += "    EvercertExternalAccountKey " + first_words(plan.external_account) + "\n";
+  text += "    EvercertAcceptTermsOfService on\n";
+  if (!plan.trusted.empty()) text += "    EvercertSslTrustedCertificate " + first_word(plan.trusted) + "\n";
+  text += "</EvercertIssuer>\n";
+  if (names.empty()) return text;
+  const std::vector<std::string> others(names.begin() + 1, names.end());
+  const std::string named =
+      "    ServerName " + names.front() + "\n" + (others.empty() ? "" : "    ServerAlias " + together(others) + "\n");
+  return text + "<VirtualHost *:80>\n" + named + "</VirtualHost>\n<VirtualHost *:443>\n" + named +
+         "    SSLEngine on\n    Evercert on\n</VirtualHost>\n";
+}
+
+}  // namespace
+
+Result<FirstConfiguration> first_for_apache(const Machine& machine, const FirstPlan& plan) {
+  const bool debian = machine.has("/etc/apache2/apache2.conf");
+  const std::string base = debian ? "/etc/apache2" : "/etc/httpd";
+  const std::string main = debian ? base + "/apache2.conf" : base + "/conf/httpd.conf";
+  if (!machine.has(main)) return no_server("Apache httpd", "/etc/apache2/apache2.conf");
+  const std::string path = base + (debian ? "/sites-available/evercert.conf" : "/conf.d/evercert.conf");
+  std::vector<std::string> files{main};
+  if (debian) files.push_back(base + "/ports.conf");
+  for (const char* const folder : {"conf.modules.d", "mods-enabled", "conf-enabled", "sites-enabled", "conf.d"})
+    for (std::string& file : machine.files_in(base + "/" + folder, ".conf")) files.push_back(std::move(file));
+  // What the package itself has there.
+  leave_out(files, path);
+  const auto words = words_of_files(machine, files, false);
+  if (const Spot* const spot = spot_of(words, "<evercertissuer"))
+    return set_up_already(*spot, "write Evercert on into the virtual host of each name");
+  const TakenNames names = names_in_apache(words, plan);
+  FirstConfiguration first;
+  first.file = {path, "# " + path + "\n" + apache_text(plan, words, names.free())};
+  if (debian && !machine.has(base + "/mods-enabled/evercert.load"))
+    first.steps.emplace_back(machine.has(base + "/mods-available/evercert.load")
+                                 ? "sudo a2enmod evercert"
+                                 : "install evercert's module for Apache (libapache2-mod-evercert), and sudo a2enmod evercert");
+  if (!debian && spot_of(words, "evercert_module") == nullptr)
+    first.steps.emplace_back("write LoadModule evercert_module modules/mod_evercert.so into " + base +
+                             "/conf.modules.d/evercert.conf, and see that mod_ssl is installed");
+  for (const Spot& taken : names.taken())
+    first.steps.push_back("in " + taken.text() + ", for " + taken.word +
+                          ": give it a <VirtualHost *:443> with SSLEngine on and Evercert on");
+  if (debian) first.steps.emplace_back("sudo a2ensite evercert");
+  first.steps.emplace_back(debian ? "sudo apache2ctl -t" : "sudo apachectl -t");
+  first.steps.push_back(machine.reload(debian ? "apache2" : "httpd"));
+  return first;
+}
+
+namespace {
+
+constexpr std::string_view in_global =
+    "global\n"
+    "    setenv EVERCERT_CONFIG /etc/evercert/evercert.json\n"
+    "    lua-prepend-path /usr/lib/haproxy/?.so cpath\n"
+    "    lua-load /usr/share/evercert/evercert.lua\n";
+constexpr std::string_view bound = "ssl crt /run/evercert/haproxy/";
+constexpr std::string_view answering =
+    "http-request lua.evercert if { path_beg /.well-known/acme-challenge/ /.well-known/pki-validation/ }";
+
+// ["a", "b"]
+std::string json_list(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + dump_json(Json(word));
+  return "[" + text + "]";
+}
+
+std::string haproxy_settings(const FirstPlan& plan, const std::string& user) {
+  std::string text = "// /etc/evercert/evercert.json\n{\n";
+  if (user != "haproxy") text += "  \"agent_user\": " + dump_json(Json(user)) + ",\n";
+  text += "  \"issuers\": {\n    " + dump_json(Json(plan.issuer)) + ": {\n      \"uri\": " + dump_json(Json(plan.uri)) + ",\n";
+  if (!plan.contact.empty()) text += "      \"contact\": " + json_list({plan.contact}) + ",\n";
+  if (!plan.external_account.empty()) text += "      \"external_account_key\": " + json_list(plan.external_account) + ",\n";
+  text += "      \"accept_terms_of_service\": true";
+  if (!plan.trusted.empty()) text += ",\n      \"ssl_trusted_certificate\": " + dump_json(Json(plan.trusted));
+  return text + "\n    }\n  },\n  \"certificates\": [\n    { \"identifiers\": " + json_list(plan.names) + " }\n  ]\n}\n";
+}
+
+std::string haproxy_frontend(const Machine& machine) {
+  const std::string every = machine.has_ipv6() ? ":::" : ":";
+  const std::string both = machine.has_ipv6() ? " v4v6" : "";
+  return "frontend evercert\n    mode http\n    timeout client 60s\n    bind " + every + "80" + both + "\n    bind " + every +
+         "443" + both + " " + std::string(bound) + " alpn h2,http/1.1\n    " + std::string(answering) +
+         "\n    http-request redirect scheme https unless { ssl_fc }\n"
+         "    http-request return status 200 content-type text/plain string \"hello\\n\"\n";
+}
+
+// Where HAProxy listens at one of the two ports already; null: nowhere.
+const Spot* bind_in(const std::vector<Spot>& words) {
+  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
+    if (words[i].word != "bind") continue;
+    for (const std::string& address : split_at_commas({words[i + 1].word}))
+      if (is_port(address, "80") || is_port(address, "443")) return &words[i];
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<FirstConfiguration> first_for_haproxy(const Machine& machine, const FirstPlan& plan) {
+  const std::string main = "/etc/haproxy/haproxy.cfg";
+  if (!machine.has(main)) return no_server("HAProxy", main);
+  std::vector<std::string> files{main};
+  for (std::string& file : machine.files_in("/etc/haproxy/conf.d", ".cfg")) files.push_back(std::move(file));
+  const auto words = words_of_files(machine, files, false);
+  if (const Spot* const spot = spot_of(words, "evercert_config"))
+    return set_up_already(*spot, "add the names to certificates in the evercert.json that it names");
+  std::string user = "root";
+  for (std::size_t i = 0; i + 1 < words.size(); ++i)
+    if (words[i].word == "user" && words[i].line == words[i + 1].line) {
+      user = words[i + 1].word;
+      break;
+    }
+  FirstConfiguration first;
+  first.file = {"/etc/evercert/evercert.json", haproxy_settings(plan, user)};
+  if (!machine.has("/usr/share/evercert/evercert.lua"))
+    first.steps.emplace_back("install evercert's part for HAProxy (on Debian: haproxy-evercert)");
+  if (const Spot* const taken = bind_in(words)) {
+    first.steps.push_back(
+        "in " + main + ", in global, before the first bind: write " +
+        together({"setenv EVERCERT_CONFIG /etc/evercert/evercert.json,", "lua-prepend-path /usr/lib/haproxy/?.so cpath and",
+                  "lua-load /usr/share/evercert/evercert.lua,", "each on a line of its own"}));
+    first.steps.push_back("in " + taken->text() + ", in that frontend: write " + std::string(bound) +
+                          " at the bind of port 443, and before any redirect " + std::string(answering));
+  } else {
+    first.addition =
+        FirstConfiguration::File{main, "# " + main + ", at its end\n" + std::string(in_global) + haproxy_frontend(machine)};
+  }
+  first.steps.push_back("sudo haproxy -c -f " + main);
+  first.steps.push_back(machine.reload("haproxy"));
+  return first;
+}
+
+}  // namespace evercert
