@@ -17,14 +17,12 @@ from harness.waiting import wait_for, wait_port
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a root directory of its own needs root")]
 
 NAME = "www.example.com"
-LETSENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 TRUST = "/etc/ssl/test-ca.pem"
 
 
-def block_of_readme(language):
-    """The first block in that language, as a reader copies it."""
+def readme():
     with open(os.path.join(PROJECT, "README.md")) as file:
-        return re.search("^```%s\n(.*?)^```" % language, file.read(), re.M | re.S).group(1)
+        return file.read()
 
 
 def changed(text, *pairs):
@@ -35,22 +33,49 @@ def changed(text, *pairs):
     return text
 
 
-def for_nginx(uri):
-    return changed(block_of_readme("nginx"), (LETSENCRYPT, uri), ("listen 80;", "listen 127.0.0.1:%d;" % ports.HTTP),
-                   ("listen 443 ssl;", "listen 127.0.0.1:%d ssl;" % ports.TLS), ("127.0.0.1:8080", "127.0.0.1:%d" % ports.STATUS),
-                   ("accept_terms_of_service;", "accept_terms_of_service; ssl_trusted_certificate %s;" % TRUST)
+def at_our_ports_of_nginx(text):
+    """But for IPv6, which not every machine has."""
+    text = "".join(line for line in text.splitlines(True) if "[::]" not in line)
+    return changed(text, ("listen 80;", "listen 127.0.0.1:%d;" % ports.HTTP), ("listen 443 ssl;", "listen 127.0.0.1:%d ssl;" % ports.TLS)
                    ) + "evercert_http_port %d;\nevercert_tls_port %d;\n" % (ports.HTTP, ports.TLS)
 
 
-def for_apache(uri):
-    return changed(block_of_readme("apache"), (LETSENCRYPT, uri), ("*:80>", "*:%d>" % ports.HTTP), ("*:443>", "*:%d>" % ports.TLS),
-                   ("EvercertAcceptTermsOfService on", "EvercertAcceptTermsOfService on\n    EvercertSslTrustedCertificate " + TRUST)
-                   ) + "EvercertHttpPort %d\nEvercertTlsPort %d\n" % (ports.HTTP, ports.TLS)
+def block_of_readme(uri):
+    """The one for nginx, as a reader copies it."""
+    block = re.search("^```nginx\n(.*?)^```", readme(), re.M | re.S).group(1)
+    return at_our_ports_of_nginx(changed(
+        block, ("uri letsencrypt;", "uri %s;" % uri), ("127.0.0.1:8080", "127.0.0.1:%d" % ports.STATUS),
+        ("accept_terms_of_service;", "accept_terms_of_service; ssl_trusted_certificate %s;" % TRUST)))
 
 
-def for_haproxy(uri):
-    return changed(block_of_readme("json"), (LETSENCRYPT, uri), ('"accept_terms_of_service": true', '"accept_terms_of_service": true, "ssl_trusted_certificate": "%s"' % TRUST),
-                   ('{ "issuers"', '{ "http_port": %d, "tls_port": %d, "issuers"' % (ports.HTTP, ports.TLS)))
+def commands_of_readme(server):
+    """What its row of the table says to type once the packages are there."""
+    row = re.search(r"^\| %s \|.*$" % server, readme(), re.M).group(0)
+    commands = [command.replace(r"\|", "|") for command in re.findall("`(sudo [^`]*)`", row)]
+    assert "apt install" in commands[0] and "evercert quickstart" in commands[1], commands
+    return commands[1:]
+
+
+def type_what_the_readme_says(root, server, uri):
+    """With our CA, and then our ports in what was written; for the server's package of that name."""
+    for command in commands_of_readme({"nginx": "nginx", "apache2": "Apache", "haproxy": "HAProxy"}[server]):
+        if "quickstart" in command:
+            command = changed(command, ("--write", "--write --issuer %s --ssl-trusted-certificate %s" % (uri, TRUST)))
+        root("bash", "-e", "-o", "pipefail", "-c", re.sub(r"\bsudo ", "", command))
+    if server == "nginx":
+        root.change("/etc/nginx/conf.d/evercert.conf", at_our_ports_of_nginx)
+    elif server == "apache2":
+        root("a2dissite", "-q", "000-default")
+        root.write("/etc/apache2/ports.conf", "Listen 127.0.0.1:%d\nListen 127.0.0.1:%d https\n" % (ports.HTTP, ports.TLS))
+        root.change("/etc/apache2/sites-available/evercert.conf", lambda text: changed(
+            text, ("*:80>", "*:%d>" % ports.HTTP), ("*:443>", "*:%d>" % ports.TLS)) + "EvercertHttpPort %d\nEvercertTlsPort %d\n" % (ports.HTTP, ports.TLS))
+    else:
+        root.change("/etc/evercert/evercert.json", lambda text: changed(
+            text, ('{\n  "issuers"', '{ "http_port": %d, "tls_port": %d,\n  "issuers"' % (ports.HTTP, ports.TLS))))
+        root.change("/etc/haproxy/haproxy.cfg", lambda text: changed(
+            text.replace("bind :::", "bind :").replace(" v4v6", ""),
+            ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP), ("bind :443", "bind 127.0.0.1:%d" % ports.TLS)))
+        os.makedirs(root.place("/run/haproxy"), exist_ok=True)  # the service manager makes it
 
 
 class Root:
@@ -70,6 +95,11 @@ class Root:
     def write(self, name, text):
         with open(self.place(name), "w") as file:
             file.write(text)
+
+    def change(self, name, how):
+        with open(self.place(name)) as file:
+            text = file.read()
+        self.write(name, how(text))
 
     def named(self, word, *where):
         """Paths with this word in their last part, below the named folders."""
@@ -154,20 +184,23 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     apt_install(root, "nginx", packages["evercert"], packages["libnginx-mod-http-evercert"])
     assert root("evercert", "version").stdout
     os.unlink(root.place("/etc/nginx/sites-enabled/default"))
-    root.write("/etc/nginx/conf.d/evercert.conf", for_nginx(pebble.uri))
+    root.write("/etc/nginx/conf.d/evercert.conf", block_of_readme(pebble.uri))
     assert "successful" in root("nginx", "-t").stderr
     with Running(root, "nginx", "-g", "daemon off;") as running:
         serial = leaf_of(running).serial
         Audit(root.place("/var/lib/evercert")).wait("served", NAME, seen=running.said)
         assert NAME in root("evercert", "status").stdout
 
+    # What quickstart writes in the block's place means the same.
+    os.unlink(root.place("/etc/nginx/conf.d/evercert.conf"))
+    type_what_the_readme_says(root, "nginx", pebble.uri)
+    assert "successful" in root("nginx", "-t").stderr
+    with Running(root, "nginx", "-g", "daemon off;") as running:
+        assert leaf_of(running).serial == serial
+
     # The other server takes over what the first has ordered.
     apt_install(root, "apache2", packages["libapache2-mod-evercert"])
-    root("a2enmod", "evercert")
-    root("a2dissite", "000-default")
-    root.write("/etc/apache2/ports.conf", "Listen 127.0.0.1:%d\nListen 127.0.0.1:%d https\n" % (ports.HTTP, ports.TLS))
-    root.write("/etc/apache2/sites-available/evercert.conf", for_apache(pebble.uri))
-    root("a2ensite", "evercert")
+    type_what_the_readme_says(root, "apache2", pebble.uri)
     assert "Syntax OK" in root("apache2ctl", "-t").stderr
     with Running(root, "apache2ctl", "-DFOREGROUND") as running:
         assert leaf_of(running).serial == serial
@@ -175,12 +208,9 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     # HAProxy has a user of its own, and therefore a state of its own.
     shutil.rmtree(root.place("/var/lib/evercert"))
     apt_install(root, "haproxy", packages["haproxy-evercert"])
-    os.makedirs(root.place("/etc/evercert"), exist_ok=True)
-    root.write("/etc/evercert/evercert.json", for_haproxy(pebble.uri))
-    with open(root.place("/usr/share/doc/haproxy-evercert/examples/minimal.cfg")) as file:
-        root.write("/etc/haproxy/haproxy.cfg", changed(file.read(), ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP), ("bind :443", "bind 127.0.0.1:%d" % ports.TLS)))
+    type_what_the_readme_says(root, "haproxy", pebble.uri)
     root("haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg")
-    with Running(root, "haproxy", "-W", "-f", "/etc/haproxy/haproxy.cfg") as running:
+    with Running(root, "haproxy", "-Ws", "-f", "/etc/haproxy/haproxy.cfg") as running:
         leaf_of(running)
         Audit(root.place("/var/lib/evercert")).wait("served", NAME, seen=running.said)
 
@@ -325,20 +355,8 @@ def configured(root, server, pebble):
     shutil.copy(pebble.trust, root.place(TRUST))
     if server == "nginx":
         os.unlink(root.place("/etc/nginx/sites-enabled/default"))
-        root.write("/etc/nginx/conf.d/evercert.conf", for_nginx(pebble.uri))
-        return Service(root, "nginx", "/run/nginx.pid")
-    if server == "apache2":
-        root("a2enmod", "evercert")
-        root("a2dissite", "000-default")
-        root.write("/etc/apache2/ports.conf", "Listen 127.0.0.1:%d\nListen 127.0.0.1:%d https\n" % (ports.HTTP, ports.TLS))
-        root.write("/etc/apache2/sites-available/evercert.conf", for_apache(pebble.uri))
-        root("a2ensite", "evercert")
-        return Service(root, "apache2", "/run/apache2/apache2.pid")
-    os.makedirs(root.place("/etc/evercert"), exist_ok=True)
-    root.write("/etc/evercert/evercert.json", for_haproxy(pebble.uri))
-    with open(root.place("/usr/share/doc/haproxy-evercert/examples/minimal.cfg")) as file:
-        root.write("/etc/haproxy/haproxy.cfg", changed(file.read(), ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP), ("bind :443", "bind 127.0.0.1:%d" % ports.TLS)))
-    return Service(root, "haproxy", "/run/haproxy.pid")
+    type_what_the_readme_says(root, server, pebble.uri)
+    return Service(root, server, {"nginx": "/run/nginx.pid", "apache2": "/run/apache2/apache2.pid", "haproxy": "/run/haproxy.pid"}[server])
 
 
 @pytest.mark.parametrize("server,package", [("nginx", "libnginx-mod-http-evercert"), ("apache2", "libapache2-mod-evercert"),
