@@ -298,7 +298,7 @@ Result<FirstConfiguration> first_for_haproxy(const Machine& machine, const First
   const auto words = words_of_files(machine, files, false);
   if (const Spot* const spot = spot_of(words, "evercert_config"))
     return set_up_already(*spot, "add the names to certificates in the evercert.json that it names");
-  std::string user = "root";
+  std::string user = "haproxy";
   for (std::size_t i = 0; i + 1 < words.size(); ++i)
     if (words[i].word == "user" && words[i].line == words[i + 1].line) {
       user = words[i + 1].word;

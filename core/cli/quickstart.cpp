@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/first_configuration.h"
+#include "evercert/descriptor.h"
 #include "evercert/plan.h"
 #include "evercert/text.h"
 #include "serving/config/known_cas.h"
@@ -55,22 +56,26 @@ Result<Checked> checked_wish(const FirstWish& wish, const char* server) {
   return check(settings, files, false);
 }
 
-// A directory that our own packages make; others belong to the server's.
-Result<Done> make_our_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return Done{};
-  return system_error(ErrorKind::storage, "cannot make " + path, errno);
-}
-
+// Below another root no link is followed: it would lead out of it.
 Result<Done> write_first(const Machine& machine, const FirstConfiguration::File& file) {
-  const std::string path = machine.place(file.path);
+  const std::string whole = machine.place(file.path);
   if (machine.has(file.path))
-    return Error{ErrorKind::storage, path + " is there already, so nothing was written: move it away, or change it by hand"};
-  if (file.path.starts_with("/etc/evercert/"))
-    if (auto made = make_our_directory(machine.place("/etc/evercert")); !made) return made.error();
+    return Error{ErrorKind::storage, whole + " is there already, so nothing was written: move it away, or change it by hand"};
+  const bool elsewhere = whole != file.path;
+  const Descriptor root(elsewhere ? ::open(machine.place("/").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1);
+  if (elsewhere && !root.valid()) return system_error(ErrorKind::storage, "cannot open " + machine.place("/"), errno);
+  const int directory = elsewhere ? root.get() : AT_FDCWD;
+  const std::string path = elsewhere ? file.path.substr(1) : file.path;
+  // Ours to make; the others are the servers'.
+  if (file.path.starts_with("/etc/evercert/")) {
+    const Descriptor etc(open_beneath(directory, elsewhere ? "etc" : "/etc", O_RDONLY | O_DIRECTORY));
+    if (!etc.valid() || (::mkdirat(etc.get(), "evercert", 0755) != 0 && errno != EEXIST))
+      return system_error(ErrorKind::storage, "cannot make " + machine.place("/etc/evercert"), errno);
+  }
   WriteOptions options;
   options.mode = 0644;
   options.fresh = true;
-  return write_file(AT_FDCWD, path, bytes_of(file.text), options);
+  return write_file(directory, path, bytes_of(file.text), options);
 }
 
 std::string advice_on(const FirstWish& wish) {

@@ -27,6 +27,7 @@ class QuickstartTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_ca_says_what_it_wants);
   CPPUNIT_TEST(words_are_quoted_as_each_server_wants_them);
   CPPUNIT_TEST(a_directory_that_cannot_be_written_leaves_nothing);
+  CPPUNIT_TEST(no_link_leads_out_of_another_root);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -128,8 +129,10 @@ class QuickstartTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(holds(shown.out, "ssl crt /run/evercert/haproxy/ alpn h2,http/1.1\n"));
     CPPUNIT_ASSERT(
         holds(shown.err, "To be added by you: what stands on standard output, to " + place("/etc/haproxy/haproxy.cfg")));
-    put("/etc/haproxy/haproxy.cfg", "global\n user proxy\n");
     std::filesystem::remove_all(place("/etc/evercert"));
+    put("/etc/haproxy/haproxy.cfg", "global\n");
+    CPPUNIT_ASSERT(!holds(quickstart({"haproxy", "--name", "a.example.com"}).out, "agent_user"));
+    put("/etc/haproxy/haproxy.cfg", "global\n user proxy\n");
     CPPUNIT_ASSERT(holds(quickstart({"haproxy", "--name", "a.example.com"}).out, "\"agent_user\": \"proxy\""));
   }
 
@@ -260,6 +263,18 @@ class QuickstartTest : public CppUnit::TestFixture {
     put("/etc/evercert", "no directory");
     CPPUNIT_ASSERT_EQUAL(1, quickstart({"haproxy", "--name", "a.example.com", "--write"}).exit);
     CPPUNIT_ASSERT_EQUAL(std::string("no directory"), content("/etc/evercert"));
+  }
+
+  void no_link_leads_out_of_another_root() {
+    const Folder outside;
+    debian_nginx();
+    debian_haproxy();
+    std::filesystem::remove_all(place("/etc/nginx/conf.d"));
+    std::filesystem::create_directory_symlink(outside.path(), place("/etc/nginx/conf.d"));
+    std::filesystem::create_directory_symlink(outside.path(), place("/etc/evercert"));
+    for (const char* const server : {"nginx", "haproxy"})
+      CPPUNIT_ASSERT_EQUAL(1, quickstart({server, "--name", "a.example.com", "--write"}).exit);
+    CPPUNIT_ASSERT(std::filesystem::is_empty(outside.path()));
   }
 
  private:
