@@ -1,7 +1,9 @@
 // Completions for bash, zsh and fish, from the table of commands. Names of certificates and issuers come from what is running.
 #include <algorithm>
+#include <sstream>
 
 #include "cli/pages.h"
+#include "serving/config/known_cas.h"
 
 namespace evercert {
 namespace {
@@ -34,9 +36,9 @@ std::vector<std::string> commands_of(const std::vector<VerbPage>& pages) {
   return names;
 }
 
-// The words that an argument of a command may be; of `help` the commands.
+// The words that an argument or the value of an option may be; of `help` the commands. A CA may be an address, too.
 std::vector<std::string> choices_of(const VerbPage::Word& word, const std::vector<VerbPage>& pages) {
-  return word.name == "COMMAND" ? commands_of(pages) : word.choices;
+  return word.name == "COMMAND" ? commands_of(pages) : word.value == "CA" ? known_ca_words() : word.choices;
 }
 
 std::string bash(const std::vector<VerbPage>& pages) {
@@ -62,8 +64,9 @@ std::string bash(const std::vector<VerbPage>& pages) {
     for (const auto& word : page.options) {
       if (word.value.empty()) continue;
       text += "    " + std::string(page.verb->name) + ":" + word.name + ") ";
-      const Filled filled = filling_of(word.value, word.choices);
-      if (filled == Filled::words) text += "mapfile -t COMPREPLY < <(compgen -W '" + joined(word.choices) + "' -- \"$word\"); ";
+      const auto choices = choices_of(word, pages);
+      const Filled filled = filling_of(word.value, choices);
+      if (filled == Filled::words) text += "mapfile -t COMPREPLY < <(compgen -W '" + joined(choices) + "' -- \"$word\"); ";
       if (filled == Filled::files) text += "mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); ";
       text += "return ;;\n";
     }
@@ -122,6 +125,14 @@ std::string zsh_action(const std::string& name, const std::vector<std::string>& 
   return " ";
 }
 
+// An option may have two values: "KID FILE".
+std::string zsh_values(const VerbPage::Word& word, const std::vector<VerbPage>& pages) {
+  std::string text;
+  std::istringstream values(word.value);
+  for (std::string value; values >> value;) text += ":" + value + ":" + zsh_action(value, choices_of(word, pages));
+  return text;
+}
+
 std::string zsh(const std::vector<VerbPage>& pages) {
   std::string text =
       "#compdef evercert\n"
@@ -144,9 +155,7 @@ std::string zsh(const std::vector<VerbPage>& pages) {
   for (const VerbPage& page : pages) {
     text += "    " + std::string(page.verb->name) + ") _arguments";
     for (const auto& word : page.options)
-      text +=
-          " \\\n        " + quoted(word.name + "[" + zsh_meaning(word.meaning) + "]" +
-                                   (word.value.empty() ? "" : ":" + word.value + ":" + zsh_action(word.value, word.choices)));
+      text += " \\\n        " + quoted(word.name + "[" + zsh_meaning(word.meaning) + "]" + zsh_values(word, pages));
     for (const auto& word : page.arguments)
       text += " \\\n        " + quoted(std::string(word.several ? "*" : "") + ":" + word.name + ":" +
                                        zsh_action(word.name, choices_of(word, pages)));
@@ -167,8 +176,9 @@ std::string fish(const std::vector<VerbPage>& pages) {
     const std::string begin = "complete -c evercert -n '__fish_seen_subcommand_from " + std::string(page.verb->name) + "'";
     for (const auto& word : page.options) {
       text += begin + " -l " + word.name.substr(2) + " -d " + quoted(word.meaning);
-      if (!word.value.empty()) text += filling_of(word.value, word.choices) == Filled::files ? " -r -F" : " -x";
-      if (!word.choices.empty()) text += " -a " + quoted(joined(word.choices));
+      const auto choices = choices_of(word, pages);
+      if (!word.value.empty()) text += filling_of(word.value, choices) == Filled::files ? " -r -F" : " -x";
+      if (!choices.empty()) text += " -a " + quoted(joined(choices));
       text += "\n";
     }
     for (const auto& word : page.arguments) {

@@ -223,7 +223,7 @@ void quickstart_options(CLI::App& command, Request& request) {
       ->required()
       ->allow_extra_args(false);
   command.add_option("--issuer", first.issuer, "A known CA, or the address of an ACME directory; without it letsencrypt")
-      ->type_name("WORD");
+      ->type_name("CA");
   command.add_option("--contact", first.contact, "Where the CA may reach you")->type_name("ADDRESS");
   command
       .add_option("--ssl-trusted-certificate", first.trusted,

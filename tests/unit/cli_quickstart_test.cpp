@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "serving/config/known_cas.h"
 #include "unit/cli_ground.h"
 
 namespace {
@@ -28,6 +29,7 @@ class QuickstartTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(words_are_quoted_as_each_server_wants_them);
   CPPUNIT_TEST(a_directory_that_cannot_be_written_leaves_nothing);
   CPPUNIT_TEST(no_link_leads_out_of_another_root);
+  CPPUNIT_TEST(completions_and_the_manual_know_the_words_for_cas);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -275,6 +277,20 @@ class QuickstartTest : public CppUnit::TestFixture {
     for (const char* const server : {"nginx", "haproxy"})
       CPPUNIT_ASSERT_EQUAL(1, quickstart({server, "--name", "a.example.com", "--write"}).exit);
     CPPUNIT_ASSERT(std::filesystem::is_empty(outside.path()));
+  }
+
+  void completions_and_the_manual_know_the_words_for_cas() {
+    const std::string zsh = run({"completion", "zsh"}).out;
+    CPPUNIT_ASSERT(
+        holds(run({"completion", "bash"}).out, "quickstart:--issuer) mapfile -t COMPREPLY < <(compgen -W 'letsencrypt "));
+    CPPUNIT_ASSERT(holds(zsh, ":CA:(letsencrypt letsencrypt-staging ") && holds(zsh, ":KID: :FILE:_files'"));
+    CPPUNIT_ASSERT(holds(run({"completion", "fish"}).out, " -x -a 'letsencrypt letsencrypt-staging "));
+    const std::string manual = run({"reference", "manual-configuration"}).out;
+    for (const KnownCa& ca : known_cas()) {
+      std::string word;  // hyphens are escaped there
+      for (const char c : ca.word) word += (c == '-' ? "\\" : "") + std::string(1, c);
+      CPPUNIT_ASSERT_EQUAL(!ca.directory.empty(), holds(manual, "\n\\fB" + word + "\\fR\n"));
+    }
   }
 
  private:

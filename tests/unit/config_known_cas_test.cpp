@@ -81,7 +81,7 @@ class KnownCasTest : public CppUnit::TestFixture {
   void an_unknown_word_is_told_the_nearest_one() {
     assert_error(with_uri("letsencript"), "uri", 2,
                  "uri: \"letsencript\" is no CA that is known by a word, did you mean \"letsencrypt\"?");
-    assert_error(with_uri("LetsEncrypt"), "uri", 2, "did you mean \"letsencrypt\"?");
+    assert_error(with_uri("LETSENCRYPT"), "uri", 2, "did you mean \"letsencrypt\"?");
     assert_error(with_uri("letsencrypt_staging"), "uri", 2, "did you mean \"letsencrypt-staging\"?");
     assert_error(with_uri("somebody"), "uri", 2, "write https://HOST/PATH, or one of letsencrypt, ");
   }
