@@ -204,6 +204,14 @@ class OptionsTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("/etc/nginx/a.key"), anchored(Scope::issuer, "account_key", {"a.key"}));
     CPPUNIT_ASSERT_EQUAL(std::string("http://p:1 user /etc/nginx/f"),
                          anchored(Scope::issuer, "proxy", {"http://p:1", "user", "f"}));
+    // What the service manager or the environment holds is no file.
+    CPPUNIT_ASSERT_EQUAL(std::string("http://p:1 user credential:f"),
+                         anchored(Scope::issuer, "proxy", {"http://p:1", "user", "credential:f"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("kid credential:f"),
+                         anchored(Scope::issuer, "external_account_key", {"kid", "credential:f"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("credential:f"), anchored(Scope::issuer, "account_key", {"credential:f"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("environment:F"), anchored(Scope::issuer, "secret", {"environment:F"}));
+    CPPUNIT_ASSERT_EQUAL(std::string("* ns credential:f"), anchored(Scope::global, "dns_update", {"*", "ns", "credential:f"}));
     CPPUNIT_ASSERT_EQUAL(std::string("off"), anchored(Scope::issuer, "state_path", {"off"}));
     CPPUNIT_ASSERT_EQUAL(std::string("state"), anchored(Scope::global, "state_path", {"state"}));
   }

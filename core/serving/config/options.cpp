@@ -58,7 +58,8 @@ constexpr Option table[] = {
      "The name servers that look-ups for validation by DNS go to, instead of the system's."},
     {"dns_update", Scope::global, ValueKind::words, 3, 0, true, "ZONE|* SERVER[:PORT] KEYFILE...", "",
      "A name server that takes updates of a zone and all below it (RFC 2136), and the file with its TSIG key, as tsig-keygen "
-     "writes it, unreadable for others. With * it is the server for every zone that has none of its own."},
+     "writes it, unreadable for others (or credential:NAME, environment:NAME). With * it is the server for every zone that has "
+     "none of its own."},
     {"dns_program", Scope::global, ValueKind::path, 1, 1, false, "PATH", "",
      "A program that writes DNS records where no dns_update covers the name. It is called with add or remove, TXT or CNAME, "
      "the "
@@ -81,9 +82,8 @@ constexpr Option table[] = {
      "The issuer's ACME directory, as an address or, of a CA that is known, as a word such as letsencrypt, letsencrypt-staging "
      "or zerossl; or the base of the CA's API. Required; https, except on loopback."},
     {"account_key", Scope::issuer, ValueKind::word, 1, 1, false, "ALGORITHM[:SIZE] | FILE", "ecdsa:256",
-     "The kind of account key to make, or a PEM file with an account key of your own, unreadable for others. A word with a "
-     "slash "
-     "or a dot is a file."},
+     "The kind of account key to make, or a PEM file with an account key of your own, unreadable for others (or "
+     "credential:NAME, environment:NAME). A word with a slash or a dot is a file."},
     {"challenge", Scope::issuer, ValueKind::words, 1, 4, false,
      "http-01 | dns-01 | http-file | dns-txt | dns-cname | email:ADDRESS ...", "http-01",
      "How control over a name is shown to the issuer. ACME knows http-01 and dns-01. certinext knows http-file, "
@@ -93,9 +93,10 @@ constexpr Option table[] = {
      "Puts the first name into the request's subject as well, for issuers that insist on it."},
     {"contact", Scope::issuer, ValueKind::words, 1, 0, true, "URI | ADDRESS...", "",
      "Where the issuer may reach you; mailto: is put before a bare mail address."},
-    {"external_account_key", Scope::issuer, ValueKind::secret_file, 2, 2, false, "KID FILE | KID data:KEY", "",
+    {"external_account_key", Scope::issuer, ValueKind::secret_file, 2, 2, false,
+     "KID FILE | KID credential:NAME | KID environment:NAME | KID data:KEY", "",
      "The external account the issuer gave you: its key identifier, and the HMAC key in base64url, in a file unreadable for "
-     "others or in place."},
+     "others, in a credential of the service manager, in a variable of the server's environment, or in place."},
     {"preferred_chain", Scope::issuer, ValueKind::word, 1, 1, false, "NAME", "",
      "Among the chains an issuer offers, takes the one in which an issuer's common name is this."},
     {"profile", Scope::issuer, ValueKind::words, 1, 2, false, "NAME [require]", "",
@@ -111,7 +112,7 @@ constexpr Option table[] = {
      "Says that you agree to the issuer's terms of service. Most issuers refuse an account without it."},
     {"proxy", Scope::issuer, ValueKind::words, 1, 3, false, "off | URI [USER FILE]", "off",
      "The proxy through which the issuer is reached (http, https, socks5 or socks5h), and, where it asks for them, a user and "
-     "the file that holds the password, unreadable for others."},
+     "the file that holds the password, unreadable for others (or credential:NAME, environment:NAME)."},
     {"caa_identity", Scope::issuer, ValueKind::words, 1, 0, true, "DOMAIN...", "",
      "Under which names the CA looks for itself in CAA records, as its practice statement says. With it, nothing is ordered "
      "that the records forbid. ACME issuers mostly say theirs themselves."},

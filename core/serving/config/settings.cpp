@@ -41,7 +41,7 @@ std::vector<std::string*> file_words(Setting& setting) {
   const Option& option = *setting.option;
   auto& words = setting.words;
   const auto add = [&](std::size_t index) {
-    if (index < words.size()) files.push_back(&words[index]);
+    if (index < words.size() && !names_environment(words[index])) files.push_back(&words[index]);
   };
   if (option.kind == ValueKind::path && option.scope == Scope::issuer) add(0);
   if (option.name == "program" || option.name == "dns_program") add(0);
@@ -51,7 +51,7 @@ std::vector<std::string*> file_words(Setting& setting) {
   if (option.name == "external_account_key" && words.size() > 1 && !words[1].starts_with("data:")) add(1);
   if (option.name == "account_key" && !words.empty() && names_file(words[0])) add(0);
   if (option.name == "proxy") add(2);
-  if (option.name == "secret" && !words.empty() && !names_environment(words[0])) add(0);
+  if (option.name == "secret") add(0);
   return files;
 }
 

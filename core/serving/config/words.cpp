@@ -215,12 +215,12 @@ Result<Secret> parse_hmac_key(std::string_view text) {
   return Secret(std::move(*key));
 }
 
-bool names_file(std::string_view account_key) {
-  return account_key.find_first_of("/.") != std::string_view::npos;
-}
-
 bool names_environment(std::string_view secret) {
   return secret.starts_with(environment_prefix) || secret.starts_with(credential_prefix);
+}
+
+bool names_file(std::string_view account_key) {
+  return account_key.find_first_of("/.") != std::string_view::npos || names_environment(account_key);
 }
 
 Result<std::vector<ProofAddress>> parse_proof_addresses(const std::vector<std::string>& words) {
