@@ -20,7 +20,7 @@ def alone(folder, install, pebble):
     """Starts one: alone(name, agent_user="www-data")."""
     started = []
 
-    def make(name, **settings):
+    def make(name, environment=None, **settings):
         state, config, log = (os.path.join(folder, one) for one in ("evercert", "alone.json", "alone.log"))
         document = {"state_path": state, "http_port": ports.HTTP,
                     "issuers": {"test": {"uri": pebble.uri, "accept_terms_of_service": True, "ssl_trusted_certificate": pebble.trust}},
@@ -28,7 +28,8 @@ def alone(folder, install, pebble):
         with open(config, "w") as file:
             json.dump(document, file)
         with open(log, "ab") as file:
-            process = subprocess.Popen([install.program, "run", "--config", config], stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+            process = subprocess.Popen([install.program, "run", "--config", config], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                                       env=dict(os.environ, **(environment or {})))
         process.audit = Audit(state)
         process.said = lambda: open(log, errors="replace").read()
         started.append(process)
@@ -80,3 +81,44 @@ def test_another_first_name_finds_what_is_stored_and_orders_nothing(alone, pebbl
     assert line["generation"] == 1 and "of its life" in line["next"]["why"]
     assert [one["name"] for one in evercert.status()["certificates"]] == [a] and pebble.orders(mark) == 0
     assert os.listdir(os.path.join(evercert.state, "state", "certificates")) == [a]
+
+
+def heard(manager, until):
+    """What a service manager is told, up to this word."""
+    words = []
+    while not words or words[-1] != until:
+        words.append(manager.recv(4096).decode())
+    return words
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["by path", "by abstract name"])
+def test_a_service_manager_hears_when_it_is_ready_that_it_lives_and_when_it_stops(alone, folder, abstract):
+    name = os.path.join(folder, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name if abstract else name)
+        if not abstract:
+            os.chmod(name, 0o777)
+        manager.settimeout(60)
+        agent = alone("notify.test", {"NOTIFY_SOCKET": "@" + name if abstract else name})
+        heard(manager, "READY=1")
+        assert heard(manager, "WATCHDOG=1")
+        agent.terminate()
+        heard(manager, "STOPPING=1")
+        assert agent.wait(30) == 0
+
+
+def test_a_configuration_that_is_refused_is_never_said_to_be_ready(alone, folder):
+    name = os.path.join(folder, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        os.chmod(name, 0o777)
+        assert alone("refused.test", {"NOTIFY_SOCKET": name}, http_port=0).wait(30) == REFUSED
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(4096)
+
+
+@pytest.mark.parametrize("address", ["", "relative", "/nonexistent/notify", "@" + "x" * 200])
+def test_a_service_manager_that_is_not_there_keeps_nobody_from_working(alone, address):
+    agent = alone("nobody.test", {"NOTIFY_SOCKET": address})
+    agent.audit.wait("published", "nobody.test", seen=agent.said)

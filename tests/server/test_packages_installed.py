@@ -159,10 +159,10 @@ class Running:
 
 
 def packages_into(root):
-    os.makedirs(root.place("/tmp/packages"))
+    os.makedirs(root.place("/packages"))
     found = {}
     for name, path in built_packages().items():
-        found[name] = "/tmp/packages/" + os.path.basename(path)
+        found[name] = "/packages/" + os.path.basename(path)
         shutil.copy(path, root.place(found[name]))
     return found
 

@@ -49,6 +49,7 @@ Result<bool> Agent::run() {
   context_.events.tell(started);
   tick();
   campaign();
+  if (descriptors_.manager != nullptr) descriptors_.manager->ready();
   context_.loop.run();
 
   verbs_.reset();
@@ -222,6 +223,7 @@ void Agent::retire_when_idle(ControlServer::Client successor, std::chrono::stead
 
 void Agent::finish(std::chrono::steady_clock::time_point since) {
   if (context_.loop.ended()) return;
+  if (!ending_ && descriptors_.manager != nullptr) descriptors_.manager->stopping();
   if (!ending_ && leader_) leader_->pause();
   ending_ = true;
   if (!leader_ || leader_->idle()) return context_.loop.end();
@@ -246,6 +248,7 @@ void Agent::tick() {
     if (descriptors_.channel >= 0)
       static_cast<void>(::send(descriptors_.channel, beat_message.data(), beat_message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) <
                         0);
+    if (descriptors_.manager != nullptr) descriptors_.manager->alive();
     if (verbs_) verbs_->say_alive();
     if (verbs_ && role_.load() == Role::leader) verbs_->keep_socket();
   }

@@ -10,6 +10,7 @@
 #include "agent/observe/audit_trail.h"
 #include "agent/observe/event_log.h"
 #include "agent/observe/page_pace.h"
+#include "agent/run/service_manager.h"
 #include "agent/verbs/verbs.h"
 #include "evercert/descriptor.h"
 
@@ -21,6 +22,7 @@ class Agent {
     int channel = -1;  // to the server; its end of file is ours
     int wake = -1;     // rings when a worker saw something
     int signals = -1;  // signalfd: end
+    const ServiceManager* manager = nullptr;
   };
   Agent(AgentContext& context, Descriptors descriptors) : context_(context), descriptors_(descriptors) {}
 

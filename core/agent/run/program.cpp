@@ -21,12 +21,14 @@
 #include "agent/deliver/worker_link.h"
 #include "agent/run/agent.h"
 #include "agent/run/inheritance.h"
+#include "agent/run/service_manager.h"
 #include "agent/store/file_store.h"
 #include "evercert/launch.h"
 #include "evercert/lines.h"
 #include "evercert/text.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
+#include "serving/config/environment.h"
 #include "serving/platform/files.h"
 #include "serving/platform/spawn.h"
 
@@ -245,6 +247,7 @@ std::pair<std::vector<std::string>, std::uint16_t> responder_addresses(const Pla
 
 int run_alone(const RunOptions& options) {
   ErrorStreamLogger log;
+  const ServiceManager manager(environment_notify_socket());
   Settings settings;
   if (auto read = read_settings_file(settings, options.config_file); !read)
     return fail(log, {ErrorKind::configuration, read.error().message});
@@ -293,7 +296,7 @@ int run_alone(const RunOptions& options) {
   }
   Gathered gathered{std::move(configured).value(), files.carried(), std::move(keys).value(),
                     to_hex(random_bytes(16)),      state_path,      leader->get()};
-  return work(std::move(gathered), *board, *report, {-1, wake.get(), signals.get()}, log);
+  return work(std::move(gathered), *board, *report, {-1, wake.get(), signals.get(), &manager}, log);
 }
 
 }  // namespace

@@ -9,6 +9,11 @@ std::string environment_state_path() {
   return path == nullptr ? "" : path;
 }
 
+std::string environment_notify_socket() {
+  const char* address = std::getenv("NOTIFY_SOCKET");
+  return address == nullptr ? "" : address;
+}
+
 bool environment_says_no_color() {
   const char* wish = std::getenv("NO_COLOR");
   return wish != nullptr && *wish != '\0';

@@ -19,6 +19,9 @@ std::string credential_path(const std::string& name);
 // EVERCERT_STATE: the state directory that the command line works on, where it is told no other; or empty.
 std::string environment_state_path();
 
+// NOTIFY_SOCKET: where a service manager wants to be told of us (sd_notify(3)); or empty.
+std::string environment_notify_socket();
+
 // NO_COLOR is set and not empty: programs shall print no colours.
 bool environment_says_no_color();
 
