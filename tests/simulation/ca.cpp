@@ -107,7 +107,10 @@ Error Ca::refuse(const std::string& action, CaOrder* order, Error error) {
 }
 
 std::optional<Error> Ca::begin(const std::string& action, CaOrder* order) {
+  // Others may place what they need in between.
+  const std::string placing = placing_;
   world_.on_wire(action, false);
+  placing_ = placing;
   if (weather.down || one_in(weather.lost_requests)) {
     world_.history.add(spec_.name, "is not reached", [&] { return action; });
     world_.refused(*this, action, order, no_answer(false));

@@ -35,7 +35,7 @@ void Rules::broken(const std::string& sentence) const {
 
 void Rules::person_acted(const std::string& certificate) {
   person_[certificate] = world_now();
-  for (auto& [need, until] : not_before_) until.first = Time();
+  for (auto& [need, pause] : not_before_) pause.until = Time();
 }
 
 // --- orders ---
@@ -46,7 +46,7 @@ void Rules::placed(const Ca& ca, const Wanted& wanted) {
   for (const auto& each : world_.cas_) {
     for (const auto& [reference, order] : each->orders()) {
       const bool over = order.gone || order.told_dead || order.abandoned || order.collected;
-      // What costs nothing, was given up by a person and could not be found then ends by itself.
+      // What costs nothing, was given up, and could not be found then, ends by itself.
       if (order.need == need && !over && !(each->spec().type == "acme" && decided_since(order))) {
         broken("a second order for \"" + need + "\" is placed at " + ca.spec().name + " though " + reference +
                " is open there");
@@ -60,10 +60,10 @@ void Rules::placed(const Ca& ca, const Wanted& wanted) {
         broken("\"" + need + "\" is bought again, though what " + reference + " brought was paid for and never used");
     }
   }
-  const auto until = not_before_.find(ca.spec().name + need);
-  if (until != not_before_.end() && world_now() < until->second.first) {
-    broken("\"" + need + "\" is ordered again at " + ca.spec().name + " before " + to_rfc3339(until->second.first) + ", " +
-           until->second.second);
+  const auto pause = not_before_.find(ca.spec().name + need);
+  if (pause != not_before_.end() && world_now() < pause->second.until) {
+    broken("\"" + need + "\" is ordered again at " + ca.spec().name + " before " + to_rfc3339(pause->second.until) +
+           ", which is what the CA had asked for");
   }
 }
 
@@ -84,7 +84,7 @@ void Rules::asked(const Ca& ca, const std::string& action, const CaOrder* order)
 void Rules::refused(const Ca& ca, const std::string& action, const CaOrder*, const Error& error) {
   if (action != "place" || error.kind != ErrorKind::rate_limited || !error.retry_after) return;
   const seconds wish = bounded_wish(*error.retry_after);
-  not_before_[ca.spec().name + ca.placing()] = {world_now() + wish, "which is what the CA had asked for"};
+  not_before_[ca.spec().name + ca.placing()] = {world_now() + wish, world_now()};
 }
 
 void Rules::not_validated(const Ca& ca, const std::string& name) {
@@ -112,6 +112,14 @@ void Rules::told(const Host& host, const Event& event) {
     if (!generation || world_.medium_.find(bundle_path(event.certificate, *generation)) == nullptr)
       broken("generation " + field("generation") + " of " + event.certificate + " is called published, and is not stored");
   }
+  if (event.name == "order_given_up") {
+    const bool paid = std::any_of(world_.cas_.begin(), world_.cas_.end(),
+                                  [&](const auto& ca) { return ca->spec().name == event.issuer && ca->spec().type != "acme"; });
+    if (paid) broken("an order at " + event.issuer + " that was paid for is given up by itself");
+    given_up_[event.certificate] = world_now();
+  }
+  if (event.name == "rolled_back")
+    put_there_[event.certificate] = whole_number_in(field("generation"), 1, highest_generation).value_or(0);
   if (event.name == "served") {
     const auto served = served_by(host, event.certificate);
     if (!served || std::to_string(served->generation) != field("generation"))
@@ -176,6 +184,13 @@ void Rules::check_served(Host& host) {
       }
     }
     published_.insert(served->leaves.begin(), served->leaves.end());
+    // Whom nobody wanted when it was left out has no certificate to lose, also where it comes back.
+    if (before != served_.end()) {
+      for (const auto& name : before->second.names) {
+        const bool left_out = !covers(served->names, {name}) && !covers(certificate.identifiers, {name});
+        if (left_out) covered_until_.erase({host.name, name.value});
+      }
+    }
     served_[place] = *served;
   }
 }
@@ -231,9 +246,9 @@ void Rules::edited(Host& host) {
 }
 
 bool Rules::decided_since(const CaOrder& order) const {
-  for (const auto* people : {&person_, &decided_}) {
-    const auto acted = people->find(order.wanted.certificate);
-    if (acted != people->end() && acted->second >= order.placed_at) return true;
+  for (const auto* told : {&person_, &decided_, &given_up_}) {
+    const auto acted = told->find(order.wanted.certificate);
+    if (acted != told->end() && acted->second >= order.placed_at) return true;
   }
   return false;
 }
@@ -259,6 +274,9 @@ void Rules::check_pauses(Host& host) {
     for (const auto& key : certificate.keys) {
       const std::string job = renewal_job(certificate.name, key.algorithm);
       const bool there = served != served_.end() && served->second.ends.contains(key.algorithm);
+      // What a person has put there stays until it is due.
+      const auto put = put_there_.find(certificate.name);
+      if (served != served_.end() && put != put_there_.end() && put->second == served->second.generation) continue;
       const Time ends = there ? served->second.ends.at(key.algorithm) : Time();
       const bool good = there && ends > now && covers(served->second.names, certificate.identifiers);
       for (const auto* workers : host.process->workers) {

@@ -31,6 +31,10 @@ class Rules {
     not_before_.clear();
     failed_.clear();
   }
+  // What was told at this moment has reached nobody.
+  void killed() {
+    std::erase_if(not_before_, [&](const auto& one) { return one.second.told == world_now(); });
+  }
   void edited_by_person(const std::string& certificate) { decided_[certificate] = world_now(); }
   void edited(Host& host);
 
@@ -58,11 +62,17 @@ class Rules {
 
   World& world_;
   std::uint64_t seen_change_ = 0;
-  std::map<std::pair<std::string, std::string>, Served> served_;       // by host and certificate
-  std::map<std::string, std::deque<Time>> requests_;                   // by CA and need
-  std::map<std::string, std::deque<Time>> failed_;                     // validations, by CA and name
-  std::map<std::string, std::pair<Time, std::string>> not_before_;     // place, by CA and need
+  std::map<std::pair<std::string, std::string>, Served> served_;  // by host and certificate
+  std::map<std::string, std::deque<Time>> requests_;              // by CA and need
+  std::map<std::string, std::deque<Time>> failed_;                // validations, by CA and name
+  struct Pause {
+    Time until;
+    Time told;
+  };
+  std::map<std::string, Pause> not_before_;                            // place, by CA and need
+  std::map<std::string, std::uint64_t> put_there_;                     // generations, by certificate: by a person
   std::map<std::string, Time> decided_;                                // by certificate: what was ordered before is no matter
+  std::map<std::string, Time> given_up_;                               // by certificate: what the CA kept open without end
   std::map<std::string, Time> person_;                                 // by certificate
   std::map<std::pair<std::string, std::string>, Time> covered_until_;  // by host and name
   std::set<Bytes> published_;                                          // leaves, by SHA-256

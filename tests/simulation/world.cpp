@@ -42,6 +42,7 @@ void World::point(const char* where) {
         if (each->process) each->process->doomed = true;
     // A pause survives a killed process, not a power cut.
     if (power_fails_) rules_.pauses_are_lost();
+    rules_.killed();
     host.process->doomed = true;
   }
   if (host.process->doomed) throw Killed{};
