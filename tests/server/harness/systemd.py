@@ -32,7 +32,7 @@ umount -l /mnt
 mount --make-rshared /
 export container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin
 exec setpriv --bounding-set=-sys_time,-sys_module,-sys_boot,-mac_admin,-mac_override \
-  /lib/systemd/systemd --system --unit=basic.target --log-target=journal --show-status=no
+  /lib/systemd/systemd --system --unit="$2" --log-target=journal --show-status=no
 """
 
 
@@ -44,15 +44,15 @@ def control_groups():
 
 
 class Systemd:
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, target="basic.target"):
+        self.root, self.target = root, target
         self.group = os.path.join(control_groups(), "evercert-test-%d" % os.getpid())
         self.process = self.first = None
 
     def __enter__(self):
         os.makedirs(self.group, exist_ok=True)
         words = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--fork", "--propagation", "private", "--kill-child", "bash", "-c", BOOT, "boot",
-                 self.root.path]
+                 self.root.path, self.target]
         self.process = subprocess.Popen(["bash", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', self.group, *words], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
         wait_for(self.booted, "systemd", 60, seen=lambda: self.process.poll())
@@ -64,7 +64,7 @@ class Systemd:
         if self.first is None:
             with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as file:
                 self.first = next((int(word) for word in file.read().split()), None)
-        return self.first is not None and self("systemctl", "is-active", "basic.target").stdout.strip() == "active"
+        return self.first is not None and self("systemctl", "is-active", self.target).stdout.strip() == "active"
 
     def __exit__(self, *failure):
         if self.first is not None:
