@@ -132,3 +132,29 @@ def test_each_server_orders_and_serves_under_the_unit_that_debian_gives_it(machi
             assert tls.wait_leaf(ports.TLS, NAME, seen=lambda unit=unit: system.said(unit)).serial == serial
             system("systemctl", "stop", unit, check=True)
             wait_port(ports.TLS, False)
+
+
+@in_a_root
+def test_the_service_writes_for_a_haproxy_without_the_module_and_tells_it_at_its_socket(machine, authority, pebble):
+    packages = packages_into(machine)
+    apt_install(machine, "haproxy", packages["evercert"])
+    shutil.copy(pebble.trust, machine.place(TRUST))
+    machine("systemctl", "disable", "haproxy")
+    with open(os.path.join(PROJECT, "conf", "haproxy", "without-lua.cfg")) as file:
+        machine.write("/etc/haproxy/haproxy.cfg", changed(file.read(), ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP), ("bind :443", "bind 127.0.0.1:%d" % ports.TLS),
+                                                          ("server evercert 127.0.0.1:8402", "server evercert 127.0.0.1:%d" % ports.FREE)))
+    machine.write("/etc/evercert/evercert.json", """{ "http_port": %d, "tls_port": %d, "proof_address": "127.0.0.1:%d",
+        "agent_user": "haproxy", "export_path": "/etc/evercert/pem", "runtime_api": "/run/haproxy/admin.sock", "http_listen": "127.0.0.1:%d",
+        "issuers": { "ca": { "uri": "%s", "accept_terms_of_service": true, "ssl_trusted_certificate": "%s" } },
+        "certificates": [ { "identifiers": ["%s"] } ] }""" % (ports.HTTP, ports.TLS, ports.TLS, ports.FREE, pebble.uri, TRUST, NAME))
+    machine("install", "-d", "-m", "750", "-o", "haproxy", "-g", "haproxy", "/etc/evercert/pem")
+    machine.write("/etc/evercert/pem/stand-in.pem", "".join(open(path).read() for path in authority.files("stand-in.test")))
+    with Systemd(machine) as system:
+        start(system, "haproxy")
+        start(system, "evercert")
+        leaf(system, "evercert")
+        Audit(machine.place("/var/lib/evercert")).wait("served", NAME, seen=lambda: system.said("evercert"))
+        # What was exchanged is on the disk, too.
+        system("systemctl", "stop", "evercert", check=True)
+        system("systemctl", "restart", "haproxy", check=True)
+        leaf(system, "haproxy")
