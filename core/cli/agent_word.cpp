@@ -16,6 +16,7 @@
 #include "evercert/descriptor.h"
 #include "evercert/text.h"
 #include "serving/base/json.h"
+#include "serving/base/rfc3339.h"
 #include "serving/platform/directory.h"
 
 namespace evercert {

@@ -10,6 +10,7 @@
 #include "agent/lead/election.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"

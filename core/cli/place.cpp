@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "evercert/descriptor.h"
 #include "evercert/settings.h"
 #include "serving/base/json.h"
 #include "serving/config/environment.h"

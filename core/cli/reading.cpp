@@ -55,8 +55,8 @@ class Lines {
   void fact(const std::string& name, const std::string& text) const {
     if (text.empty()) return;
     constexpr std::size_t wide = 16;
-    const std::string head = "    " + name;
-    surroundings_.out << head << wrapped(text, surroundings_.columns, wide, wide).substr(std::min(head.size(), wide - 1))
+    const std::string start = "    " + name;
+    surroundings_.out << start << wrapped(text, surroundings_.columns, wide, wide).substr(std::min(start.size(), wide - 1))
                       << "\n";
   }
 

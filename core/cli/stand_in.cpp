@@ -12,6 +12,7 @@
 #include "agent/store/bundles.h"
 #include "agent/store/file_store.h"
 #include "agent/store/revoked_leaves.h"
+#include "evercert/descriptor.h"
 #include "serving/platform/files.h"
 
 namespace evercert {

@@ -16,6 +16,7 @@
 #include <map>
 #include <thread>
 
+#include "evercert/descriptor.h"
 #include "serving/platform/files.h"
 
 namespace evercert {

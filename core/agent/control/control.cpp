@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/base/limits.h"

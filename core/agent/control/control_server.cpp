@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "agent/control/control.h"
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
 #include "serving/base/limits.h"

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "evercert/descriptor.h"
 #include "serving/platform/files.h"
 
 namespace evercert {

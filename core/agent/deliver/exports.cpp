@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/deliver/runtime_api.h"
+#include "evercert/descriptor.h"
 #include "serving/certificate/pem.h"
 #include "serving/platform/files.h"
 

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "evercert/descriptor.h"
+
 namespace evercert {
 
 Acceptor::Acceptor() {

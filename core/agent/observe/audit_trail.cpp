@@ -8,6 +8,7 @@
 
 #include "agent/observe/event_json.h"
 #include "agent/observe/status_report.h"
+#include "evercert/descriptor.h"
 #include "serving/base/json.h"
 #include "serving/platform/files.h"
 

@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 #include "serving/base/json.h"
 #include "serving/base/log_words.h"

@@ -23,6 +23,7 @@
 #include "agent/run/inheritance.h"
 #include "agent/run/service_manager.h"
 #include "agent/store/file_store.h"
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 #include "evercert/lines.h"
 #include "evercert/text.h"

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "evercert/descriptor.h"
+
 namespace evercert {
 
 ServiceManager::ServiceManager(const std::string& address) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 
+#include "evercert/descriptor.h"
 #include "evercert/state.h"
 #include "serving/base/json.h"
 #include "serving/certificate/bundle.h"

@@ -10,6 +10,7 @@
 #include "agent/store/file_watch.h"
 #include "agent/store/leader_locks.h"
 #include "agent/store/unfinished_file.h"
+#include "evercert/descriptor.h"
 #include "serving/platform/directory.h"
 #include "serving/platform/files.h"
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "agent/store/event_tail.h"
+#include "evercert/descriptor.h"
 #include "serving/platform/directory.h"
 #include "serving/platform/files.h"
 

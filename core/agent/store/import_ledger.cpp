@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "evercert/descriptor.h"
 #include "evercert/state.h"
 #include "serving/base/json.h"
 #include "serving/platform/files.h"

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 
 namespace evercert {

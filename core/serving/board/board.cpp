@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "evercert/descriptor.h"
 #include "serving/board/answer_table.h"
 #include "serving/board/board_layout.h"
 #include "serving/platform/memory_file.h"

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "serving/platform/memory_file.h"
 
 namespace evercert {

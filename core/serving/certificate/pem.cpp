@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <set>
 
+#include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "serving/certificate/kept_pem.h"
 #include "serving/certificate/pem_list.h"

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "evercert/descriptor.h"
 #include "serving/platform/files.h"
 
 namespace evercert {

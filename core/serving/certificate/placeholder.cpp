@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "evercert/catalog.h"
+#include "evercert/descriptor.h"
 #include "serving/base/openssl_handles.h"
 #include "serving/certificate/pem.h"
 #include "serving/certificate/served_pairs.h"

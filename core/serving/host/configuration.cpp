@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
 #include "serving/config/identifier.h"
 #include "serving/platform/files.h"

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "evercert/board.h"
+#include "evercert/descriptor.h"
 #include "evercert/launch.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 
+#include "evercert/descriptor.h"
 #include "serving/base/bounds.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string_view>
 
+#include "evercert/descriptor.h"
 #include "serving/platform/files.h"
 
 namespace evercert {

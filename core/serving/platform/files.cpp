@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "evercert/descriptor.h"
 #include "serving/base/encoding.h"
 
 namespace evercert {

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "evercert/descriptor.h"
 #include "serving/platform/files.h"
 
 namespace evercert {

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "evercert/descriptor.h"
 #include "evercert/text.h"
 #include "serving/platform/files.h"
 

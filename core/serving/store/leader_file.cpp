@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <string_view>
 
+#include "evercert/descriptor.h"
 #include "evercert/state.h"
 #include "serving/base/encoding.h"
 #include "serving/base/limits.h"

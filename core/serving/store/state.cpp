@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <functional>
 
+#include "evercert/descriptor.h"
 #include "serving/base/bounds.h"
 #include "serving/base/encoding.h"
 #include "serving/platform/directory.h"
