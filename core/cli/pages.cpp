@@ -147,7 +147,7 @@ std::string cell(std::string text) {
   return text;
 }
 
-constexpr std::string_view head = R"(# Command line
+constexpr std::string_view reference_head = R"(# Command line
 
 Printed from the table of commands (`evercert reference commands`); do not edit.
 
@@ -159,7 +159,7 @@ Results go to standard output, everything else to standard error. With `--json` 
 
 )";
 
-constexpr std::string_view tail = R"(
+constexpr std::string_view reference_tail = R"(
 ## Waiting
 
 What asks the agent ends after five minutes, or after `--timeout DURATION` (`90s`, `5m`, `2h`; up to a week): with 1 when the agent has taken the request and is not done, with 5 when it has not answered at all.
@@ -186,7 +186,7 @@ How to: [take over an account at a CA](../how-to/take-over-an-account.md), [move
 }  // namespace
 
 std::string command_reference() {
-  std::string text(head);
+  std::string text(reference_head);
   text += "| command | does | needs |\n|---|---|---|\n";
   for (const VerbPage& page : verb_pages()) {
     const std::string name(page.verb->name);
@@ -208,7 +208,7 @@ std::string command_reference() {
       }
     text += std::string(any ? "\n" : "") + "```sh\n" + std::string(page.verb->examples) + "\n```\n";
   }
-  return text + std::string(tail);
+  return text + std::string(reference_tail);
 }
 
 int print_help(const Request& request, Surroundings& surroundings) {
