@@ -42,7 +42,7 @@ struct CertificateStatus {
   std::optional<Served> served;
   struct Next {
     Time at;
-    std::string why;  // "two thirds of its life are over", "retry 3 after: …"
+    std::string why;  // "two thirds of its life are over", "another try"
   };
   std::optional<Next> next;
   std::string now;  // what is being done this moment, or empty

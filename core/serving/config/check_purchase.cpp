@@ -174,7 +174,7 @@ class PurchaseReading {
         reader_.blame(*fields,
                       "custom_field: The SSL Store has no " + in_quotes(name) +
                           "; it knows OrganizationName, AddressLine1, City, Region, PostalCode, Country and others that " +
-                          "docs/how-to/buy-certificates.md lists");
+                          "the page buy-certificates.md lists");
     // Behind its products is one CA or the other, and they differ in what they look for.
     const bool digicert = purchase_.product.starts_with("digi");
     const bool by_text =
