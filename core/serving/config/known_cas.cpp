@@ -79,8 +79,8 @@ Named here because people look for them; as a word they are refused with this se
 constexpr std::string_view authorities_sources = R"(
 ## Sources
 
-What the CAs themselves say of the address and of what they want, in November 2026; the addresses were compared with those that other clients list
-(<https://go-acme.github.io/lego/advanced/caservers/>, <https://github.com/acmesh-official/acme.sh/wiki/Server>) where they do.
+What the CAs themselves say of what they want, and most of the addresses, in November 2026. The addresses of Google Trust Services and SSL.com were taken
+from the lists of other clients (<https://go-acme.github.io/lego/advanced/caservers/>, <https://github.com/acmesh-official/acme.sh/wiki/Server>).
 
 )";
 
