@@ -12,7 +12,7 @@ from harness.audit import Audit
 from harness.install import PROJECT
 from harness.systemd import Systemd, control_groups
 from harness.waiting import wait_for, wait_port
-from test_packages_installed import NAME, TRUST, apt_install, changed, for_apache, for_haproxy, for_nginx, packages_into, root  # noqa: F401
+from test_packages_installed import NAME, TRUST, apt_install, changed, packages_into, root, type_what_the_readme_says  # noqa: F401
 
 UNIT = os.path.join(PROJECT, "conf", "systemd", "evercert.service")
 
@@ -111,15 +111,8 @@ def test_each_server_orders_and_serves_under_the_unit_that_debian_gives_it(machi
         "evercert", "libnginx-mod-http-evercert", "libapache2-mod-evercert", "haproxy-evercert")))
     shutil.copy(pebble.trust, machine.place(TRUST))
     os.unlink(machine.place("/etc/nginx/sites-enabled/default"))
-    machine.write("/etc/nginx/conf.d/evercert.conf", for_nginx(pebble.uri))
-    machine("a2enmod", "evercert")
-    machine("a2dissite", "000-default")
-    machine.write("/etc/apache2/ports.conf", "Listen 127.0.0.1:%d\nListen 127.0.0.1:%d https\n" % (ports.HTTP, ports.TLS))
-    machine.write("/etc/apache2/sites-available/evercert.conf", for_apache(pebble.uri))
-    machine("a2ensite", "evercert")
-    machine.write("/etc/evercert/evercert.json", for_haproxy(pebble.uri))
-    with open(machine.place("/usr/share/doc/haproxy-evercert/examples/minimal.cfg")) as file:
-        machine.write("/etc/haproxy/haproxy.cfg", changed(file.read(), ("bind :80", "bind 127.0.0.1:%d" % ports.HTTP), ("bind :443", "bind 127.0.0.1:%d" % ports.TLS)))
+    for server in ("nginx", "apache2", "haproxy"):
+        type_what_the_readme_says(machine, server, pebble.uri)
     machine("systemctl", "disable", "nginx", "apache2", "haproxy")
     with Systemd(machine) as system:
         for unit in ("nginx", "apache2", "haproxy"):
