@@ -138,8 +138,8 @@ AgentWord word_of_agent(const StatusOnDisk& status, std::chrono::system_clock::t
   if (const auto leader = leader_of(status.state_path))
     return {line + "is silent: " + printable(silent_agent(*leader)), exit_done};
   if (const auto starter = starter_of(status.state_path))
-    return {line + printable("does not come up, although " + running(*starter) + " runs: " + look_at(*starter) +
-                             "; nothing is renewed until it does"),
+    return {line + printable("has not come up, although " + running(*starter) +
+                             " runs: nothing is renewed until it does, and if it stays so, " + look_at(*starter)),
             exit_failed};
   return {line + "is not running: nothing is renewed until it is; if " + server + " runs, its error log says why", exit_done};
 }

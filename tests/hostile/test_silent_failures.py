@@ -125,4 +125,4 @@ def test_an_agent_that_never_comes_up_is_not_told_as_a_server_that_was_never_sta
     owner = os.stat(os.path.dirname(page))
     os.chown(page, owner.st_uid, owner.st_gid)
     said = evercert.run("status")
-    assert said.returncode == 1 and "does not come up" in said.stderr and told in said.stderr, said.stderr
+    assert said.returncode == 1 and "has not come up" in said.stderr and told in said.stderr, said.stderr
