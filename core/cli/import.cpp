@@ -39,6 +39,8 @@ class Adopter {
   Result<Done> prepare(const std::string& user);
   // `named`: by the operator. Else the line with the same names is gone on with, whatever it is called.
   Verdict adopt(const Found& found, const std::string& name, bool named);
+  // What was adopted is found at once by whatever starts next.
+  void keep_index();
 
  private:
   Result<Done> read_lines();
@@ -220,6 +222,19 @@ Verdict Adopter::adopt(const Found& found, const std::string& name, bool named) 
   return verdict;
 }
 
+void Adopter::keep_index() {
+  if (!stand_in_ || !lines_) {
+    return;
+  }
+  std::vector<StoredLine> lines;
+  for (const auto& [name, line] : lines_->lines()) {
+    lines.push_back(line);
+  }
+  if (Result<Done> kept = stand_in_->keep_index(lines); !kept) {
+    surroundings_.err << "evercert: the next start looks into each certificate: " << printable(kept.error().message) << "\n";
+  }
+}
+
 int print_verdicts(const std::vector<Verdict>& verdicts, const Request& request, Surroundings& surroundings) {
   Json list = Json::array();
   bool refused = false;
@@ -293,6 +308,7 @@ int import_certificates(const Request& request, Surroundings& surroundings) {
   for (const Found& found : wanted) {
     verdicts.push_back(adopter.adopt(found, request.name.empty() ? found.name : request.name, !request.name.empty()));
   }
+  adopter.keep_index();
   return print_verdicts(verdicts, request, surroundings);
 }
 

@@ -13,6 +13,7 @@
 #include "agent/store/file_store.h"
 #include "agent/store/revoked_leaves.h"
 #include "evercert/descriptor.h"
+#include "serving/base/limits.h"
 #include "serving/platform/files.h"
 
 namespace evercert {
@@ -112,6 +113,26 @@ Result<std::uint64_t> StandIn::roll_back(const std::string& name, std::optional<
   options.above = reached_->of(name);
   return written(name, rollback(*store_, keys_.serving, name, to, std::chrono::system_clock::now(), options), "rolled_back",
                  " was rolled back; the older certificate is now generation ");
+}
+
+Result<Done> StandIn::keep_index(const std::vector<StoredLine>& lines) const {
+  const std::string path = state_path_ + "/state";
+  const Descriptor state(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!state.valid()) {
+    return system_error(ErrorKind::storage, "cannot open " + path, errno);
+  }
+  const Result<Bytes> index = seal_line_index(keys_.serving, lines);
+  if (!index) {
+    return index.error();
+  }
+  // One that no start would read is not written.
+  if (index->size() > largest_index) {
+    return Done{};
+  }
+  WriteOptions options;
+  options.durable = false;
+  options.mode = 0600;
+  return write_file(state.get(), line_index_file, *index, options);
 }
 
 // Agents of other servers read the trail to learn of new generations. The certificate is safe without it.

@@ -6,11 +6,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/lead/election.h"
 #include "agent/store/store.h"
 #include "evercert/descriptor.h"
 #include "evercert/leader_file.h"
+#include "evercert/lines.h"
 #include "evercert/state.h"
 #include "serving/certificate/bundle.h"
 
@@ -26,6 +28,8 @@ class StandIn {
   Result<std::uint64_t> adopt(Bundle bundle);
   // Makes an earlier generation the newest again. Errors as rollback().
   Result<std::uint64_t> roll_back(const std::string& name, std::optional<std::uint64_t> to);
+  // Writes the index of what is stored, so that the next start need not look into every bundle. Without it nothing is lost.
+  Result<Done> keep_index(const std::vector<StoredLine>& lines) const;
 
  private:
   StandIn(std::string state_path, SealKeys keys, Descriptor leader_file, Election election, std::unique_ptr<Store> store)

@@ -3,6 +3,7 @@ names, kind of key and form of chain, and nothing is ordered for it."""
 import os
 import re
 import shlex
+import stat
 import subprocess
 import textwrap
 
@@ -162,6 +163,9 @@ def test_chains_in_any_order_and_ip_addresses_are_taken_over(folder, authority, 
     done = evercert.run("import", "certbot", place, "--user", "www-data")
     assert done.returncode == DONE, done.stdout + done.stderr
     assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["0--1", "2001-db8--1", "any.move.test"] and serial
+    # The next start need not look into each of them.
+    index = os.stat(os.path.join(evercert.state, "state", "index"))
+    assert stat.S_IMODE(index.st_mode) == 0o600 and index.st_uid == os.stat(os.path.join(evercert.state, "state")).st_uid
     again = evercert.run("import", "certbot", place)
     assert again.returncode == DONE and again.stdout.count("skipped") == 3, again.stdout
 
