@@ -32,21 +32,15 @@ std::string default_program() {
   return program ? program.get() : EVERCERT_INSTALLED_PROGRAM;
 }
 
-const Setting* find(const Section& section, std::string_view option) {
-  const auto found = std::find_if(section.settings.begin(), section.settings.end(),
-                                  [&](const Setting& setting) { return setting.option->name == option; });
-  return found == section.settings.end() ? nullptr : &*found;
-}
-
 // The first word of an option; a copy, because whoever asks goes on to add settings.
 std::optional<std::string> word_of(const Section& section, std::string_view option) {
-  const Setting* const setting = find(section, option);
+  const Setting* const setting = find_setting(section, option);
   return setting == nullptr || setting->words.empty() ? std::nullopt : std::optional(setting->words.front());
 }
 
 // An error with the line of the option that it comes from, if that was written.
 Error at_line_of(const Section& section, std::string_view option, const Error& error) {
-  const Setting* const setting = find(section, option);
+  const Setting* const setting = find_setting(section, option);
   return setting == nullptr ? error : Error{error.kind, setting->place.text() + ": " + error.message};
 }
 
@@ -161,13 +155,10 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
   std::vector<StoredLine> stored;
   if (*keys) {
     serving = std::move((**keys).serving);
-    const auto state = StateReader::open(plan_->state_path);
     // Whoever may write below state/ must not be able to keep HAProxy from starting.
-    StoredLines lines = state ? stored_lines(*state, *serving, &*plan_)
-                              : StoredLines{{}, "what is stored cannot be read: " + state.error().message};
+    StoredLines lines = find_stored_lines(plan_->state_path, *serving, *plan_, settings_);
     if (!lines.trouble.empty()) log_.write(LogLevel::error, lines.trouble);
     stored = std::move(lines.lines);
-    find_lines(*plan_, settings_, stored, std::chrono::system_clock::now());
   }
   const PemPurpose purpose = test ? PemPurpose::test : PemPurpose::start;
   auto written = write_pem_files(pem_path_, purpose, *plan_, serving, stored, log_);

@@ -87,6 +87,12 @@ std::string running(const Starter& starter) {
   return starter.name + " (process " + std::to_string(starter.pid) + ")";
 }
 
+std::string never_started(const std::string& state_path) {
+  return "no server has been started with the state directory " + state_path +
+         " yet, or its agent has not come so far; start it, or name another directory with --state, --config or "
+         "EVERCERT_STATE; if it runs already, its error log says why its agent does not come up";
+}
+
 AgentWord word_before_any(const StatusOnDisk& status) {
   if (const auto leader = leader_of(status.state_path))
     return {"the agent (" + *leader + ") is just starting and has written no status yet; ask again", exit_done};
@@ -99,12 +105,6 @@ AgentWord word_before_any(const StatusOnDisk& status) {
 }
 
 }  // namespace
-
-std::string never_started(const std::string& state_path) {
-  return "no server has been started with the state directory " + state_path +
-         " yet, or its agent has not come so far; start it, or name another directory with --state, --config or "
-         "EVERCERT_STATE; if it runs already, its error log says why its agent does not come up";
-}
 
 std::optional<Starter> starter_of(const std::string& state_path) {
   struct stat leader {};

@@ -13,7 +13,7 @@ namespace evercert {
 // A server that was started with a state directory: it keeps the file "leader" in it open for its agents.
 struct Starter {
   int pid = 0;
-  std::string name;       // "nginx", "Apache", "HAProxy", else as the kernel calls it
+  std::string name;       // "nginx", "Apache", "HAProxy"
   std::string error_log;  // a path; empty: not known
 };
 // nullopt: none runs, or we may not look into the processes of its user.
@@ -24,8 +24,5 @@ struct AgentWord {
   ExitCode exit = exit_done;
 };
 AgentWord word_of_agent(const StatusOnDisk& status, std::chrono::system_clock::time_point now);
-
-// "no server has been started with the state directory …"
-std::string never_started(const std::string& state_path);
 
 }  // namespace evercert

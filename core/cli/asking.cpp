@@ -9,16 +9,26 @@
 
 namespace evercert {
 
-int ask_agent(const Request& request, const Json& message, Surroundings& surroundings) {
+namespace {
+
+// Errors: nobody could be asked.
+Result<Answer> answer_to(const Json& message, const Request& request, Surroundings& surroundings) {
   Result<std::string> state_path = state_path_of(request);
   if (!state_path) {
-    return fail(state_path.error(), request, surroundings);
+    return state_path.error();
   }
   Result<ControlConnection> agent = reach_agent(*state_path, patience_of(request));
   if (!agent) {
-    return fail(agent.error(), request, surroundings);
+    return agent.error();
   }
-  return conclude(converse(*agent, message, surroundings, patience_of(request)), request, surroundings);
+  return converse(*agent, message, surroundings, patience_of(request));
+}
+
+}  // namespace
+
+int ask_agent(const Request& request, const Json& message, Surroundings& surroundings) {
+  const Result<Answer> answer = answer_to(message, request, surroundings);
+  return answer ? conclude(*answer, request, surroundings) : fail(answer.error(), request, surroundings);
 }
 
 int ask_renew(const Request& request, Surroundings& surroundings) {
@@ -53,18 +63,12 @@ namespace {
 
 // Nobody is asked to confirm what cannot be. An agent of an earlier release does not know the question.
 std::optional<int> nothing_to_revoke(const Request& request, Surroundings& surroundings) {
-  Result<std::string> state_path = state_path_of(request);
-  if (!state_path) {
-    return fail(state_path.error(), request, surroundings);
+  const Result<Answer> answer = answer_to(Json{{"verb", "revocable"}, {"name", request.name}}, request, surroundings);
+  if (!answer) {
+    return fail(answer.error(), request, surroundings);
   }
-  Result<ControlConnection> agent = reach_agent(*state_path, patience_of(request));
-  if (!agent) {
-    return fail(agent.error(), request, surroundings);
-  }
-  const Json question{{"verb", "revocable"}, {"name", request.name}};
-  const Answer answer = converse(*agent, question, surroundings, patience_of(request));
-  return answer.exit == exit_done || answer.exit == exit_usage ? std::nullopt
-                                                               : std::optional(conclude(answer, request, surroundings));
+  return answer->exit == exit_done || answer->exit == exit_usage ? std::nullopt
+                                                                 : std::optional(conclude(*answer, request, surroundings));
 }
 
 }  // namespace

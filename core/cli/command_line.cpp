@@ -77,8 +77,7 @@ std::string unknown_option(const CLI::App& command, const std::string& word) {
   for (const CLI::Option* const one : command.get_options())
     if (!one->get_group().empty())
       for (const std::string& name : one->get_lnames()) known.push_back("--" + name);
-  const std::string near = nearest_word(option, known);
-  return refusal + (near.empty() ? "; " + verb + " --help lists them" : ", did you mean \"" + near + "\"?");
+  return refusal + did_you_mean(option, known, "; " + verb + " --help lists them");
 }
 
 // Words that the parser has no use for.
@@ -89,15 +88,6 @@ std::optional<std::string> left_over(const CLI::App& command, bool options_only)
   if (left.empty() || options_only) return std::nullopt;
   return "evercert " + command.get_name() + " does not take the word \"" + left.front() + "\"; evercert " + command.get_name() +
          " --help tells what it takes";
-}
-
-std::string unknown_verb(const std::string& verb) {
-  std::vector<std::string> known;
-  for (const Verb& one : verbs())
-    if (!one.hidden) known.emplace_back(one.name);
-  const std::string near = nearest_word(verb, known);
-  return "evercert has no command \"" + verb + "\"" +
-         (near.empty() ? "; evercert --help lists them" : ", did you mean \"" + near + "\"?");
 }
 
 int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surroundings) {
@@ -115,12 +105,12 @@ int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surro
     words.verb = "help";
   }
   if (words.verb.empty()) {
-    const auto known = std::find_if(words.rest.begin(), words.rest.end(),
-                                    [&](const auto& word) { return is_option(word) && owners_of(name_of(word)).empty(); });
+    const auto unknown = std::find_if(words.rest.begin(), words.rest.end(),
+                                      [&](const auto& word) { return is_option(word) && owners_of(name_of(word)).empty(); });
     return refuse(request, surroundings, exit_usage,
-                  known == words.rest.end()
+                  unknown == words.rest.end()
                       ? "evercert: say what is to be done; evercert --help lists the commands"
-                      : "evercert has no option \"" + name_of(*known) + "\"; evercert --help lists the commands");
+                      : "evercert has no option \"" + name_of(*unknown) + "\"; evercert --help lists the commands");
   }
   const Verb* const verb = find_verb(words.verb);
   if (verb == nullptr) return refuse(request, surroundings, exit_usage, unknown_verb(words.verb));

@@ -4,6 +4,7 @@
 
 #include "cli/pages.h"
 #include "serving/config/known_cas.h"
+#include "serving/config/words.h"
 
 namespace evercert {
 namespace {
@@ -15,12 +16,6 @@ Filled filling_of(const std::string& name, const std::vector<std::string>& choic
   if (name == "NAME" || name == "NAMES") return Filled::certificates;
   if (name == "FILE" || name == "DIR" || name == "PATH" || name == "SOURCE") return Filled::files;
   return Filled::nothing;
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
 }
 
 // In single quotes of a shell.
@@ -55,7 +50,7 @@ std::string bash(const std::vector<VerbPage>& pages) {
       "  done\n"
       "  if [[ -z $command ]]; then\n"
       "    mapfile -t COMPREPLY < <(compgen -W '" +
-      joined(commands_of(pages)) +
+      joined(commands_of(pages), " ") +
       " --help --version' -- \"$word\")\n"
       "    return\n"
       "  fi\n"
@@ -66,7 +61,7 @@ std::string bash(const std::vector<VerbPage>& pages) {
       text += "    " + std::string(page.verb->name) + ":" + word.name + ") ";
       const auto choices = choices_of(word, pages);
       const Filled filled = filling_of(word.value, choices);
-      if (filled == Filled::words) text += "mapfile -t COMPREPLY < <(compgen -W '" + joined(choices) + "' -- \"$word\"); ";
+      if (filled == Filled::words) text += "mapfile -t COMPREPLY < <(compgen -W '" + joined(choices, " ") + "' -- \"$word\"); ";
       if (filled == Filled::files) text += "mapfile -t COMPREPLY < <(compgen -f -- \"$word\"); ";
       text += "return ;;\n";
     }
@@ -77,7 +72,7 @@ std::string bash(const std::vector<VerbPage>& pages) {
   for (const VerbPage& page : pages) {
     std::vector<std::string> options;
     for (const auto& word : page.options) options.push_back(word.name);
-    text += "      " + std::string(page.verb->name) + ") mapfile -t COMPREPLY < <(compgen -W '" + joined(options) +
+    text += "      " + std::string(page.verb->name) + ") mapfile -t COMPREPLY < <(compgen -W '" + joined(options, " ") +
             "' -- \"$word\") ;;\n";
   }
   text +=
@@ -93,7 +88,7 @@ std::string bash(const std::vector<VerbPage>& pages) {
       if (filled == Filled::nothing) continue;
       text += "    " + std::string(page.verb->name) + ":" + (word.several ? "*" : std::to_string(i)) +
               ") mapfile -t COMPREPLY < <(compgen " +
-              (filled == Filled::words          ? "-W '" + joined(choices) + "'"
+              (filled == Filled::words          ? "-W '" + joined(choices, " ") + "'"
                : filled == Filled::certificates ? std::string("-W \"$(evercert list 2>/dev/null)\"")
                                                 : std::string("-f")) +
               " -- \"$word\") ;;\n";
@@ -114,7 +109,7 @@ std::string zsh_meaning(const std::string& text) {
 std::string zsh_action(const std::string& name, const std::vector<std::string>& choices) {
   switch (filling_of(name, choices)) {
     case Filled::words:
-      return "(" + joined(choices) + ")";
+      return "(" + joined(choices, " ") + ")";
     case Filled::certificates:
       return "_evercert_certificates";
     case Filled::files:
@@ -178,13 +173,13 @@ std::string fish(const std::vector<VerbPage>& pages) {
       text += begin + " -l " + word.name.substr(2) + " -d " + quoted(word.meaning);
       const auto choices = choices_of(word, pages);
       if (!word.value.empty()) text += filling_of(word.value, choices) == Filled::files ? " -r -F" : " -x";
-      if (!choices.empty()) text += " -a " + quoted(joined(choices));
+      if (!choices.empty()) text += " -a " + quoted(joined(choices, " "));
       text += "\n";
     }
     for (const auto& word : page.arguments) {
       const auto choices = choices_of(word, pages);
       const Filled filled = filling_of(word.name, choices);
-      if (filled == Filled::words) text += begin + " -a " + quoted(joined(choices)) + "\n";
+      if (filled == Filled::words) text += begin + " -a " + quoted(joined(choices, " ")) + "\n";
       if (filled == Filled::certificates) text += begin + " -a '(evercert list 2>/dev/null)'\n";
       if (filled == Filled::files) text += begin + " -F\n";
     }

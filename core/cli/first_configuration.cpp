@@ -31,12 +31,6 @@ std::string first_words(const std::vector<std::string>& words) {
   return text;
 }
 
-std::string together(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 std::vector<Spot> words_of_files(const Machine& machine, const std::vector<std::string>& files, bool signs) {
   std::vector<Spot> words;
   for (const std::string& file : files) {
@@ -98,7 +92,7 @@ std::string nginx_text(const Machine& machine, const FirstPlan& plan, const std:
   if (names.empty()) return text;
   const bool six = machine.has_ipv6();
   return text + "server {\n    listen 80;\n" + (six ? "    listen [::]:80;\n" : "") + "    listen 443 ssl;\n" +
-         (six ? "    listen [::]:443 ssl;\n" : "") + "    server_name " + together(names) + ";\n    evercert on;\n}\n";
+         (six ? "    listen [::]:443 ssl;\n" : "") + "    server_name " + joined(names, " ") + ";\n    evercert on;\n}\n";
 }
 
 std::string module_of_nginx(const Machine& machine) {
@@ -199,7 +193,7 @@ std::string apache_text(const FirstPlan& plan, const std::vector<Spot>& words, c
   if (names.empty()) return text;
   const std::vector<std::string> others(names.begin() + 1, names.end());
   const std::string named =
-      "    ServerName " + names.front() + "\n" + (others.empty() ? "" : "    ServerAlias " + together(others) + "\n");
+      "    ServerName " + names.front() + "\n" + (others.empty() ? "" : "    ServerAlias " + joined(others, " ") + "\n");
   return text + "<VirtualHost *:80>\n" + named + "</VirtualHost>\n<VirtualHost *:443>\n" + named +
          "    SSLEngine on\n    Evercert on\n</VirtualHost>\n";
 }
@@ -310,9 +304,9 @@ Result<FirstConfiguration> first_for_haproxy(const Machine& machine, const First
     first.steps.emplace_back("install evercert's part for HAProxy (on Debian: haproxy-evercert)");
   if (const Spot* const taken = bind_in(words)) {
     first.steps.push_back(
-        "in " + main + ", in global, before the first bind: write " +
-        together({"setenv EVERCERT_CONFIG /etc/evercert/evercert.json,", "lua-prepend-path /usr/lib/haproxy/?.so cpath and",
-                  "lua-load /usr/share/evercert/evercert.lua,", "each on a line of its own"}));
+        "in " + main +
+        ", in global, before the first bind: write setenv EVERCERT_CONFIG /etc/evercert/evercert.json, lua-prepend-path "
+        "/usr/lib/haproxy/?.so cpath and lua-load /usr/share/evercert/evercert.lua, each on a line of its own");
     first.steps.push_back("in " + taken->text() + ", in that frontend: write " + std::string(bound) +
                           " at the bind of port 443, and before any redirect " + std::string(answering));
   } else {

@@ -93,9 +93,10 @@ Result<Done> Adopter::prepare(const std::string& user) {
   }
   struct stat facts {};
   if (::stat((state_path_ + "/state").c_str(), &facts) != 0) {
+    const int code = errno;
     const passwd* entry = ::getpwnam(user.c_str());
     if (entry == nullptr) {
-      return system_error(ErrorKind::storage, "cannot look at " + state_path_ + "/state", EACCES);
+      return system_error(ErrorKind::storage, "cannot look at " + state_path_ + "/state", code);
     }
     if (Result<Done> made = prepare_state_directories(state_path_, entry->pw_uid, entry->pw_gid); !made) {
       return made;

@@ -216,18 +216,13 @@ int print_help(const Request& request, Surroundings& surroundings) {
     surroundings.out << overview(surroundings.columns);
     return exit_done;
   }
-  std::vector<std::string> names;
   for (const VerbPage& page : verb_pages()) {
     if (page.verb->name == request.name) {
       surroundings.out << help_of(page, surroundings.columns);
       return exit_done;
     }
-    names.emplace_back(page.verb->name);
   }
-  const std::string near = nearest_word(request.name, names);
-  return refuse(request, surroundings, exit_usage,
-                "evercert has no command \"" + request.name + "\"" +
-                    (near.empty() ? "; evercert --help lists them" : ", did you mean \"" + near + "\"?"));
+  return refuse(request, surroundings, exit_usage, unknown_verb(request.name));
 }
 
 int print_completion(const Request& request, Surroundings& surroundings) {

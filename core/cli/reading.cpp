@@ -196,16 +196,20 @@ int print_status(const Request& request, Surroundings& surroundings) {
     return fail(status.error(), request, surroundings);
   }
   const Now now = std::chrono::system_clock::now();
-  Json shown = status->json;
-  if (!request.name.empty() && shown.is_object()) {
+  Json part;
+  if (!request.name.empty() && status->json.is_object()) {
     const Json* certificate = certificate_in(status->json, "certificates", request.name);
     const Json* stored = certificate == nullptr ? certificate_in(status->json, "unnamed", request.name) : nullptr;
     if (certificate == nullptr && stored == nullptr) {
       return refuse(request, surroundings, exit_failed, no_such_certificate(*status, request.name));
     }
-    shown["certificates"] = certificate == nullptr ? Json::array() : Json::array({*certificate});
-    shown["unnamed"] = stored == nullptr ? Json::array() : Json::array({*stored});
+    Json one = certificate == nullptr ? Json::array() : Json::array({*certificate});
+    Json unnamed = stored == nullptr ? Json::array() : Json::array({*stored});
+    part = status->json;
+    part["certificates"] = std::move(one);
+    part["unnamed"] = std::move(unnamed);
   }
+  const Json& shown = part.is_null() ? status->json : part;
   const AgentWord word = word_of_agent(*status, now);
   if (request.json) {
     const std::string text = request.name.empty() ? status->text : dump_json(shown);
@@ -234,12 +238,11 @@ int print_list(const Request& request, Surroundings& surroundings) {
   }
   const std::vector<std::string> names = names_in(status->json, "certificates");
   const std::vector<std::string> unnamed = names_in(status->json, "unnamed");
-  const AgentWord word = word_of_agent(*status, std::chrono::system_clock::now());
-  // What is stored can be listed without an agent.
-  const int exit = status->was_never_written() ? word.exit : exit_done;
+  // What is stored can be listed without an agent; whether one runs costs a look at every process.
+  const AgentWord word = status->was_never_written() ? word_of_agent(*status, std::chrono::system_clock::now()) : AgentWord{};
   if (request.json) {
     surroundings.out << printable_json(dump_json(Json{{"format", 1}, {"certificates", names}, {"unnamed", unnamed}})) << "\n";
-    return exit;
+    return word.exit;
   }
   for (const auto* const list : {&names, &unnamed}) {
     for (const std::string& name : *list) surroundings.out << printable(name) << "\n";
@@ -252,7 +255,7 @@ int print_list(const Request& request, Surroundings& surroundings) {
     for (const std::string& name : unnamed) all += (all.empty() ? "" : ", ") + name;
     surroundings.err << wrapped(printable("stored, named by no configuration: " + all), surroundings.columns) << "\n";
   }
-  return exit;
+  return word.exit;
 }
 
 namespace {

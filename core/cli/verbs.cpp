@@ -9,6 +9,8 @@
 #include "agent/issuer/revocation_reasons.h"
 #include "cli/commands.h"
 #include "serving/base/bounds.h"
+#include "serving/base/rfc3339.h"
+#include "serving/config/words.h"
 
 namespace evercert {
 namespace {
@@ -35,16 +37,7 @@ int import_anything(const Request& request, Surroundings& surroundings) {
 }
 
 bool is_day(const std::string& text) {
-  constexpr std::string_view shape = "dddd-dd-dd";
-  const bool fits =
-      text.size() == shape.size() && std::equal(text.begin(), text.end(), shape.begin(), [](char letter, char wanted) {
-        return wanted == 'd' ? letter >= '0' && letter <= '9' : letter == wanted;
-      });
-  if (!fits) return false;
-  const auto number = [&](std::size_t at) { return static_cast<unsigned>((text[at] - '0') * 10 + text[at + 1] - '0'); };
-  return std::chrono::year_month_day(std::chrono::year(static_cast<int>(number(0) * 100 + number(2))),
-                                     std::chrono::month(number(5)), std::chrono::day(number(8)))
-      .ok();
+  return time_in(text + "T00:00:00Z").has_value();
 }
 
 // "90", "90s", "5m", "2h": one second to a week.
@@ -350,6 +343,13 @@ constexpr Verb table[] = {
 
 std::span<const Verb> verbs() {
   return table;
+}
+
+std::string unknown_verb(const std::string& name) {
+  std::vector<std::string> known;
+  for (const Verb& verb : verbs())
+    if (!verb.hidden) known.emplace_back(verb.name);
+  return "evercert has no command \"" + name + "\"" + did_you_mean(name, known, "; evercert --help lists them");
 }
 
 const Verb* find_verb(std::string_view name) {

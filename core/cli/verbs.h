@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "cli/command_line.h"
@@ -27,6 +28,8 @@ struct Verb {
 
 std::span<const Verb> verbs();
 const Verb* find_verb(std::string_view name);
+// The refusal of a word that is no command, with the nearest one that is for people.
+std::string unknown_verb(const std::string& name);
 
 // Makes the parser of a verb's words. It writes into `request`, which outlives it. One for each: a certificate may be called as
 // another verb is.

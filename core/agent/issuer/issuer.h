@@ -61,6 +61,9 @@ bool is_forgotten(const Error& error);
 // there is to be another one.
 inline constexpr const char* order_rejected = "urn:evercert:error:orderRejected";
 
+// And of one that was cancelled on request.
+inline constexpr const char* order_cancelled = "urn:evercert:error:orderCancelled";
+
 // The type of the problem of an order that was given up because the CA kept it open without end.
 inline constexpr const char* order_stuck = "urn:evercert:error:orderStuck";
 

@@ -119,8 +119,7 @@ constexpr std::array cases{
          "Nothing to do at first: it is given to the server again. If it stays so, reload the server."},
     Case{"export", "", "permission denied", How::any,
          "The agent's user may not do that: name one that may with agent_user (HAProxy's own, where it owns the socket), or "
-         "give "
-         "that user the right; it is tried again by itself."},
+         "give that user the right; it is tried again by itself."},
     Case{"export", "", "", How::any,
          "See to what the message names (export_path, runtime_api, master_cli); it is tried again by itself."},
     Case{"hook", "", "", How::any,

@@ -384,7 +384,7 @@ Workers::Again Renewal::carry_on(Time now) {
   if (cancelled) {
     // Also what came and cannot be used, or not yet.
     issued_.reset();
-    auto problem = std::make_shared<const Problem>(Problem{"urn:evercert:error:orderCancelled", "", "", {}});
+    auto problem = std::make_shared<const Problem>(Problem{order_cancelled, "", "", {}});
     const Error why{ErrorKind::action_required, "the order was cancelled on request; renew orders again", std::nullopt,
                     problem};
     if (auto given_up = machine_->give_up(why); !given_up) return step_failed(given_up.error(), now);

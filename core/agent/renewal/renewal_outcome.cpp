@@ -13,10 +13,6 @@ namespace {
 constexpr unsigned failures_before_next_issuer = 3;
 // A limit that ends sooner is waited for.
 constexpr std::chrono::minutes long_wait{10};
-// The last component of the type of an order's problem when a person cancelled it.
-constexpr const char* cancelled_word = "orderCancelled";
-constexpr const char* rejected_word = "orderRejected";
-constexpr const char* stuck_word = "orderStuck";
 constexpr double try_every_issuer_below = 1.0 / 6;
 constexpr std::chrono::minutes longest_put_off{10};
 // One that forgets more often than this is to be spared like any other that fails.
@@ -26,6 +22,10 @@ Budget::Failure failure_of(const Error& error) {
   const std::string word = problem_word(error);
   if (word == "unreachable") return Budget::Failure::unreachable;
   return word == "silent" ? Budget::Failure::silence : Budget::Failure::answer;
+}
+
+bool has_type(const Error& error, const char* type) {
+  return error.problem && error.problem->type == type;
 }
 
 bool is_answer(ErrorKind kind) {
@@ -212,8 +212,7 @@ Workers::Again Renewal::order_failed(const Error& error, Time now) {
 }
 
 Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> probe) {
-  const std::string word = problem_word(error);
-  if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", word == stuck_word ? begun_ : now, 0};
+  if (!pace_.failure) pace_.failure = Pace::Failure{error.kind, "", has_type(error, order_stuck) ? begun_ : now, 0};
   const std::string message = printable(error.message, longest_sentence);
   if (pace_.failure->kind != error.kind || pace_.failure->message != message) pace_.failure->said_since = now;
   pace_.failure->kind = error.kind;
@@ -221,8 +220,8 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->in_a_row = ++pace_.failure->rows[error.kind];
   pace_.failure->remedy = remedy_of(error);
   // Who cancelled an order does not want it back because an option has changed.
-  pace_.failure->options = access_ && word != cancelled_word ? options_of(*access_) : "";
-  pace_.failure->until_asked = word == cancelled_word || word == rejected_word;
+  pace_.failure->options = access_ && !has_type(error, order_cancelled) ? options_of(*access_) : "";
+  pace_.failure->until_asked = has_type(error, order_cancelled) || has_type(error, order_rejected);
   const double left = share_left(now);
   bool emergency = false;
   {
@@ -272,12 +271,11 @@ std::string Renewal::remedy_of(const Error& error) const {
 bool Renewal::choose_issuer(const Error& error) {
   if (certificate_.issuers.size() < 2) return false;
   const Time now = parts_.clock.now();
-  const std::string word = problem_word(error);
-  if (word == cancelled_word) return false;
+  if (has_type(error, order_cancelled)) return false;
   const bool limited = error.kind == ErrorKind::rate_limited && error.retry_after.value_or(long_wait) >= long_wait;
   // What waits for a person there can be had elsewhere meanwhile.
   const bool person = error.kind == ErrorKind::action_required || error.kind == ErrorKind::configuration;
-  const bool elsewhere = limited || person || word == "caa" || word == stuck_word;
+  const bool elsewhere = limited || person || problem_word(error) == "caa" || has_type(error, order_stuck);
   const bool long_since = pace_.failure && now - pace_.failure->since > std::chrono::hours(24);
   const double left = share_left(now);
   bool never = false;

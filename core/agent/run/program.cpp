@@ -228,12 +228,9 @@ Result<Done> become(const User& user) {
 // As a server's starter does before it forks: what is stored keeps its names.
 void find_stored_lines(Configured& configured, Settings& settings, const std::string& state_path, const SealKey& serving,
                        Logger& log) {
-  const auto state = StateReader::open(state_path);
-  if (!state) return log.write(LogLevel::error, "what is stored cannot be read: " + state.error().message);
   Plan plan = *configured.plan;
-  const StoredLines stored = stored_lines(*state, serving, &plan);
+  const StoredLines stored = find_stored_lines(state_path, serving, plan, settings);
   if (!stored.trouble.empty()) log.write(LogLevel::error, stored.trouble);
-  find_lines(plan, settings, stored.lines, std::chrono::system_clock::now());
   configured = {std::make_shared<const Plan>(std::move(plan)), to_json(settings)};
 }
 

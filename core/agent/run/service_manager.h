@@ -10,8 +10,6 @@ namespace evercert {
 
 class ServiceManager {
  public:
-  // Nobody is told anything.
-  ServiceManager() = default;
   // Connects at once, while we may still do so as the user we were started as. Without an address, or where nobody listens
   // there, it stays silent: no manager has to be there for us to work.
   explicit ServiceManager(const std::string& address);

@@ -78,6 +78,9 @@ class LineIndex {
 void find_lines(Plan& plan, Settings& settings, const std::vector<StoredLine>& stored,
                 std::chrono::system_clock::time_point now);
 
+// Both for a server that starts: what is stored in `state_path`, and the plan's certificates have the names of their lines.
+StoredLines find_stored_lines(const std::string& state_path, const SealKey& serving, Plan& plan, Settings& settings);
+
 // `wanted`, or the next free one like it: "www.example.com-2".
 std::string free_line_name(const std::string& wanted, const std::function<bool(const std::string&)>& is_taken);
 

@@ -64,6 +64,9 @@ struct Section {
   std::vector<Setting> settings;
 };
 
+// The first setting of that option, or null.
+const Setting* find_setting(const Section& section, std::string_view option);
+
 struct Settings {
   Section global;
   std::vector<Section> issuers;

@@ -210,6 +210,14 @@ void find_lines(Plan& plan, Settings& settings, const std::vector<StoredLine>& s
     static_cast<void>(set(settings.global, Scope::global, "lines", std::array{first_name, line}, {}).has_value());
 }
 
+StoredLines find_stored_lines(const std::string& state_path, const SealKey& serving, Plan& plan, Settings& settings) {
+  const auto state = StateReader::open(state_path);
+  if (!state) return {{}, "what is stored cannot be read: " + state.error().message};
+  StoredLines stored = stored_lines(*state, serving, &plan);
+  find_lines(plan, settings, stored.lines, std::chrono::system_clock::now());
+  return stored;
+}
+
 std::string free_line_name(const std::string& wanted, const std::function<bool(const std::string&)>& is_taken) {
   std::string name = wanted;
   for (unsigned number = 2; is_taken(name); ++number) name = wanted + "-" + std::to_string(number);

@@ -8,9 +8,7 @@
 namespace evercert {
 
 const Setting* SectionReader::find(std::string_view option) const {
-  for (const Setting& setting : section_.settings)
-    if (setting.option->name == option) return &setting;
-  return nullptr;
+  return find_setting(section_, option);
 }
 
 std::vector<std::string> SectionReader::words(std::string_view option) const {

@@ -15,17 +15,11 @@ namespace {
 // What the issuers of public trust take in one order at most.
 constexpr std::size_t many_names = 100;
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string result;
-  for (const std::string& word : words) result += (result.empty() ? "" : ",") + word;
-  return result;
-}
-
-std::string joined(const std::vector<KeySpec>& keys) {
+std::string words_of(const std::vector<KeySpec>& keys) {
   std::vector<std::string> words;
   words.reserve(keys.size());
   for (const KeySpec& key : keys) words.push_back(key.text());
-  return joined(words);
+  return joined(words, ",");
 }
 
 std::vector<Identifier> in_order(std::vector<Identifier> identifiers) {
@@ -315,8 +309,8 @@ class CertificatesReading {
       if (rival.issuers == spec.issuers && rival.keys == spec.keys) continue;
       told = true;
       reader.error("", in_quotes(identifier.value) + " is also in the certificate of " + rival.place.text() +
-                           ", ordered otherwise (issuer " + joined(rival.issuers) + " and key " + joined(rival.keys) +
-                           " there, issuer " + joined(spec.issuers) + " and key " + joined(spec.keys) +
+                           ", ordered otherwise (issuer " + joined(rival.issuers, ",") + " and key " + words_of(rival.keys) +
+                           " there, issuer " + joined(spec.issuers, ",") + " and key " + words_of(spec.keys) +
                            " here); make both alike or remove the name from one");
     }
   }

@@ -76,8 +76,7 @@ constexpr Option table[] = {
 
     {"type", Scope::issuer, ValueKind::word, 1, 1, false, "acme | certinext | sectigo | ssl_store | digicert", "acme",
      "The protocol that the issuer speaks: ACME (RFC 8555), or the API of emSign CERTInext, Sectigo Certificate Manager, The "
-     "SSL "
-     "Store or DigiCert CertCentral."},
+     "SSL Store or DigiCert CertCentral."},
     {"uri", Scope::issuer, ValueKind::uri, 1, 1, false, "URI | WORD", "",
      "The issuer's ACME directory, as an address or, of a CA that is known, as a word such as letsencrypt, letsencrypt-staging "
      "or zerossl; or the base of the CA's API. Required; https, except on loopback."},
@@ -213,6 +212,12 @@ unsigned server_bit(std::string_view server) {
   if (server.starts_with("nginx")) return on_nginx;
   if (server.starts_with("Apache")) return on_apache;
   return server.starts_with("HAProxy") ? unsigned{on_haproxy} : unsigned{everywhere};
+}
+
+const Setting* find_setting(const Section& section, std::string_view option) {
+  for (const Setting& setting : section.settings)
+    if (setting.option->name == option) return &setting;
+  return nullptr;
 }
 
 const Option* find_option(Scope scope, std::string_view name) {

@@ -15,6 +15,8 @@ namespace evercert {
 // A word from outside as it may stand in a sentence: in quotes, cut when long, nothing unprintable.
 std::string in_quotes(std::string_view word);
 // "a, b and c".
+// "a b", with the separator " ".
+std::string joined(const std::vector<std::string>& words, std::string_view separator);
 std::string enumerated(const std::vector<std::string>& words);
 
 // Edits (insert, delete, replace, swap neighbours) that make one word the other.

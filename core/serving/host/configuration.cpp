@@ -18,12 +18,6 @@ namespace evercert {
 
 namespace {
 
-const Setting* find(const Section& section, std::string_view option) {
-  const auto found = std::find_if(section.settings.begin(), section.settings.end(),
-                                  [&](const Setting& setting) { return setting.option->name == option; });
-  return found == section.settings.end() ? nullptr : &*found;
-}
-
 std::string real_path(const char* path) {
   const std::unique_ptr<char, decltype(&std::free)> whole(::realpath(path, nullptr), &std::free);
   return whole ? whole.get() : "";
@@ -102,12 +96,12 @@ Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const Hos
   }
   for (Section& section : sections) {
     for (const Setting& setting : wish.options.settings)
-      if (find(section, setting.option->name) == nullptr) section.settings.push_back(setting);
-    if (const Setting* const name = find(section, "name")) section.name = name->words.front();
+      if (find_setting(section, setting.option->name) == nullptr) section.settings.push_back(setting);
+    if (const Setting* const name = find_setting(section, "name")) section.name = name->words.front();
     const bool prove_elsewhere =
-        find(section, "proof_address") != nullptr || find(settings_.global, "proof_address") != nullptr;
+        find_setting(section, "proof_address") != nullptr || find_setting(settings_.global, "proof_address") != nullptr;
     const auto switched_off = [](const Section& where) {
-      const Setting* const proof = find(where, "proof");
+      const Setting* const proof = find_setting(where, "proof");
       return proof != nullptr && proof->words.front() == "off";
     };
     if (facts.quic_only && !prove_elsewhere && !switched_off(section) && !switched_off(settings_.global))
@@ -118,7 +112,7 @@ Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const Hos
       return set(section, Scope::certificate, option, words, facts.place);
     };
     Result<Done> done = Done{};
-    if (wish.mode == HostWish::Mode::each && find(section, "each") == nullptr) done = give("each", {});
+    if (wish.mode == HostWish::Mode::each && find_setting(section, "each") == nullptr) done = give("each", {});
     if (done) done = give("server_names", facts.names);
     if (done) done = give("plain_ports", facts.plain_ports);
     for (std::size_t i = 0; done && !prove_elsewhere && i < facts.listeners.size(); ++i)
@@ -133,7 +127,7 @@ Result<Done> Configuration::add_host(Host& host, const HostWish& wish, const Hos
 const std::vector<Complaint>& Configuration::check(const std::string& server, const std::string& program, const Place& place) {
   // Neither can fail: both are words without control characters, given once.
   static_cast<void>(set(settings_.global, Scope::global, "server", std::array{server}, place).has_value());
-  if (find(settings_.global, "program") == nullptr)
+  if (find_setting(settings_.global, "program") == nullptr)
     static_cast<void>(set(settings_.global, Scope::global, "program", std::array{program}, place).has_value());
   checked_ = evercert::check(settings_, files_);
   checked_.complaints.insert(checked_.complaints.begin(), remarks_.begin(), remarks_.end());
@@ -179,7 +173,7 @@ Result<Done> Configuration::examine() const {
 
 Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {
   auto made = prepare_state_directories(state_path_, owner, group);
-  const Setting* const written = find(settings_.global, "state_path");
+  const Setting* const written = find_setting(settings_.global, "state_path");
   if (made || written == nullptr) return made;
   return Error{made.error().kind, made.error().message + " in " + written->place.text()};
 }
@@ -235,14 +229,8 @@ void Configuration::forget_plan() {
 
 // What is stored, and from now on the plan's certificates have the names of their lines.
 std::vector<StoredLine> Configuration::read_lines(const SealKey& serving) {
-  const auto state = StateReader::open(state_path_);
-  if (!state) {
-    log_.write(LogLevel::error, "evercert: what is stored cannot be read: " + state.error().message);
-    return {};
-  }
-  StoredLines stored = stored_lines(*state, serving, &*checked_.plan);
+  StoredLines stored = find_stored_lines(state_path_, serving, *checked_.plan, settings_);
   if (!stored.trouble.empty()) log_.write(LogLevel::error, "evercert: " + stored.trouble);
-  find_lines(*checked_.plan, settings_, stored.lines, std::chrono::system_clock::now());
   return std::move(stored.lines);
 }
 

@@ -120,7 +120,7 @@ Result<Done> settle_inner(int above, const std::string& path, std::uint32_t owne
   const std::string what = "the state directory \"" + path + "\" cannot be prepared";
   if (mkdirat(above, "state", 0750) != 0 && errno != EEXIST) {
     Error error = system_error(ErrorKind::storage, what, errno);
-    if (errno == EACCES) error.message += "; run it as root, or name another state_path";
+    if (error.denied) error.message += "; run it as root, or name another state_path";
     return error;
   }
   const Descriptor inner(openat(above, "state", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
