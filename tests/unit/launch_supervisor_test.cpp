@@ -4,6 +4,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "evercert/board.h"
 #include "evercert/text.h"
 #include "launch_steps.h"
@@ -47,6 +50,7 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(an_agent_that_is_gone_cannot_be_told);
   CPPUNIT_TEST(a_start_with_a_pause_begins_after_it_or_ends_with_its_starter);
   CPPUNIT_TEST(an_end_that_the_server_saw_is_logged_and_makes_the_next_start_wait);
+  CPPUNIT_TEST(an_end_that_the_server_saw_before_the_last_word_was_read_is_told_by_that_word);
   CPPUNIT_TEST(no_process_and_no_descriptor_is_left_behind);
   CPPUNIT_TEST_SUITE_END();
 
@@ -369,6 +373,20 @@ class LaunchSupervisorTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(supervisor->restart_delay() > std::chrono::milliseconds::zero());
     supervisor->ended("by signal 9");
     CPPUNIT_ASSERT_EQUAL(std::int64_t{50}, std::int64_t{supervisor->restart_delay().count()});
+  }
+
+  void an_end_that_the_server_saw_before_the_last_word_was_read_is_told_by_that_word() {
+    Supervisor::Program program;
+    program.path = (programs_.path() / "without-interpreter").string();
+    std::ofstream(program.path) << "#!/nowhere/at/all\n";
+    std::filesystem::permissions(program.path, std::filesystem::perms::owner_all);
+    auto supervisor = std::make_unique<Supervisor>(program, *instance_, cycle_, *log_);
+    CPPUNIT_ASSERT(supervisor->start(std::chrono::milliseconds(1)));
+    CPPUNIT_ASSERT_EQUAL(127, WEXITSTATUS(exit_of(supervisor->pid())));
+    supervisor->ended("with exit code 127");
+    CPPUNIT_ASSERT(supervisor->descriptor() < 0);
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), !log_->line_with("the agent does not start: cannot execute").empty());
+    CPPUNIT_ASSERT_MESSAGE(log_->all(), log_->line_with("exit code 127").empty());
   }
 
   void no_process_and_no_descriptor_is_left_behind() {

@@ -82,6 +82,10 @@ class Supervisor::Content {
 
   void ended(const std::string& how) {
     if (!channel_.valid()) return;
+    // Why it could not start stands in its last word, which may not have been read yet.
+    reaped_ = how;
+    if (on_readable() == State::gone) return;
+    reaped_.clear();
     pause_.lost(std::chrono::steady_clock::now() - started_, how);
     if (pause_.worth_telling()) log_.write(LogLevel::notice, "evercert: the agent's process ended " + how + process_field());
     leave();
@@ -236,6 +240,7 @@ class Supervisor::Content {
 
   // How it ended, where that can be known at once: the server may reap its children itself.
   std::string exit_words() {
+    if (!reaped_.empty()) return std::exchange(reaped_, {});
     if (!process_.valid()) return {};
     // The channel closes a moment before the process can be waited for.
     pollfd end{process_.get(), POLLIN, 0};
@@ -266,6 +271,7 @@ class Supervisor::Content {
   std::vector<Descriptor> unreaped_;
   bool delivered_ = false;
   std::string failed_;
+  std::string reaped_;  // how it ended, where the server saw that
   SteadyTime started_;
   SteadyTime heard_;
   bool waits_for_disk_ = false;
