@@ -142,8 +142,8 @@ Publication::Current Publication::look(const CertificateSpec& certificate, bool 
     }
     if (newest->bundle) {
       note(certificate, place, *newest->bundle);
-      const auto older = compare_with_reached(certificate.name, place, newest->bundle->generation);
-      if (!problem) problem = older;
+      if (!problem && newest->damaged.empty())
+        problem = compare_with_reached(certificate.name, place, newest->bundle->generation);
       if (!place.slot) {
         if (auto slot = parts_.board.add(certificate.name)) place.slot = *slot;
       }
@@ -204,7 +204,8 @@ void Publication::watch_file(const std::string& certificate) {
 // What was damaged lies in quarantine: until something newer is published, the status says that it is older than it should be.
 std::optional<StatusProblem> Publication::lost_generation(const std::string& certificate, std::uint64_t newest) const {
   const auto lost = highest_quarantined(parts_.store, certificate, newest + widest_generation_gap);
-  if (!lost || *lost <= newest) return std::nullopt;
+  if (!lost) return StatusProblem{to_string(ErrorKind::storage), lost.error().message, parts_.clock.now(), ""};
+  if (*lost <= newest) return std::nullopt;
   return StatusProblem{
       to_string(ErrorKind::storage),
       "generation " + std::to_string(*lost) + " was damaged and lies in quarantine/; " +
