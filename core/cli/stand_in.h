@@ -37,7 +37,7 @@ class StandIn {
         keys_(std::move(keys)),
         leader_file_(std::move(leader_file)),
         election_(std::move(election)),
-        reached_(std::make_unique<ReachedGenerations>(leader_file_.get())),
+        reached_(std::make_unique<ReachedNumbers>(leader_file_.get())),
         store_(std::move(store)) {}
   // Keeps what was published.
   Result<std::uint64_t> written(const std::string& name, Result<std::uint64_t> generation, const char* event,
@@ -49,7 +49,7 @@ class StandIn {
   SealKeys keys_;
   Descriptor leader_file_;
   Election election_;
-  std::unique_ptr<ReachedGenerations> reached_;
+  std::unique_ptr<ReachedNumbers> reached_;
   std::unique_ptr<Store> store_;
 };
 

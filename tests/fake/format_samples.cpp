@@ -202,7 +202,7 @@ std::string write(const std::string& state_path, const Bundle& bundle) {
 
   auto leader = open_leader_file(state_path);
   note(leader);
-  if (leader) note(ReachedGenerations(leader->get()).raise(certificate, generation));
+  if (leader) note(ReachedNumbers(leader->get()).raise(certificate, generation));
   if (auto sealed = seal_bundle(keys->serving, bundle); sealed)
     note(store->put(bundle_path(bundle.name, bundle.generation), *sealed, {}));
   if (auto index = seal_line_index(keys->serving, {line()}); index) note(write_file(state.get(), line_index_file, *index, {}));

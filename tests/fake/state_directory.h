@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -11,6 +12,7 @@
 
 #include "agent/store/file_store.h"
 #include "evercert/descriptor.h"
+#include "evercert/leader_file.h"
 #include "evercert/state.h"
 #include "fake/leader_of_tests.h"
 
@@ -39,6 +41,7 @@ class StateDirectory {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const SealKeys& keys() const { return keys_; }
   [[nodiscard]] Store& store() const { return *store_; }
+  [[nodiscard]] ReachedNumbers& reached() { return reached_; }
   [[nodiscard]] std::unique_ptr<Store> another_store() const {
     return make_file_store(Descriptor(open((path_ + "/state").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), leader_of_tests(),
                            {});
@@ -48,6 +51,8 @@ class StateDirectory {
   std::string path_;
   SealKeys keys_;
   std::unique_ptr<Store> store_;
+  Descriptor leader_{memfd_create("leader", MFD_CLOEXEC)};
+  ReachedNumbers reached_{leader_.get()};
 };
 
 }  // namespace evercert

@@ -40,12 +40,20 @@ class Keeper:
         assert os.listdir(self.kept)
 
     def put_back(self):
+        def replace():
+            for name in os.listdir(self.kept):
+                as_user("cp", os.path.join(self.kept, name), os.path.join(self.place, name + ".new"))
+                as_user("mv", os.path.join(self.place, name + ".new"), os.path.join(self.place, name))
+        self.under_a_stopped_agent(replace)
+
+    def remove(self):
+        self.under_a_stopped_agent(lambda: as_user("rm", "-r", self.place))
+
+    def under_a_stopped_agent(self, change):
         agent = self.site.agent()
         kill(agent, signal.SIGSTOP)
         leads = self.site.audit.count("agent_leads")
-        for name in os.listdir(self.kept):
-            as_user("cp", os.path.join(self.kept, name), os.path.join(self.place, name + ".new"))
-            as_user("mv", os.path.join(self.place, name + ".new"), os.path.join(self.place, name))
+        change()
         kill(agent)
         self.site.audit.wait("agent_leads", more_than=leads, timeout=30)
 
@@ -81,3 +89,37 @@ def test_a_record_from_before_a_purchase_buys_nothing_again(shop, buyer, evercer
     assert not site.audit.count("served")
     site.audit.wait("served", BOUGHT, timeout=60)
     assert buyer.is_served() and len(buyer.orders()) == 1, site.audit.sentences()
+
+
+@pytest.mark.parametrize("buyer", BUYERS, indirect=True)
+def test_a_purchase_whose_record_was_removed_is_made_again_by_nobody_but_a_person(shop, buyer, evercert, folder):
+    buyer.simulator.settings(issue_seconds=15)
+    site = shop().start()
+    keeper = Keeper(site, evercert, folder)
+    site.audit.wait("order_placed", BOUGHT, timeout=40)
+    keeper.remove()
+    problem = evercert.wait_problem(BOUGHT, "action_required", timeout=30)
+    assert "costs money" in problem["message"] and "evercert renew %s" % BOUGHT in problem["message"], problem
+    site.stop()
+    site.start()
+    assert "costs money" in evercert.wait_problem(BOUGHT, "action_required", timeout=30)["message"]
+    assert len(buyer.orders()) == 1
+    buyer.simulator.settings(issue_seconds=0)
+    evercert.renew(BOUGHT)
+    assert buyer.is_served() and len(buyer.orders()) == 2, site.audit.sentences()
+
+
+@pytest.mark.parametrize("buyer", ["certinext-v1"], indirect=True)
+def test_the_record_of_the_purchase_before_buys_nothing_while_the_next_is_open(shop, buyer, evercert, folder):
+    site = shop().start()
+    site.audit.wait("served", BOUGHT, timeout=40)
+    keeper = Keeper(site, evercert, folder)
+    wait_for(lambda: not evercert.status()["orders"], "the order to end")
+    keeper.keep()
+    buyer.simulator.settings(issue_seconds=15)
+    evercert.run("renew", BOUGHT, "--force", "--no-wait")
+    site.audit.wait("order_placed", BOUGHT, more_than=1, timeout=40)
+    assert len(buyer.orders()) == 2
+    keeper.put_back()
+    assert "costs money" in evercert.wait_problem(BOUGHT, "action_required", timeout=30)["message"]
+    assert len(buyer.orders()) == 2, site.audit.sentences()

@@ -45,7 +45,7 @@ class Host {
   // One process: from its start to its end, however that comes.
   struct Process {
     Process(Host& host, Machine& machine);
-    ReachedGenerations reached;
+    ReachedNumbers reached;
     SimulatedLoop loop;
     SilentLog log;
     Events events;

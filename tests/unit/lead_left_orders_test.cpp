@@ -15,13 +15,14 @@ namespace fs = std::filesystem;
 class LeftOrdersTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(LeftOrdersTest);
   CPPUNIT_TEST(an_open_order_of_another_line_is_taken_once);
+  CPPUNIT_TEST(a_purchase_is_counted_in_the_line_that_it_moves_to);
   CPPUNIT_TEST(one_that_may_have_been_placed_is_taken_where_none_is_open);
   CPPUNIT_TEST(orders_that_cannot_be_listed_or_read_are_not_taken_for_none);
   CPPUNIT_TEST(an_order_that_cannot_be_written_is_not_taken_for_none);
   CPPUNIT_TEST_SUITE_END();
 
  public:
-  LeftOrdersTest() : orders_(state_.store(), state_.keys().agent), left_(state_.store(), orders_) {
+  LeftOrdersTest() : orders_(state_.store(), state_.keys().agent, &state_.reached()), left_(state_.store(), orders_) {
     certificate_.name = "new.test";
     certificate_.identifiers = {{IdentifierKind::dns, "b.test"}, {IdentifierKind::dns, "a.test"}};
     certificate_.issuers = {"other", "ca"};
@@ -29,7 +30,7 @@ class LeftOrdersTest : public CppUnit::TestFixture {
   }
 
  private:
-  void leave(const std::string& line, OrderState state) {
+  void leave(const std::string& line, OrderState state, std::uint64_t purchase = 0) {
     OrderRecord record;
     record.certificate = line;
     record.identifiers = {{IdentifierKind::dns, "a.test"}, {IdentifierKind::dns, "b.test"}};
@@ -37,6 +38,7 @@ class LeftOrdersTest : public CppUnit::TestFixture {
     record.our_reference = line;
     record.request = {1, 2, 3};
     record.state = state;
+    record.purchase = purchase;
     CPPUNIT_ASSERT(orders_.save(record, Durability::process).has_value());
   }
   [[nodiscard]] std::string path(const std::string& line) const {
@@ -50,6 +52,17 @@ class LeftOrdersTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!fs::exists(path("old.test")) && fs::exists(path("new.test")));
     const auto again = left_.take(certificate_, {});
     CPPUNIT_ASSERT(again && !*again);
+  }
+
+  void a_purchase_is_counted_in_the_line_that_it_moves_to() {
+    leave("old.test", OrderState::processing, 4);
+    CPPUNIT_ASSERT(orders_.last_purchase("old.test", KeyAlgorithm::ecdsa).open);
+    const auto taken = left_.take(certificate_, {});
+    CPPUNIT_ASSERT(taken && *taken && (*taken)->purchase == 1);
+    const LastPurchase moved = orders_.last_purchase("new.test", KeyAlgorithm::ecdsa);
+    CPPUNIT_ASSERT(moved.open && moved.number == 1 && !moved.outdates(**taken));
+    const LastPurchase before = orders_.last_purchase("old.test", KeyAlgorithm::ecdsa);
+    CPPUNIT_ASSERT(!before.open && before.number == 4);
   }
 
   void one_that_may_have_been_placed_is_taken_where_none_is_open() {

@@ -20,7 +20,8 @@ using namespace std::chrono_literals;
 
 class RenewalGround : public CppUnit::TestFixture {
  public:
-  RenewalGround() : orders_(state_.store(), state_.keys().agent), paces_(state_.store(), state_.keys().agent) {
+  RenewalGround()
+      : orders_(state_.store(), state_.keys().agent, &state_.reached()), paces_(state_.store(), state_.keys().agent) {
     certificate_.name = "www.example.test";
     certificate_.identifiers = {{IdentifierKind::dns, "www.example.test"}};
     certificate_.issuers = {"ca"};

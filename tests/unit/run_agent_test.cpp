@@ -161,7 +161,7 @@ class Server {
   std::unique_ptr<Store> store_;
   Descriptor directory_;
   Descriptor leader_file_;
-  ReachedGenerations reached_;
+  ReachedNumbers reached_;
   Descriptor wake_;
   int channel_[2] = {-1, -1};
   std::unique_ptr<Board> board_;

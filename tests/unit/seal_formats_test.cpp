@@ -204,7 +204,7 @@ class SealFormatsTest : public CppUnit::TestFixture {
   void what_is_not_sealed_is_read() {
     const auto leader = existing_leader_file(directory_.path());
     CPPUNIT_ASSERT(leader && *leader);
-    CPPUNIT_ASSERT_EQUAL(samples::generation, ReachedGenerations((*leader)->get()).of(samples::certificate));
+    CPPUNIT_ASSERT_EQUAL(samples::generation, ReachedNumbers((*leader)->get()).of(samples::certificate));
 
     CPPUNIT_ASSERT(read_revoked_leaves(*store_, samples::certificate) == samples::revoked());
 

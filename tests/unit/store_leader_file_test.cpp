@@ -38,13 +38,13 @@ class StoreLeaderFileTest : public CppUnit::TestFixture {
   void what_was_reached_is_kept_and_never_lowered() {
     {
       const Descriptor file = open_it();
-      ReachedGenerations reached(file.get());
+      ReachedNumbers reached(file.get());
       CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, reached.of("a.test"));
       for (const std::uint64_t generation : {1U, 2U, 7U, 3U}) CPPUNIT_ASSERT(reached.raise("a.test", generation).has_value());
       CPPUNIT_ASSERT_EQUAL(std::uint64_t{7}, reached.of("a.test"));
     }
     const Descriptor file = open_it();
-    CPPUNIT_ASSERT_EQUAL(std::uint64_t{7}, ReachedGenerations(file.get()).of("a.test"));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{7}, ReachedNumbers(file.get()).of("a.test"));
     CPPUNIT_ASSERT_EQUAL(std::uintmax_t{2 * entry}, fs::file_size(path_));
     struct stat facts {};
     CPPUNIT_ASSERT(stat(path_.c_str(), &facts) == 0 && (facts.st_mode & 07777) == 0600);
@@ -53,8 +53,8 @@ class StoreLeaderFileTest : public CppUnit::TestFixture {
   void another_reader_sees_what_the_leader_writes() {
     const Descriptor file = open_it();
     const Descriptor also = open_it();
-    ReachedGenerations leader(file.get());
-    ReachedGenerations follower(also.get());
+    ReachedNumbers leader(file.get());
+    ReachedNumbers follower(also.get());
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, follower.of("a.test"));
     CPPUNIT_ASSERT(leader.raise("a.test", 4).has_value());
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{4}, follower.of("a.test"));
@@ -65,43 +65,43 @@ class StoreLeaderFileTest : public CppUnit::TestFixture {
 
   void a_torn_write_leaves_the_number_before() {
     const Descriptor file = open_it();
-    CPPUNIT_ASSERT(ReachedGenerations(file.get()).raise("a.test", 1).has_value());
-    CPPUNIT_ASSERT(ReachedGenerations(file.get()).raise("a.test", 2).has_value());
+    CPPUNIT_ASSERT(ReachedNumbers(file.get()).raise("a.test", 1).has_value());
+    CPPUNIT_ASSERT(ReachedNumbers(file.get()).raise("a.test", 2).has_value());
     damage(entry + 32 + 20);  // the second slot
-    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, ReachedGenerations(file.get()).of("a.test"));
-    CPPUNIT_ASSERT(ReachedGenerations(file.get()).raise("a.test", 3).has_value());
-    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, ReachedGenerations(file.get()).of("a.test"));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{1}, ReachedNumbers(file.get()).of("a.test"));
+    CPPUNIT_ASSERT(ReachedNumbers(file.get()).raise("a.test", 3).has_value());
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{3}, ReachedNumbers(file.get()).of("a.test"));
     CPPUNIT_ASSERT_EQUAL(std::uintmax_t{2 * entry}, fs::file_size(path_));
   }
 
   void a_name_that_was_torn_at_its_first_write_is_unknown_and_written_anew() {
     const Descriptor file = open_it();
-    CPPUNIT_ASSERT(ReachedGenerations(file.get()).raise("a.test", 5).has_value());
+    CPPUNIT_ASSERT(ReachedNumbers(file.get()).raise("a.test", 5).has_value());
     damage(entry + 3);
-    ReachedGenerations reached(file.get());
+    ReachedNumbers reached(file.get());
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, reached.of("a.test"));
     CPPUNIT_ASSERT(reached.raise("a.test", 6).has_value());
-    CPPUNIT_ASSERT_EQUAL(std::uint64_t{6}, ReachedGenerations(file.get()).of("a.test"));
+    CPPUNIT_ASSERT_EQUAL(std::uint64_t{6}, ReachedNumbers(file.get()).of("a.test"));
   }
 
   void a_tail_that_was_cut_off_is_written_over() {
     const Descriptor file = open_it();
-    CPPUNIT_ASSERT(ReachedGenerations(file.get()).raise("a.test", 5).has_value());
+    CPPUNIT_ASSERT(ReachedNumbers(file.get()).raise("a.test", 5).has_value());
     for (const std::uintmax_t size : {2 * entry + 10, entry, std::size_t{9}, std::size_t{0}}) {
       fs::resize_file(path_, size);
-      ReachedGenerations reached(file.get());
+      ReachedNumbers reached(file.get());
       CPPUNIT_ASSERT(reached.raise("b.test", 2).has_value());
-      CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, ReachedGenerations(file.get()).of("b.test"));
+      CPPUNIT_ASSERT_EQUAL(std::uint64_t{2}, ReachedNumbers(file.get()).of("b.test"));
     }
   }
 
   void many_names_are_told_apart() {
     const Descriptor file = open_it();
-    ReachedGenerations reached(file.get());
+    ReachedNumbers reached(file.get());
     constexpr unsigned count = 1500;
     for (unsigned number = 0; number < count; ++number)
       CPPUNIT_ASSERT(reached.raise("host" + std::to_string(number) + ".test", number + 1).has_value());
-    ReachedGenerations again(file.get());
+    ReachedNumbers again(file.get());
     for (unsigned number = 0; number < count; ++number)
       CPPUNIT_ASSERT_EQUAL(std::uint64_t{number + 1}, again.of("host" + std::to_string(number) + ".test"));
   }
@@ -110,7 +110,7 @@ class StoreLeaderFileTest : public CppUnit::TestFixture {
     write_bytes(path_, Bytes(1000, 'x'));
     CPPUNIT_ASSERT_EQUAL(0, chmod(path_.c_str(), 0600));
     const Descriptor file = open_it();
-    ReachedGenerations reached(file.get());
+    ReachedNumbers reached(file.get());
     CPPUNIT_ASSERT_EQUAL(std::uint64_t{0}, reached.of("a.test"));
     const auto refused = reached.raise("a.test", 1);
     CPPUNIT_ASSERT(!refused && refused.error().message.find("leader") != std::string::npos);

@@ -67,6 +67,9 @@ inline constexpr const char* order_cancelled = "urn:evercert:error:orderCancelle
 // The type of the problem of an order that was given up because the CA kept it open without end.
 inline constexpr const char* order_stuck = "urn:evercert:error:orderStuck";
 
+// The type of the problem of a purchase that may be at the CA while its record is gone: a person finds out what became of it.
+inline constexpr const char* order_lost = "urn:evercert:error:orderLost";
+
 // The types of problems that are none: what was asked for comes by itself (retry_after says when), or the CA is asked at its
 // pace and others are before us. Nothing has failed and nothing was sent or lost.
 inline constexpr const char* issuer_not_yet = "urn:evercert:error:notYet";

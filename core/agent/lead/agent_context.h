@@ -25,7 +25,7 @@ struct AgentContext {
   std::string state_path;
   int state_directory;
   int leader_file;  // leader_file.h
-  ReachedGenerations& reached;
+  ReachedNumbers& reached;
   std::shared_ptr<const Plan> plan;
   std::string settings;                 // the same as evercert.json
   std::map<std::string, Secret> files;  // what it names

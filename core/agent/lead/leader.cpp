@@ -26,7 +26,7 @@ Leader::Leader(AgentContext& context, std::function<void()> changed)
       changed_(std::move(changed)),
       accounts_(context.store, context.keys.agent),
       offers_(context.store, context.keys.agent),
-      orders_(context.store, context.keys.agent),
+      orders_(context.store, context.keys.agent, &context.reached),
       paces_(context.store, context.keys.agent),
       validations_(context.store, context.keys.agent),
       left_orders_(context.store, orders_),
@@ -171,7 +171,7 @@ void Leader::apply(const PlanUnion::Change& change) {
   for (const auto& [plan, issuers] : asked) {
     for (const auto& issuer : issuers) {
       const IssuerSpec* spec = plan->issuer(issuer);
-      if (spec != nullptr && spec->type != "acme") static_cast<void>(issuer_accounts_.access(*spec).has_value());
+      if (spec != nullptr && spec->is_paid()) static_cast<void>(issuer_accounts_.access(*spec).has_value());
     }
   }
   // What is gone tells no event.

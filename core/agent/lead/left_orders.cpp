@@ -54,11 +54,13 @@ Result<std::optional<OrderRecord>> LeftOrders::take(const CertificateSpec& certi
   }
   if (found == end) return std::optional<OrderRecord>();
   OrderRecord record = found->second;
-  const std::string before = order_key(record.certificate, key.algorithm);
+  const std::string line = record.certificate;
   record.certificate = certificate.name;
+  if (record.purchase != 0) record.purchase = orders_.last_purchase(certificate.name, key.algorithm).number + 1;
   // First where it belongs: in between, both are the same order, and the older record is not looked at again.
   if (auto saved = orders_.save(record, Durability::power); !saved) return saved.error();
-  static_cast<void>(store_.erase(before).has_value());
+  if (auto closed = orders_.close_purchase(line, key.algorithm); !closed) return closed.error();
+  static_cast<void>(store_.erase(order_key(line, key.algorithm)).has_value());
   left_.erase(found);
   return std::optional<OrderRecord>(std::move(record));
 }

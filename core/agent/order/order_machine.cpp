@@ -248,6 +248,8 @@ Result<StepResult> OrderMachine::set_back(OrderState from) {
 
 Result<StepResult> OrderMachine::place() {
   if (auto prepared = prepare(); !prepared) return prepared.error();
+  if (parts_.issuer.spec().is_paid())
+    record_.purchase = parts_.records.last_purchase(record_.certificate, record_.key.algorithm).number + 1;
   // From here on the CA may know the order: a crash must find that out before anything is placed.
   if (auto entered = enter(OrderState::placing, Durability::power); !entered) {
     record_.state = OrderState::planned;
@@ -269,7 +271,12 @@ Result<StepResult> OrderMachine::place() {
 Result<StepResult> OrderMachine::look_for() {
   auto found = parts_.issuer.find(record_.wanted(), record_.known);
   if (!found) return found.error();
-  if (*found) return adopt(std::move(**found), Durability::power);
+  if (*found) {
+    // Whatever the record was put back from, this is the last that was placed.
+    const LastPurchase last = parts_.records.last_purchase(record_.certificate, record_.key.algorithm);
+    if (parts_.issuer.spec().is_paid()) record_.purchase = std::max(record_.purchase, last.number + (last.open ? 0 : 1));
+    return adopt(std::move(**found), Durability::power);
+  }
   const auto passed = record_.history.empty() ? until_settled : parts_.clock.now() - record_.history.back().at;
   if (passed >= std::chrono::seconds(0) && passed < until_settled) {
     return StepResult{Wait::issuance, std::chrono::seconds(1)};
@@ -370,7 +377,7 @@ Result<StepResult> OrderMachine::collect() {
 // Refused is what has been issued, and neither the CA nor a person there says that the order is over.
 bool OrderMachine::is_paid_for(const Error& refusal) const {
   const bool over = is_forgotten(refusal) || (refusal.problem && refusal.problem->type == order_rejected);
-  return order_is_dead(refusal.kind) && !over && parts_.issuer.spec().type != "acme";
+  return order_is_dead(refusal.kind) && !over && parts_.issuer.spec().is_paid();
 }
 
 Result<StepResult> OrderMachine::abandon() {
@@ -398,7 +405,7 @@ Result<Done> OrderMachine::look_for_unanswered() {
   if (record_.order || !placed || record_.request.empty()) return Done{};
   auto found = parts_.issuer.find(record_.wanted(), record_.known);
   if (found && *found) record_.order = std::move(**found);
-  if (!found && parts_.issuer.spec().type != "acme") return found.error();
+  if (!found && parts_.issuer.spec().is_paid()) return found.error();
   return Done{};
 }
 

@@ -167,6 +167,15 @@ Wanted OrderRecord::wanted() const {
   return {certificate, identifiers, key, request, our_reference, running == subscriptions.end() ? "" : running->second};
 }
 
+bool LastPurchase::is_lost(const std::optional<OrderRecord>& record) const {
+  return open && (!record || record->purchase < number);
+}
+
+bool LastPurchase::outdates(const OrderRecord& record) const {
+  const bool ended = record.purchase == number && number != 0 && !open;
+  return record.purchase < number || (ended && is_open(record.state));
+}
+
 std::string order_key(std::string_view certificate, KeyAlgorithm algorithm) {
   return orders_folder + file_name_of(certificate) + (algorithm == KeyAlgorithm::rsa ? ".rsa" : ".ecdsa") + order_ending;
 }
@@ -193,6 +202,7 @@ Json to_json(const OrderRecord& record) {
   for (const auto& challenge : record.challenges) json["challenges"].push_back(challenge_json(challenge));
   if (record.issued) json["issued"] = issued_json(*record.issued);
   if (record.problem) json["problem"] = problem_json(*record.problem);
+  if (record.purchase != 0) json["purchase"] = record.purchase;
   for (const auto& mark : record.history) {
     json["history"].push_back({{"at", milliseconds_of(mark.at)}, {"state", to_string(mark.state)}});
   }
@@ -223,6 +233,7 @@ OrderRecord order_record_from(const Json& json) {
   }
   if (json.contains("issued")) record.issued = issued_from(json.at("issued"));
   if (json.contains("problem")) record.problem = problem_from(json.at("problem"));
+  record.purchase = json.value("purchase", std::uint64_t{0});
   record.attempts = json.at("attempts").get<unsigned>();
   record.setbacks = json.value("setbacks", 0U);
   for (const auto& mark : json.at("history")) {
@@ -256,8 +267,21 @@ Result<std::optional<OrderRecord>> OrderRecords::load_from(const std::string& ke
 }
 
 Result<Done> OrderRecords::save(const OrderRecord& record, Durability durability) {
-  return records_.save(place_of(order_key(record.certificate, record.key.algorithm)), to_json(record),
-                       {.durability = durability});
+  const std::string key = order_key(record.certificate, record.key.algorithm);
+  if (auto saved = records_.save(place_of(key), to_json(record), {.durability = durability}); !saved) return saved.error();
+  if (reached_ == nullptr || record.purchase == 0) return Done{};
+  // It guards against whoever writes files here, who cannot cut the power as well.
+  return reached_->raise(key, 2 * record.purchase - (is_open(record.state) ? 1 : 0), false);
+}
+
+LastPurchase OrderRecords::last_purchase(const std::string& certificate, KeyAlgorithm algorithm) {
+  const std::uint64_t reached = reached_ == nullptr ? 0 : reached_->of(order_key(certificate, algorithm));
+  return {reached / 2 + reached % 2, reached % 2 == 1};
+}
+
+Result<Done> OrderRecords::close_purchase(const std::string& certificate, KeyAlgorithm algorithm) {
+  const LastPurchase last = last_purchase(certificate, algorithm);
+  return last.open ? reached_->raise(order_key(certificate, algorithm), 2 * last.number, false) : Result<Done>(Done{});
 }
 
 }  // namespace evercert

@@ -11,6 +11,7 @@
 
 #include "agent/issuer/issuer.h"
 #include "agent/store/records.h"
+#include "evercert/leader_file.h"
 #include "evercert/state.h"
 
 namespace evercert {
@@ -53,6 +54,9 @@ struct OrderRecord {
   std::map<std::string, std::string> subscriptions;
   std::optional<IssuedCertificate> issued;  // collected, and kept until it is good
   std::optional<Error> problem;
+  // Which of the purchases of this certificate and kind of key it is (OrderRecords::last_purchase); 0: it costs nothing, or was
+  // placed by a release that did not count them.
+  std::uint64_t purchase = 0;
   unsigned attempts = 0;  // steps that failed
   unsigned setbacks = 0;  // steps after which the order was where it had been, or further back
   struct Mark {
@@ -74,21 +78,39 @@ std::string order_key(std::string_view certificate, KeyAlgorithm algorithm);
 nlohmann::json to_json(const OrderRecord& record);
 OrderRecord order_record_from(const nlohmann::json& json);
 
+// The newest order that money was spent on, as counted where only root can write (evercert/leader_file.h): records may be
+// removed, or replaced by older ones, by whoever may write into the store.
+struct LastPurchase {
+  std::uint64_t number = 0;  // 0: there was none
+  bool open = false;         // its end was not written
+  // It may be at the CA, and what is on disk does not tell of it.
+  [[nodiscard]] bool is_lost(const std::optional<OrderRecord>& record) const;
+  // The record, of an order that costs money, is from before what happened since.
+  [[nodiscard]] bool outdates(const OrderRecord& record) const;
+};
+
 // Records in the store, sealed under the agent's key. Thread-safe as the store is.
 class OrderRecords {
  public:
-  OrderRecords(Store& store, SealKey agent) : store_(store), records_(store, std::move(agent)) {}
+  // `reached`: where purchases are counted; none are without it.
+  OrderRecords(Store& store, SealKey agent, ReachedNumbers* reached = nullptr)
+      : store_(store), records_(store, std::move(agent)), reached_(reached) {}
   // Of all that are there, whether they can be read or not.
   Result<std::vector<std::string>> keys();
   // nullopt: there is none. Errors: action_required (locked, newer: leave it), storage (damaged: it was quarantined).
   Result<std::optional<OrderRecord>> load(const std::string& certificate, KeyAlgorithm algorithm);
   // The same by its key in the store, whatever certificate it speaks of.
   Result<std::optional<OrderRecord>> load_from(const std::string& key);
+  // What was bought is counted after it is written, so that a record is never behind the count by itself.
   Result<Done> save(const OrderRecord& record, Durability durability);
+  [[nodiscard]] LastPurchase last_purchase(const std::string& certificate, KeyAlgorithm algorithm);
+  // Whatever became of the last purchase, nobody waits for it any more.
+  Result<Done> close_purchase(const std::string& certificate, KeyAlgorithm algorithm);
 
  private:
   Store& store_;
   Records records_;
+  ReachedNumbers* reached_;
 };
 
 }  // namespace evercert

@@ -41,7 +41,7 @@ class Publication {
     std::function<void()> changed;  // the status differs though no event tells why; from any thread; may be unset
     Outlet* outlet = nullptr;       // where generations must be handed over before they can be served
     Delivery delivery{};
-    ReachedGenerations* reached = nullptr;  // only the leader raises them
+    ReachedNumbers* reached = nullptr;  // only the leader raises them
     Prover prove = evercert::prove;
   };
   explicit Publication(Parts parts) : parts_(std::move(parts)) {}

@@ -141,6 +141,9 @@ std::optional<Workers::Again> Renewal::load(Time now) {
   loaded_ = true;
   if (is_corrected()) answered();
   remind_of_pause(now);
+  const LastPurchase bought = parts_.orders.last_purchase(certificate_.name, key_.algorithm);
+  purchase_lost_ = bought.is_lost(*record);
+  if (purchase_lost_ && !(*record && (*record)->is_doubtful())) tell_lost_purchase(now);
   if (!*record) return std::nullopt;
   known_ = (*record)->known;
   subscriptions_ = (*record)->subscriptions;
@@ -154,6 +157,13 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     tell("renewal_failed", LogLevel::warn,
          "an open order at " + (*record)->issuer_uri + " is left alone: the configuration does not name that issuer any more");
     if ((*record)->order) known_.push_back((*record)->order->reference);
+    access_.reset();
+    return std::nullopt;
+  }
+  if (is_paid() && bought.outdates(**record)) {
+    tell("renewal_failed", LogLevel::warn,
+         "the record of an order at " + (*record)->issuer_uri +
+             " is left alone: it is from before what happened since, and was put back");
     access_.reset();
     return std::nullopt;
   }
@@ -232,8 +242,11 @@ bool Renewal::adopt_given(Time now) {
   if (machine_) return refuse("another order for " + certificate_.name + " is open");
   auto access = parts_.access(given->issuer);
   if (!access) return refuse("the issuer \"" + given->issuer + "\" cannot be used");
+  if (access->issuer->spec().is_paid())
+    given->purchase = parts_.orders.last_purchase(certificate_.name, key_.algorithm).number + 1;
   if (auto saved = parts_.orders.save(*given, Durability::power); !saved) return refuse(saved.error().message);
   access_ = std::move(access);
+  purchase_lost_ = false;
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*given));
   count_from_beginning(now);
   access_->budget->occupy(job_);
@@ -347,6 +360,12 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
   has_place_ = true;
   if (asked != Asked::due && pace_.failure && is_for_people(pace_.failure->kind)) answered();
   in_doubt_ = doubts(name);
+  if (purchase_lost_ && !in_doubt_ && is_paid()) {
+    if (asked == Asked::due) return step_failed(lost_purchase(), now);
+    if (auto closed = parts_.orders.close_purchase(certificate_.name, key_.algorithm); !closed)
+      return step_failed(closed.error(), now);
+    purchase_lost_ = false;
+  }
   if (in_doubt_) {
     machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*doubtful_));
     doubtful_.reset();
@@ -368,8 +387,28 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
 bool Renewal::doubts(const std::string& issuer_to_ask) {
   if (!doubtful_ || doubtful_->issuer != issuer_to_ask) return false;
   const bool same_ca = access_->issuer->spec().uri == doubtful_->issuer_uri;
-  if (!same_ca || (!is_paid() && !belongs_to(*doubtful_, certificate_, key_))) doubtful_.reset();
+  const bool outdated = !purchase_lost_ && parts_.orders.last_purchase(certificate_.name, key_.algorithm).outdates(*doubtful_);
+  if (!same_ca || (is_paid() ? outdated : !belongs_to(*doubtful_, certificate_, key_))) doubtful_.reset();
   return doubtful_.has_value();
+}
+
+// Also where nothing is due: somebody may have asked for that order, and waits.
+void Renewal::tell_lost_purchase(Time now) {
+  const auto access = parts_.access(asks());
+  if (!access || !access->issuer->spec().is_paid()) return;
+  const Error lost = lost_purchase();
+  note_failure(lost, now);
+  tell("action_required", LogLevel::error, lost.message, {{"kind", to_string(lost.kind)}});
+}
+
+Error Renewal::lost_purchase() const {
+  return {
+      ErrorKind::action_required,
+      "an order for " + certificate_.name +
+          " that costs money may be open at a CA: its record in state/orders/ was removed, or an older one put back; nothing "
+          "is ordered by itself: find out by whom, look at the CA, then `evercert renew " +
+          certificate_.name + "` orders anew",
+      std::nullopt, std::make_shared<const Problem>(Problem{order_lost, "", "", {}})};
 }
 
 // --- an order is open ---
@@ -451,7 +490,7 @@ Workers::Again Renewal::take_step(Time now) {
     return {now};
   }
   if (in_doubt_ && after != OrderState::placing) {
-    in_doubt_ = false;
+    in_doubt_ = purchase_lost_ = false;
     if (!belongs_to(machine_->record(), certificate_, key_)) {
       if (auto given_up = machine_->give_up(not_wanted()); !given_up) return step_failed(given_up.error(), now);
       return {now};

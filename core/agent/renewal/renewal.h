@@ -129,6 +129,8 @@ class Renewal {
   Workers::Again begin_order(const std::optional<Installed>& installed, Asked asked, const std::string& why, Time now);
   // Whether the CA is asked first for what the record on disk says was never placed.
   bool doubts(const std::string& issuer_to_ask);
+  void tell_lost_purchase(Time now);
+  [[nodiscard]] Error lost_purchase() const;
   Workers::Again carry_on(Time now);
   Workers::Again take_step(Time now);
   Workers::Again publish(Time now);
@@ -165,7 +167,7 @@ class Renewal {
   // Whether the CA keeps the open order from getting on for longer than that. Only what is asked again shows it.
   bool is_stuck(Time now);
   [[nodiscard]] std::string stuck_sentence() const;
-  [[nodiscard]] bool is_paid() const { return access_->issuer->spec().type != "acme"; }
+  [[nodiscard]] bool is_paid() const { return access_->issuer->spec().is_paid(); }
   [[nodiscard]] bool is_fault_of_the_ca(const Error& error) const;
   // Another order, or another CA, may do better.
   Workers::Again give_up_stuck(Time now);
@@ -204,6 +206,7 @@ class Renewal {
   // Found on disk (OrderRecord::is_doubtful).
   std::optional<OrderRecord> doubtful_;
   bool in_doubt_ = false;                // the open order is that
+  bool purchase_lost_ = false;           // LastPurchase::is_lost
   std::optional<OrderRecord> unplaced_;  // the order before, which the CA does not know
   std::vector<std::string> known_;
   std::map<std::string, std::string> subscriptions_;

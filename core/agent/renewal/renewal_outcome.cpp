@@ -221,7 +221,8 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->remedy = remedy_of(error);
   // Who cancelled an order does not want it back because an option has changed.
   pace_.failure->options = access_ && !has_type(error, order_cancelled) ? options_of(*access_) : "";
-  pace_.failure->until_asked = has_type(error, order_cancelled) || has_type(error, order_rejected);
+  pace_.failure->until_asked =
+      has_type(error, order_cancelled) || has_type(error, order_rejected) || has_type(error, order_lost);
   const double left = share_left(now);
   bool emergency = false;
   {

@@ -128,7 +128,7 @@ int work(Gathered gathered, Board& board, ReportPage& report, const Agent::Descr
   Events events;
   events.speak_to(gathered.configured.plan->server);
   PollLoop loop;
-  ReachedGenerations reached(gathered.leader_file);
+  ReachedNumbers reached(gathered.leader_file);
   AgentContext context{gathered.instance,
                        gathered.state_path,
                        state.get(),

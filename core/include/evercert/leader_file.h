@@ -1,8 +1,10 @@
 // state_path/leader: a file of whoever starts the server (root, 0600), which agents are only handed as an open descriptor, so
 // that the user they run as cannot reach it otherwise. Its lock says which agent leads (agent/lead/election.h); its content
-// says which generation each certificate has reached, so that older ones that were put back are noticed.
+// says which number each of these has reached, so that it is noticed when what lies below state/ is from before:
+//   NAME                          the generation of that certificate
+//   orders/NAME.ALGORITHM.order   its purchases for that kind of key (agent/order/order_record.h)
 //
-// Bytes: 64 that say what it is, then 64 for each certificate, two slots of 32: SHA-256 of the name, first half; generation
+// Bytes: 64 that say what it is, then 64 for each of them, two slots of 32: SHA-256 of the name, first half; number
 // (u64, big-endian); first 8 bytes of the SHA-256 of the 24 before. The higher one that is whole counts, the other one is
 // written: a write that a power cut tears leaves the number before.
 #pragma once
@@ -26,21 +28,21 @@ Result<std::optional<Descriptor>> existing_leader_file(const std::string& state_
 Result<Done> examine_leader_file(const std::string& state_path);
 
 // Thread-safe. One process at a time writes, the leader; others see what it wrote.
-class ReachedGenerations {
+class ReachedNumbers {
  public:
   // `file` stays with its owner, and is not to be opened a second time: closing either would give the lock up.
-  explicit ReachedGenerations(int file) : file_(file) {}
+  explicit ReachedNumbers(int file) : file_(file) {}
 
   // 0: none is known of.
-  [[nodiscard]] std::uint64_t of(const std::string& certificate);
+  [[nodiscard]] std::uint64_t of(const std::string& name);
   // A lower number than the present one is ignored. `durable`: not lost in a power cut; what is also to be seen on the disk can
   // do without. Errors: storage.
-  Result<Done> raise(const std::string& certificate, std::uint64_t generation, bool durable = true);
+  Result<Done> raise(const std::string& name, std::uint64_t number, bool durable = true);
 
  private:
   void read_new();
-  Result<bool> write(const std::string& certificate, std::uint64_t generation);
-  [[nodiscard]] std::uint64_t read(std::size_t entry, const std::string& name) const;
+  Result<bool> write(const std::string& name, std::uint64_t number);
+  [[nodiscard]] std::uint64_t read(std::size_t entry, const std::string& short_name) const;
 
   const int file_;
   std::mutex mutex_;

@@ -85,6 +85,8 @@ struct IssuerSpec {
   std::string import_path;           // state_path of an earlier client to take certificates over from, or empty
   Place place;
   [[nodiscard]] bool proves_wildcards() const;
+  // Whether an order costs money: never placed twice, never given up by itself.
+  [[nodiscard]] bool is_paid() const { return type != "acme"; }
 };
 
 // One of the server's own TLS listeners, to be asked what it serves.

@@ -295,7 +295,7 @@ class PemWriting {
   const std::chrono::system_clock::time_point now_;
   const LineIndex lines_;
   Descriptor leader_;
-  std::optional<ReachedGenerations> reached_;
+  std::optional<ReachedNumbers> reached_;
   Logger& log_;
   std::set<std::string> names_;
   std::map<Identifier, std::string> wanted_by_;

@@ -190,7 +190,7 @@ Result<Done> Configuration::begin(std::shared_ptr<Instance> instance) {
   if (auto shared = share(read_lines(keys->serving)); !shared) return shared;
   if (auto hidden = hide_program(); !hidden) return hidden;
   if (leader) {
-    ReachedGenerations reached(leader->get());
+    ReachedNumbers reached(leader->get());
     for (const auto& [slot, certificate] : offered_) reached_[slot] = reached.of(certificate.name);
     for (const auto& [slot, name] : other_lines_) reached_[slot] = reached.of(name);
   }

@@ -28,8 +28,8 @@ constexpr std::size_t most_leader_entries = largest_leader_file / leader_entry_s
 constexpr std::size_t entries_at_once = 1024;
 constexpr std::string_view leader_words = "evercert leader 1\n";
 
-std::string leader_short_name(const std::string& certificate) {
-  const Bytes digest = sha256(bytes_of(certificate));
+std::string leader_short_name(const std::string& name) {
+  const Bytes digest = sha256(bytes_of(name));
   return {digest.begin(), digest.begin() + leader_name_size};
 }
 
@@ -39,17 +39,17 @@ Bytes leader_check_of(BytesView checked) {
   return digest;
 }
 
-Bytes leader_slot_of(const std::string& name, std::uint64_t generation) {
-  Bytes slot(name.begin(), name.end());
-  append_big_endian(slot, generation, sizeof generation);
+Bytes leader_slot_of(const std::string& short_name, std::uint64_t number) {
+  Bytes slot(short_name.begin(), short_name.end());
+  append_big_endian(slot, number, sizeof number);
   const Bytes check = leader_check_of(slot);
   slot.insert(slot.end(), check.begin(), check.end());
   return slot;
 }
 
 struct LeaderEntry {
-  std::string name;  // empty: neither slot is whole
-  std::uint64_t generation = 0;
+  std::string short_name;  // empty: neither slot is whole
+  std::uint64_t number = 0;
   std::size_t other = 0;  // the slot to be written next
 };
 
@@ -58,10 +58,10 @@ LeaderEntry leader_entry_in(BytesView bytes) {
   for (std::size_t slot = 0; slot < 2; ++slot) {
     const BytesView part = bytes.subspan(slot * leader_slot_size, leader_slot_size);
     if (!std::ranges::equal(leader_check_of(part.first(leader_checked_size)), part.subspan(leader_checked_size))) continue;
-    const std::uint64_t generation = big_endian(part.subspan(leader_name_size, sizeof(std::uint64_t)));
-    if (generation < entry.generation) continue;
-    entry.name.assign(part.begin(), part.begin() + leader_name_size);
-    entry.generation = generation;
+    const std::uint64_t number = big_endian(part.subspan(leader_name_size, sizeof(std::uint64_t)));
+    if (number < entry.number) continue;
+    entry.short_name.assign(part.begin(), part.begin() + leader_name_size);
+    entry.number = number;
     entry.other = 1 - slot;
   }
   return entry;
@@ -80,8 +80,8 @@ bool write_leader_at(int file, BytesView bytes, off_t offset) {
   return written == static_cast<ssize_t>(bytes.size());
 }
 
-Error reached_not_kept(const std::string& certificate, int code) {
-  return system_error(ErrorKind::storage, "which generation \"" + certificate + "\" has reached cannot be kept", code);
+Error reached_not_kept(const std::string& name, int code) {
+  return system_error(ErrorKind::storage, "how far \"" + name + "\" has come cannot be kept", code);
 }
 
 Result<std::optional<Descriptor>> open_leader(const std::string& state_path, int flags) {
@@ -127,7 +127,7 @@ Result<Done> examine_leader_file(const std::string& state_path) {
   return opened ? Result<Done>(Done{}) : Result<Done>(opened.error());
 }
 
-void ReachedGenerations::read_new() {
+void ReachedNumbers::read_new() {
   struct stat facts {};
   if (fstat(file_, &facts) != 0) return;
   if (!readable_) {
@@ -145,30 +145,30 @@ void ReachedGenerations::read_new() {
     if (size < static_cast<ssize_t>(leader_entry_size)) return;
     for (std::size_t at = 0; at + leader_entry_size <= static_cast<std::size_t>(size); at += leader_entry_size, ++known_) {
       const LeaderEntry entry = leader_entry_in(BytesView(portion).subspan(at, leader_entry_size));
-      if (!entry.name.empty()) entries_.emplace(entry.name, known_);
+      if (!entry.short_name.empty()) entries_.emplace(entry.short_name, known_);
     }
   }
 }
 
-std::uint64_t ReachedGenerations::read(std::size_t entry, const std::string& name) const {
+std::uint64_t ReachedNumbers::read(std::size_t entry, const std::string& short_name) const {
   std::array<std::uint8_t, leader_entry_size> bytes{};
   if (pread(file_, bytes.data(), bytes.size(), leader_offset_of(entry)) != static_cast<ssize_t>(bytes.size())) return 0;
   const LeaderEntry found = leader_entry_in(bytes);
-  return found.name == name ? found.generation : 0;
+  return found.short_name == short_name ? found.number : 0;
 }
 
-std::uint64_t ReachedGenerations::of(const std::string& certificate) {
-  const std::string name = leader_short_name(certificate);
+std::uint64_t ReachedNumbers::of(const std::string& name) {
+  const std::string short_name = leader_short_name(name);
   const std::lock_guard guard(mutex_);
   read_new();
-  const auto found = entries_.find(name);
-  return found == entries_.end() ? 0 : read(found->second, name);
+  const auto found = entries_.find(short_name);
+  return found == entries_.end() ? 0 : read(found->second, short_name);
 }
 
 // False: it is there already.
-Result<bool> ReachedGenerations::write(const std::string& certificate, std::uint64_t generation) {
-  const auto failed = [&certificate](int code) { return reached_not_kept(certificate, code); };
-  const std::string name = leader_short_name(certificate);
+Result<bool> ReachedNumbers::write(const std::string& name, std::uint64_t number) {
+  const auto failed = [&name](int code) { return reached_not_kept(name, code); };
+  const std::string short_name = leader_short_name(name);
   const std::lock_guard guard(mutex_);
   read_new();
   if (!readable_) {
@@ -184,29 +184,29 @@ Result<bool> ReachedGenerations::write(const std::string& certificate, std::uint
     if (!write_leader_at(file_, head, 0)) return failed(errno);
     readable_ = true;
   }
-  const Bytes slot = leader_slot_of(name, generation);
-  const auto found = entries_.find(name);
+  const Bytes slot = leader_slot_of(short_name, number);
+  const auto found = entries_.find(short_name);
   std::array<std::uint8_t, leader_entry_size> bytes{};
   if (found == entries_.end()) {
     if (known_ >= most_leader_entries) return failed(EFBIG);
     std::ranges::copy(slot, bytes.begin());
     if (!write_leader_at(file_, bytes, leader_offset_of(known_))) return failed(errno);
-    entries_.emplace(name, known_++);
+    entries_.emplace(short_name, known_++);
   } else {
     if (pread(file_, bytes.data(), bytes.size(), leader_offset_of(found->second)) != static_cast<ssize_t>(bytes.size()))
       return failed(errno);
     const LeaderEntry present = leader_entry_in(bytes);
-    if (present.name == name && present.generation >= generation) return false;
+    if (present.short_name == short_name && present.number >= number) return false;
     if (!write_leader_at(file_, slot, leader_offset_of(found->second) + static_cast<off_t>(present.other * leader_slot_size)))
       return failed(errno);
   }
   return true;
 }
 
-Result<Done> ReachedGenerations::raise(const std::string& certificate, std::uint64_t generation, bool durable) {
-  const auto written = write(certificate, generation);
+Result<Done> ReachedNumbers::raise(const std::string& name, std::uint64_t number, bool durable) {
+  const auto written = write(name, number);
   if (!written) return written.error();
-  if (*written && durable && fdatasync(file_) != 0) return reached_not_kept(certificate, errno);
+  if (*written && durable && fdatasync(file_) != 0) return reached_not_kept(name, errno);
   return Done{};
 }
 
