@@ -46,8 +46,9 @@ class Keeper:
                 as_user("mv", os.path.join(self.place, name + ".new"), os.path.join(self.place, name))
         self.under_a_stopped_agent(replace)
 
-    def remove(self):
-        self.under_a_stopped_agent(lambda: as_user("rm", "-r", self.place))
+    def remove(self, folder="orders"):
+        self.under_a_stopped_agent(lambda: as_user("find", os.path.join(os.path.dirname(self.place), folder),
+                                                  "-type", "f", "-not", "-path", "*/events/*", "-delete"))
 
     def under_a_stopped_agent(self, change):
         agent = self.site.agent()
@@ -123,3 +124,18 @@ def test_the_record_of_the_purchase_before_buys_nothing_while_the_next_is_open(s
     keeper.put_back()
     assert "costs money" in evercert.wait_problem(BOUGHT, "action_required", timeout=30)["message"]
     assert len(buyer.orders()) == 2, site.audit.sentences()
+
+
+@pytest.mark.parametrize("buyer", BUYERS, indirect=True)
+def test_what_was_bought_and_removed_is_bought_again_by_nobody_but_a_person(shop, buyer, evercert, folder):
+    site = shop().start()
+    keeper = Keeper(site, evercert, folder)
+    site.audit.wait("served", BOUGHT, timeout=40)
+    for _ in range(2):
+        keeper.remove("")
+        problem = evercert.wait_problem(BOUGHT, "action_required", timeout=30)
+        assert "generation 1 of %s cost money" % BOUGHT in problem["message"], problem
+    assert len(buyer.orders()) == 1, site.audit.sentences()
+    evercert.renew(BOUGHT)
+    assert buyer.is_served() and len(buyer.orders()) == 2
+    assert evercert.certificate(BOUGHT)["problem"] is None

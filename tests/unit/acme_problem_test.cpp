@@ -3,6 +3,7 @@
 #include <future>
 
 #include "agent/acme/directory.h"
+#include "agent/acme/invalid_order.h"
 #include "agent/acme/nonces.h"
 #include "agent/acme/order.h"
 #include "agent/acme/problem.h"
@@ -34,6 +35,7 @@ class ProblemTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(the_content_type_does_not_matter);
   CPPUNIT_TEST(an_answer_without_a_document_goes_by_its_status);
   CPPUNIT_TEST(subproblems_name_the_identifiers);
+  CPPUNIT_TEST(the_only_reason_is_told_whole);
   CPPUNIT_TEST(a_limit_waits_as_long_as_the_header_says);
   CPPUNIT_TEST(a_limit_without_header_waits_until_the_time_in_its_detail);
   CPPUNIT_TEST(a_limit_that_says_nothing_waits_an_hour);
@@ -127,6 +129,17 @@ class ProblemTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(std::string("issuer x refused to accept an order: two names (malformed); _x.example: bad (malformed); "
                                      "y.example: rejectedIdentifier"),
                          error.message);
+  }
+
+  void the_only_reason_is_told_whole() {
+    const std::string reason = "Get \"http://www.example.com:80/.well-known/acme-challenge/" + std::string(43, 't') +
+                               "\": dial tcp: could not resolve www.example.com on 127.0.0.1:53: no such host";
+    OrderResource order;
+    AuthorizationResource authorization;
+    authorization.identifier = {IdentifierKind::dns, "www.example.com"};
+    authorization.challenges.emplace_back().problem = Problem{"urn:ietf:params:acme:error:connection", reason, "", {}};
+    const Error error = why_invalid("issuer x", order, {authorization}, now);
+    CPPUNIT_ASSERT_EQUAL("issuer x could not validate www.example.com: " + reason + " (connection)", error.message);
   }
 
   void a_limit_waits_as_long_as_the_header_says() {

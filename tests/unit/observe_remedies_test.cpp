@@ -41,6 +41,8 @@ class RemediesTest : public CppUnit::TestFixture {
         {problem(failed, acme + "caa", "CAA record for a.example prevents issuance"), false, "A CAA record"},
         {problem(failed, acme + "dns", "DNS problem: NXDOMAIN looking up A for a.example"), false, "A or AAAA record"},
         {problem(failed, acme + "dns", "DNS problem: SERVFAIL looking up TXT"), true, "zone's name servers"},
+        {problem(failed, acme + "connection", "dial tcp: lookup a.example on 127.0.0.1:53: no such host"), false,
+         "finds no address"},
         {problem(failed, acme + "connection", "192.0.2.1: Fetching http://a.example/x: Connection refused"), false,
          "Nothing takes connections on port 80"},
         {problem(failed, acme + "connection", "Timeout during connect (likely firewall problem)"), false, "lost on the way"},

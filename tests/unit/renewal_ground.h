@@ -97,6 +97,7 @@ class RenewalGround : public CppUnit::TestFixture {
       if (left_orders_fail_) return Error{ErrorKind::storage, "the disk fails"};
       return std::optional<OrderRecord>();
     };
+    parts.missing = [this](const CertificateSpec&) { return missing_; };
     parts.lent = [this](const CertificateSpec&, const std::vector<Identifier>&) { return lent_; };
     for (auto& [name, budget] : budgets_) budget = std::make_shared<Budget>(16);
     renewal_ = std::make_unique<Renewal>(std::move(parts), certificate_, certificate_.keys.front());
@@ -141,7 +142,8 @@ class RenewalGround : public CppUnit::TestFixture {
   std::optional<Installed> current_;
   std::optional<Error> publication_fails_;
   std::string options_ = "as written";
-  std::optional<std::string> lent_;  // a name that what is current serves for another certificate
+  std::optional<std::string> lent_;       // a name that what is current serves for another certificate
+  std::optional<std::uint64_t> missing_;  // a generation that was removed
   bool left_orders_fail_ = false;
   bool die_after_publishing_ = false;
   bool asks_when_published_ = false;

@@ -41,6 +41,9 @@ class HostileCaTest : public RenewalGround {
   CPPUNIT_TEST(a_record_of_a_purchase_that_has_ended_buys_nothing);
   CPPUNIT_TEST(a_purchase_that_was_not_counted_yet_is_found_again);
   CPPUNIT_TEST(what_came_back_from_a_backup_is_carried_on);
+  CPPUNIT_TEST(what_was_bought_and_removed_is_bought_again_only_when_somebody_asks);
+  CPPUNIT_TEST(what_was_bought_and_removed_is_waited_for_until_it_comes_back);
+  CPPUNIT_TEST(what_cost_nothing_and_was_removed_is_ordered_again);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -477,7 +480,46 @@ class HostileCaTest : public RenewalGround {
     CPPUNIT_ASSERT(!renewal_->view().failure);
   }
 
+  void what_was_bought_and_removed_is_bought_again_only_when_somebody_asks() {
+    buy_and_remove("certinext");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    const auto failure = renewal_->view().failure;
+    CPPUNIT_ASSERT(failure && failure->message.find("generation 1 of www.example.test cost money") == 0);
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
+  void what_was_bought_and_removed_is_waited_for_until_it_comes_back() {
+    buy_and_remove("certinext");
+    missing_.reset();
+    current_ = before_;
+    renewal_->installed(current_);
+    live(1h);
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+    live(24h * 80);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+  }
+
+  void what_cost_nothing_and_was_removed_is_ordered_again() {
+    buy_and_remove("acme");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
  private:
+  void buy_and_remove(const char* type) {
+    make_it_cost(type);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    before_ = std::exchange(current_, std::nullopt);
+    missing_ = 1;
+    CPPUNIT_ASSERT(state_.store().erase(order_key(certificate_.name, KeyAlgorithm::ecdsa)).has_value());
+    restart();
+    live(24h * 3);
+  }
+
   void make_it_cost(const char* type) {
     IssuerSpec spec = ca().spec();
     spec.type = type;
@@ -567,6 +609,8 @@ class HostileCaTest : public RenewalGround {
     }
     return requests_so_far() - before;
   }
+
+  std::optional<Installed> before_;
 };
 
 CPPUNIT_TEST_SUITE_REGISTRATION(HostileCaTest);

@@ -19,6 +19,9 @@ class RenewalPeopleTest : public RenewalGround {
   CPPUNIT_TEST(an_order_that_waits_for_its_turn_has_not_failed_and_keeps_its_key);
   CPPUNIT_TEST(a_cancelled_order_is_given_up_and_not_placed_again_before_somebody_asks);
   CPPUNIT_TEST(a_corrected_option_ends_the_wait_for_a_person_at_the_next_start);
+  CPPUNIT_TEST(a_corrected_address_ends_the_pause_of_an_outage_at_the_next_start);
+  CPPUNIT_TEST(a_corrected_option_ends_no_pause_of_what_the_ca_counts);
+  CPPUNIT_TEST(another_ca_does_not_wait_for_what_the_one_before_counts);
   CPPUNIT_TEST(a_person_who_cancelled_and_asks_again_is_not_told_to_wait);
   CPPUNIT_TEST(who_asks_after_a_failed_try_is_not_told_that_there_is_nothing_to_do);
   CPPUNIT_TEST(who_asks_for_another_in_place_of_a_revoked_one_gets_it_once);
@@ -192,6 +195,36 @@ class RenewalPeopleTest : public RenewalGround {
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
 
+  void a_corrected_address_ends_the_pause_of_an_outage_at_the_next_start() {
+    fail_until_it_pauses({ErrorKind::connection, "it refused the connection"});
+    restart();
+    run();
+    CPPUNIT_ASSERT(published_.empty());
+    options_ = "with the right address";
+    restart();
+    CPPUNIT_ASSERT(!run() || !published_.empty());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void a_corrected_option_ends_no_pause_of_what_the_ca_counts() {
+    fail_until_it_pauses({ErrorKind::rate_limited, "too many", 3h});
+    options_ = "with another contact";
+    restart();
+    run();
+    CPPUNIT_ASSERT(published_.empty());
+  }
+
+  void another_ca_does_not_wait_for_what_the_one_before_counts() {
+    fail_until_it_pauses({ErrorKind::rate_limited, "too many", 3h});
+    IssuerSpec spec = ca().spec();
+    spec.uri = "https://elsewhere.test/directory";
+    issuers_["ca"] = std::make_shared<FakeIssuer>(spec, clock_);
+    restart();
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
   void a_person_who_cancelled_and_asks_again_is_not_told_to_wait() {
     run();
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
@@ -297,6 +330,18 @@ class RenewalPeopleTest : public RenewalGround {
     const auto failure = *renewal_->view().failure;
     CPPUNIT_ASSERT_EQUAL(std::string("still no"), failure.message);
     CPPUNIT_ASSERT(failure.since <= begun + 1s && failure.said_since > begun + 1s && failure.in_a_row == 3);
+  }
+
+ private:
+  void fail_until_it_pauses(Error error) {
+    ca().always = &error;
+    for (int tries = 0; tries < 30; ++tries) {
+      const auto again = run();
+      CPPUNIT_ASSERT(again);
+      if (*again > clock_.now() + 5min) break;
+      clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*again - clock_.now()));
+    }
+    ca().always = nullptr;
   }
 };
 

@@ -14,9 +14,8 @@ namespace {
 
 // A certificate has a hundred names at most CAs.
 constexpr std::size_t subproblem_limit = 100;
-// In a sentence: enough to see what they have in common.
+// In a sentence: enough to see what they have in common. They share the room that one has for itself.
 constexpr std::size_t subproblems_told = 5;
-constexpr std::size_t subproblem_told = 120;
 
 std::string text_or_empty(const Json& object, const char* member) {
   const auto found = object.find(member);
@@ -152,12 +151,13 @@ std::string sentence_of(const Problem& problem) {
 std::string subproblems_of(const Problem& problem) {
   std::string sentence;
   std::size_t told = 0;
+  const std::size_t room = longest_quote / std::clamp<std::size_t>(problem.subproblems.size(), 1, subproblems_told);
   for (const auto& sub : problem.subproblems) {
     if (told == subproblems_told) break;
     sentence += told++ == 0 ? "" : "; ";
-    if (!sub.identifier.empty()) sentence += printable(sub.identifier, subproblem_told) + ": ";
+    if (!sub.identifier.empty()) sentence += printable(sub.identifier, room) + ": ";
     const std::string word(acme_type(sub.type));
-    sentence += sub.detail.empty() ? word : printable(sub.detail, subproblem_told);
+    sentence += sub.detail.empty() ? word : printable(sub.detail, room);
     if (!sub.detail.empty() && !word.empty()) sentence += " (" + word + ")";
   }
   const std::size_t rest = problem.subproblems.size() - told;

@@ -245,28 +245,28 @@ void Leader::remove(const std::string& certificate) {
 }
 
 RenewalParts Leader::parts_for(const PlanUnion::Item& item) {
-  return {
-      context_.clock,
-      context_.events,
-      orders_,
-      paces_,
-      validations_,
-      *keys_,
-      [this, plan = item.plan](const std::string& issuer) -> std::optional<IssuerAccess> {
-        const IssuerSpec* spec = plan->issuer(issuer);
-        return spec == nullptr ? std::nullopt : issuer_accounts_.access(*spec);
-      },
-      [this](const CertificateSpec& certificate, BundlePair pair, const std::string& issuer) {
-        return publication_.publish(certificate, std::move(pair), issuer);
-      },
-      [this](const OrderRecord& record) { return publication_.holds_key_of(record); },
-      [this](const std::string& job, const std::vector<Challenge>& challenges) { hit_watch_.watch(job, challenges); },
-      [this](const std::string& job) { return hit_watch_.hits(job); },
-      [this](const std::string& job) { workers_->poke(job); },
-      context_.random ? context_.random : random_share,
-      [this](const CertificateSpec& certificate, const KeySpec& key) { return take_cover(certificate, key); },
-      [this](const CertificateSpec& certificate, const KeySpec& key) { return left_orders_.take(certificate, key); },
-      [this](const CertificateSpec& certificate, const std::vector<Identifier>& fresh) { return lent(certificate, fresh); }};
+  return {context_.clock,
+          context_.events,
+          orders_,
+          paces_,
+          validations_,
+          *keys_,
+          [this, plan = item.plan](const std::string& issuer) -> std::optional<IssuerAccess> {
+            const IssuerSpec* spec = plan->issuer(issuer);
+            return spec == nullptr ? std::nullopt : issuer_accounts_.access(*spec);
+          },
+          [this](const CertificateSpec& certificate, BundlePair pair, const std::string& issuer) {
+            return publication_.publish(certificate, std::move(pair), issuer);
+          },
+          [this](const OrderRecord& record) { return publication_.holds_key_of(record); },
+          [this](const std::string& job, const std::vector<Challenge>& challenges) { hit_watch_.watch(job, challenges); },
+          [this](const std::string& job) { return hit_watch_.hits(job); },
+          [this](const std::string& job) { workers_->poke(job); },
+          context_.random ? context_.random : random_share,
+          [this](const CertificateSpec& certificate, const KeySpec& key) { return take_cover(certificate, key); },
+          [this](const CertificateSpec& certificate, const KeySpec& key) { return left_orders_.take(certificate, key); },
+          [this](const CertificateSpec& certificate, const std::vector<Identifier>& fresh) { return lent(certificate, fresh); },
+          [this](const CertificateSpec& certificate) { return publication_.missing(certificate.name); }};
 }
 
 std::unique_ptr<ChallengeSolver> Leader::make_solver(const IssuerSpec& spec) {

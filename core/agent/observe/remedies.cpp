@@ -31,6 +31,9 @@ constexpr std::array cases{
          "it is used, is sound."},
     Case{"challenge_failed", "dns", "", How::by_dns,
          "Check from outside that the zone's name servers answer and that DNSSEC, where it is used, is sound."},
+    Case{"challenge_failed", "connection", "could not resolve|no such host|nxdomain|servfail|no address", How::by_http,
+         "The CA finds no address for the name: check from outside that it is delegated and has an A or AAAA record that leads "
+         "to this server."},
     Case{"challenge_failed", "connection", "refused", How::by_http,
          "Nothing takes connections on port {port} where the CA knocks: let a server listen there, at each address that the "
          "name "

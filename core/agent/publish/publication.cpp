@@ -99,6 +99,11 @@ std::uint64_t Publication::reached(const std::string& certificate) const {
   return parts_.reached == nullptr ? 0 : parts_.reached->of(certificate);
 }
 
+std::optional<std::uint64_t> Publication::missing(const std::string& certificate) const {
+  const std::uint64_t highest = reached(certificate);
+  return highest > current(certificate).generation ? std::optional(highest) : std::nullopt;
+}
+
 void Publication::keep_reached(const std::string& certificate, std::uint64_t generation, bool durable) {
   const bool leads = !parts_.proved;
   if (parts_.reached == nullptr || !leads) return;

@@ -80,6 +80,8 @@ class Publication {
     [[nodiscard]] std::optional<Lifetime> lifetime() const;  // that of the pair that ends first
   };
   [[nodiscard]] Current current(const std::string& certificate) const;
+  // The generation that was reached, where the present one is older, or there is none.
+  [[nodiscard]] std::optional<std::uint64_t> missing(const std::string& certificate) const;
 
   // Reads the newest generation from the store and puts it on the board. `prove`: asks the listeners too.
   Current look(const CertificateSpec& certificate, bool prove);

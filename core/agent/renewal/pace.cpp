@@ -45,6 +45,7 @@ Json failure_json(const Pace::Failure& failure) {
   Json json = {{"kind", static_cast<int>(failure.kind)}, {"message", failure.message}, {"since", number_of(failure.since)},
                {"in_a_row", failure.in_a_row},           {"rows", std::move(rows)},    {"options", failure.options},
                {"until_asked", failure.until_asked},     {"remedy", failure.remedy}};
+  if (failure.lost) json["lost"] = true;
   // Without it: since the failure itself.
   if (failure.said_since != Time{} && failure.said_since != failure.since) json["said_since"] = number_of(failure.said_since);
   return json;
@@ -56,6 +57,7 @@ Pace::Failure failure_from(const Json& json) {
                         json.at("in_a_row").get<unsigned>(), json.value("options", "")};
   failure.until_asked = json.value("until_asked", false);
   failure.remedy = json.value("remedy", "");
+  failure.lost = json.value("lost", false);
   failure.said_since = json.contains("said_since") ? time_of(json["said_since"]) : failure.since;
   if (json.contains("rows")) {
     for (int each = 0; each <= static_cast<int>(ErrorKind::dns); ++each) {

@@ -29,6 +29,7 @@ struct Pace {
     std::string remedy{};      // what a person can do
     bool until_asked = false;  // a person said no: no other order before a person asks
     Time said_since{};         // since when it has been of this kind and in these words
+    bool lost = false;         // what was bought is not on the disk: over once it is there again
     // Since the last success, of whatever kind.
     [[nodiscard]] unsigned tries() const {
       return std::accumulate(rows.begin(), rows.end(), 0U, [](unsigned sum, const auto& row) { return sum + row.second; });

@@ -282,6 +282,7 @@ Workers::Again Renewal::consider(Time now) {
     if (installed) announce = std::exchange(announce_, std::nullopt);
     issues_ = pace_.issues_for(certificate_.identifiers);
   }
+  if (pace_.failure && pace_.failure->lost && !lost_purchase()) answered();
   Time at = now;
   std::string why = "there is none yet";
   if (requested) {
@@ -360,8 +361,9 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
   has_place_ = true;
   if (asked != Asked::due && pace_.failure && is_for_people(pace_.failure->kind)) answered();
   in_doubt_ = doubts(name);
-  if (purchase_lost_ && !in_doubt_ && is_paid()) {
-    if (asked == Asked::due) return step_failed(lost_purchase(), now);
+  if (is_paid() && !in_doubt_) {
+    const auto lost = lost_purchase();
+    if (lost && asked == Asked::due) return step_failed(*lost, now);
     if (auto closed = parts_.orders.close_purchase(certificate_.name, key_.algorithm); !closed)
       return step_failed(closed.error(), now);
     purchase_lost_ = false;
@@ -395,20 +397,29 @@ bool Renewal::doubts(const std::string& issuer_to_ask) {
 // Also where nothing is due: somebody may have asked for that order, and waits.
 void Renewal::tell_lost_purchase(Time now) {
   const auto access = parts_.access(asks());
-  if (!access || !access->issuer->spec().is_paid()) return;
-  const Error lost = lost_purchase();
-  note_failure(lost, now);
-  tell("action_required", LogLevel::error, lost.message, {{"kind", to_string(lost.kind)}});
+  const auto lost = lost_purchase();
+  if (!lost || !access || !access->issuer->spec().is_paid()) return;
+  note_failure(*lost, now);
+  tell("action_required", LogLevel::error, lost->message, {{"kind", to_string(lost->kind)}});
 }
 
-Error Renewal::lost_purchase() const {
-  return {
-      ErrorKind::action_required,
-      "an order for " + certificate_.name +
-          " that costs money may be open at a CA: its record in state/orders/ was removed, or an older one put back; nothing "
-          "is ordered by itself: find out by whom, look at the CA, then `evercert renew " +
-          certificate_.name + "` orders anew",
-      std::nullopt, std::make_shared<const Problem>(Problem{order_lost, "", "", {}})};
+std::optional<Error> Renewal::lost_purchase() const {
+  const std::string& name = certificate_.name;
+  const auto generation = parts_.missing ? parts_.missing(certificate_) : std::nullopt;
+  if (!purchase_lost_ && !generation) return std::nullopt;
+  const std::string what =
+      purchase_lost_
+          ? "an order for " + name +
+                " that costs money may be open at a CA: its record in state/orders/ was removed, or an older one put "
+                "back; nothing is ordered by itself: find out by whom, look at the CA, then `evercert renew " +
+                name + "` orders anew"
+          : "generation " + std::to_string(*generation) + " of " + name +
+                " cost money, and its files were removed or lost, or older ones put back; nothing is ordered by "
+                "itself: find out by whom, bring them back (a backup of state/certificates/, `evercert import`), or "
+                "`evercert renew " +
+                name + "` orders anew";
+  return Error{ErrorKind::action_required, what, std::nullopt,
+               std::make_shared<const Problem>(Problem{order_lost, "", "", {}})};
 }
 
 // --- an order is open ---

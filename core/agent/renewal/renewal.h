@@ -61,6 +61,8 @@ struct RenewalParts {
   std::function<Result<std::optional<OrderRecord>>(const CertificateSpec&, const KeySpec&)> find_order{};
   // A name that another certificate wants, that only the present generation of this one has, and that `fresh` lacks.
   std::function<std::optional<std::string>(const CertificateSpec&, const std::vector<Identifier>& fresh)> lent{};
+  // The generation that was published once, where what is stored is older, or nothing.
+  std::function<std::optional<std::uint64_t>(const CertificateSpec&)> missing{};
 };
 
 // What the status page shows of it.
@@ -130,7 +132,8 @@ class Renewal {
   // Whether the CA is asked first for what the record on disk says was never placed.
   bool doubts(const std::string& issuer_to_ask);
   void tell_lost_purchase(Time now);
-  [[nodiscard]] Error lost_purchase() const;
+  // Why what was bought, and is not here any more, is not bought again by itself.
+  [[nodiscard]] std::optional<Error> lost_purchase() const;
   Workers::Again carry_on(Time now);
   Workers::Again take_step(Time now);
   Workers::Again publish(Time now);
@@ -184,7 +187,7 @@ class Renewal {
   void tell(const char* name, LogLevel level, const std::string& sentence,
             std::vector<std::pair<std::string, std::string>> fields = {});
   void show(const std::string& now_text, std::optional<Time> next, const std::string& why);
-  // The issuer's options are others than those with which it failed, so the pause for people is over.
+  // The issuer, its options or the names are others than those with which it failed, so that pause is over.
   [[nodiscard]] bool is_corrected();
   // What a person may correct: the issuer's options and the names.
   [[nodiscard]] std::string options_of(const IssuerAccess& access) const;

@@ -221,8 +221,8 @@ Time Renewal::note_failure(const Error& error, Time now, std::optional<Time> pro
   pace_.failure->remedy = remedy_of(error);
   // Who cancelled an order does not want it back because an option has changed.
   pace_.failure->options = access_ && !has_type(error, order_cancelled) ? options_of(*access_) : "";
-  pace_.failure->until_asked =
-      has_type(error, order_cancelled) || has_type(error, order_rejected) || has_type(error, order_lost);
+  pace_.failure->lost = has_type(error, order_lost);
+  pace_.failure->until_asked = pace_.failure->lost || has_type(error, order_cancelled) || has_type(error, order_rejected);
   const double left = share_left(now);
   bool emergency = false;
   {
@@ -313,15 +313,16 @@ Time Renewal::move_on(const std::string& left, const Error& error, Time now) {
 
 bool Renewal::is_corrected() {
   if (!pace_.failure || pace_.failure->options.empty()) return false;
+  const auto access = parts_.access(asks());
+  if (!access || options_of(*access) == pace_.failure->options) return false;
+  // What a CA counts it goes on counting, whatever is configured; another CA counts anew.
   const auto kind = pace_.failure->kind;
-  if (kind != ErrorKind::action_required && kind != ErrorKind::configuration) return false;
-  const auto& issuers = certificate_.issuers;
-  const auto access = parts_.access(issuers[pace_.issuer_index % issuers.size()]);
-  return access && options_of(*access) != pace_.failure->options;
+  const bool counted = kind == ErrorKind::rate_limited || kind == ErrorKind::challenge_failed;
+  return !counted || !pace_.failure->options.starts_with(access->issuer->spec().uri + " ");
 }
 
 std::string Renewal::options_of(const IssuerAccess& access) const {
-  std::string text = access.options;
+  std::string text = access.issuer->spec().uri + " " + access.options;
   for (const auto& identifier : certificate_.identifiers) text += " " + identifier.value;
   return text;
 }

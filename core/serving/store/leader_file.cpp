@@ -213,8 +213,9 @@ Result<Done> ReachedNumbers::raise(const std::string& name, std::uint64_t number
 std::string older_generation_sentence(const std::string& certificate, std::uint64_t present, std::uint64_t reached) {
   if (present == 0)
     return "no generation of " + certificate + " is left on the disk, although generation " + std::to_string(reached) +
-           " was published: its files were removed or lost; find out by whom, another one is ordered unless `evercert import` "
-           "or a backup of state/certificates/ brings it back first";
+           " was published: its files were removed or lost; find out by whom; `evercert import` or a backup of "
+           "state/certificates/ brings it back, else another one is ordered (where that costs money, once somebody asks for "
+           "it)";
   return "generation " + std::to_string(present) + " of " + certificate + " is served, although generation " +
          std::to_string(reached) +
          " was published: newer files were lost, or older ones put back; find out by whom, then `evercert renew " +
