@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/taken_sites.h"
 #include "serving/base/json.h"
 #include "serving/config/words.h"
 
@@ -45,54 +46,32 @@ const Spot* spot_of(const std::vector<Spot>& words, const std::string& word) {
   return found == words.end() ? nullptr : &*found;
 }
 
-// The names of the plan that the server's configuration has, each where it is first.
-class TakenNames {
- public:
-  explicit TakenNames(const std::vector<std::string>& wanted) : free_(wanted) {}
-  void see(const Spot& spot, std::string name) {
-    name = lower_case(name);
-    const auto found = std::find(free_.begin(), free_.end(), name);
-    if (found == free_.end()) return;
-    taken_.push_back({spot.file, spot.line, name});
-    free_.erase(found);
-  }
-  [[nodiscard]] const std::vector<Spot>& taken() const { return taken_; }
-  [[nodiscard]] const std::vector<std::string>& free() const { return free_; }
-
- private:
-  std::vector<std::string> free_;
-  std::vector<Spot> taken_;
-};
-
 void leave_out(std::vector<std::string>& files, const std::string& path) {
   std::erase_if(files, [&](const std::string& file) { return file.substr(file.rfind('/')) == path.substr(path.rfind('/')); });
 }
 
-TakenNames names_in_nginx(const std::vector<Spot>& words, const FirstPlan& plan) {
-  TakenNames names(plan.names);
-  bool inside = false;
-  for (const Spot& spot : words) {
-    if (spot.word == ";" || spot.word == "{")
-      inside = false;
-    else if (inside)
-      names.see(spot, spot.word);
-    else
-      inside = spot.word == "server_name";
-  }
-  return names;
-}
-
-std::string nginx_text(const Machine& machine, const FirstPlan& plan, const std::vector<std::string>& names) {
+std::string nginx_text(const Machine& machine, const FirstPlan& plan, const TakenSites& sites) {
   std::string text = "evercert_issuer " + plan.issuer + " {\n    uri " + first_word(plan.uri) + ";\n";
   if (!plan.contact.empty()) text += "    contact " + first_word(plan.contact) + ";\n";
   if (!plan.external_account.empty()) text += "    external_account_key " + first_words(plan.external_account) + ";\n";
   text += "    accept_terms_of_service;\n";
   if (!plan.trusted.empty()) text += "    ssl_trusted_certificate " + first_word(plan.trusted) + ";\n";
   text += "}\n";
-  if (names.empty()) return text;
   const bool six = machine.has_ipv6();
-  return text + "server {\n    listen 80;\n" + (six ? "    listen [::]:80;\n" : "") + "    listen 443 ssl;\n" +
-         (six ? "    listen [::]:443 ssl;\n" : "") + "    server_name " + joined(names, " ") + ";\n    evercert on;\n}\n";
+  const auto block = [&](const std::vector<std::string>& names, bool plain) {
+    if (names.empty()) return;
+    text += "server {\n";
+    if (plain) text += std::string("    listen 80;\n") + (six ? "    listen [::]:80;\n" : "");
+    text += std::string("    listen 443 ssl;\n") + (six ? "    listen [::]:443 ssl;\n" : "") + "    server_name " +
+            joined(names, " ") + ";\n    evercert on;\n}\n";
+  };
+  block(sites.free, true);
+  // Port 80 is somebody's who sends visitors to https, where nobody is yet.
+  std::vector<std::string> redirected;
+  for (const TakenSite& site : sites.taken)
+    if (site.redirects && !site.tls) redirected.push_back(site.name);
+  block(redirected, false);
+  return text;
 }
 
 std::string module_of_nginx(const Machine& machine) {
@@ -131,20 +110,20 @@ Result<FirstConfiguration> first_for_nginx(const Machine& machine, const FirstPl
   if (path == "/etc/nginx/evercert.conf")
     first.steps.push_back("write include " + path + "; at the end of http { } in " + main);
 
-  std::vector<std::string> files{main};
-  for (const auto& [folder, ending] : {std::pair("modules-enabled", ".conf"), std::pair("conf.d", ".conf"),
-                                       std::pair("http.d", ".conf"), std::pair("sites-enabled", "")})
-    for (std::string& file : machine.files_in(std::string("/etc/nginx/") + folder, ending)) files.push_back(std::move(file));
+  std::vector<std::string> files = files_of_nginx(machine, main);
   leave_out(files, path);
   const auto words = words_of_files(machine, files, true);
   if (const Spot* const spot = spot_of(words, "evercert_issuer"))
     return set_up_already(*spot, "write evercert on; into the server block of each name");
-  const TakenNames names = names_in_nginx(words, plan);
-  first.file = {path, "# " + path + "\n" + nginx_text(machine, plan, names.free())};
+  const TakenSites sites = sites_of_nginx(words, plan.names);
+  first.file = {path, "# " + path + "\n" + nginx_text(machine, plan, sites)};
   add_steps_for_module_of_nginx(machine, words, first.steps);
-  for (const Spot& taken : names.taken())
-    first.steps.push_back("in " + taken.text() + ", in the server block of " + taken.word +
-                          ": write listen 443 ssl; and evercert on;");
+  for (const TakenSite& site : sites.taken) {
+    if (site.redirects && !site.tls) continue;
+    first.steps.push_back("in " + site.spot.text() + ", in the server block of " + site.name + ": write " +
+                          (site.tls ? "" : "listen 443 ssl; and ") + "evercert on;" +
+                          (site.own_certificate ? " in place of its ssl_certificate and ssl_certificate_key" : ""));
+  }
   first.steps.emplace_back("sudo nginx -t");
   first.steps.push_back(machine.reload("nginx"));
   return first;
@@ -152,32 +131,10 @@ Result<FirstConfiguration> first_for_nginx(const Machine& machine, const FirstPl
 
 namespace {
 
-// The port of "443", "192.0.2.1:443", "[::]:443", "*:443".
-bool is_port(const std::string& address, const std::string& port) {
-  return address == port || address.ends_with(":" + port);
-}
-
 bool apache_listens(const std::vector<Spot>& words, const std::string& port) {
   for (std::size_t i = 0; i + 1 < words.size(); ++i)
     if (lower_case(words[i].word) == "listen" && is_port(words[i + 1].word, port)) return true;
   return false;
-}
-
-// ServerName may have a scheme and a port.
-std::string bare_name(std::string name) {
-  if (const auto scheme = name.find("://"); scheme != std::string::npos) name.erase(0, scheme + 3);
-  return name.substr(0, name.find(':'));
-}
-
-TakenNames names_in_apache(const std::vector<Spot>& words, const FirstPlan& plan) {
-  TakenNames names(plan.names);
-  unsigned line = 0;
-  for (const Spot& spot : words) {
-    const std::string word = lower_case(spot.word);
-    if (spot.line == line) names.see(spot, bare_name(spot.word));
-    if (word == "servername" || word == "serveralias") line = spot.line;
-  }
-  return names;
 }
 
 std::string apache_text(const FirstPlan& plan, const std::vector<Spot>& words, const std::vector<std::string>& names) {
@@ -215,9 +172,9 @@ Result<FirstConfiguration> first_for_apache(const Machine& machine, const FirstP
   const auto words = words_of_files(machine, files, false);
   if (const Spot* const spot = spot_of(words, "<evercertissuer"))
     return set_up_already(*spot, "write Evercert on into the virtual host of each name");
-  const TakenNames names = names_in_apache(words, plan);
+  const TakenSites sites = sites_of_apache(words, plan.names);
   FirstConfiguration first;
-  first.file = {path, "# " + path + "\n" + apache_text(plan, words, names.free())};
+  first.file = {path, "# " + path + "\n" + apache_text(plan, words, sites.free)};
   if (debian && !machine.has(base + "/mods-enabled/evercert.load"))
     first.steps.emplace_back(machine.has(base + "/mods-available/evercert.load")
                                  ? "sudo a2enmod evercert"
@@ -225,9 +182,10 @@ Result<FirstConfiguration> first_for_apache(const Machine& machine, const FirstP
   if (!debian && spot_of(words, "evercert_module") == nullptr)
     first.steps.emplace_back("write LoadModule evercert_module modules/mod_evercert.so into " + base +
                              "/conf.modules.d/evercert.conf, and see that mod_ssl is installed");
-  for (const Spot& taken : names.taken())
-    first.steps.push_back("in " + taken.text() + ", for " + taken.word +
-                          ": give it a <VirtualHost *:443> with SSLEngine on and Evercert on");
+  for (const TakenSite& site : sites.taken)
+    first.steps.push_back("in " + site.spot.text() + ", for " + site.name + ": " +
+                          (site.tls ? "write Evercert on" : "give it a <VirtualHost *:443> with SSLEngine on and Evercert on") +
+                          (site.own_certificate ? " in place of SSLCertificateFile and SSLCertificateKeyFile" : ""));
   if (debian) first.steps.emplace_back("sudo a2ensite evercert");
   first.steps.emplace_back(debian ? "sudo apache2ctl -t" : "sudo apachectl -t");
   first.steps.push_back(machine.reload(debian ? "apache2" : "httpd"));
@@ -272,14 +230,18 @@ std::string haproxy_frontend(const Machine& machine) {
          "    http-request return status 200 content-type text/plain string \"hello\\n\"\n";
 }
 
-// Where HAProxy listens at one of the two ports already; null: nowhere.
-const Spot* bind_in(const std::vector<Spot>& words) {
-  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
-    if (words[i].word != "bind") continue;
-    for (const std::string& address : split_at_commas({words[i + 1].word}))
-      if (is_port(address, "80") || is_port(address, "443")) return &words[i];
-  }
-  return nullptr;
+// Where HAProxy listens already, its own lines are added to.
+void add_steps_for_binds(const TakenBinds& binds, const std::string& main, std::vector<std::string>& steps) {
+  steps.push_back(
+      "in " + main +
+      ", in global, before the first bind: write setenv EVERCERT_CONFIG /etc/evercert/evercert.json, lua-prepend-path "
+      "/usr/lib/haproxy/?.so cpath and lua-load /usr/share/evercert/evercert.lua, each on a line of its own");
+  const std::string rule(answering);
+  steps.push_back(binds.plain ? "in " + binds.plain->text() + ", in that frontend, before any redirect: write " + rule
+                              : "in " + main + ": write a frontend with bind :80 and " + rule);
+  steps.push_back(binds.tls ? "in " + binds.tls->text() + ", at that bind: write " +
+                                  std::string(binds.tls_is_on ? bound.substr(4) : bound)
+                            : "in " + binds.plain->text() + ", in that frontend: write bind :443 " + std::string(bound));
 }
 
 }  // namespace
@@ -302,13 +264,8 @@ Result<FirstConfiguration> first_for_haproxy(const Machine& machine, const First
   first.file = {"/etc/evercert/evercert.json", haproxy_settings(plan, user)};
   if (!machine.has("/usr/share/evercert/evercert.lua"))
     first.steps.emplace_back("install evercert's part for HAProxy (on Debian: haproxy-evercert)");
-  if (const Spot* const taken = bind_in(words)) {
-    first.steps.push_back(
-        "in " + main +
-        ", in global, before the first bind: write setenv EVERCERT_CONFIG /etc/evercert/evercert.json, lua-prepend-path "
-        "/usr/lib/haproxy/?.so cpath and lua-load /usr/share/evercert/evercert.lua, each on a line of its own");
-    first.steps.push_back("in " + taken->text() + ", in that frontend: write " + std::string(bound) +
-                          " at the bind of port 443, and before any redirect " + std::string(answering));
+  if (const TakenBinds binds = binds_of_haproxy(words); binds.plain || binds.tls) {
+    add_steps_for_binds(binds, main, first.steps);
   } else {
     first.addition =
         FirstConfiguration::File{main, "# " + main + ", at its end\n" + std::string(in_global) + haproxy_frontend(machine)};

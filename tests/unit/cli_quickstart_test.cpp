@@ -21,6 +21,10 @@ class QuickstartTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(a_name_that_apache_has_is_left_where_it_is);
   CPPUNIT_TEST(haproxy_gets_settings_and_lines_for_its_own_file);
   CPPUNIT_TEST(a_haproxy_that_listens_already_is_told_where_to_write);
+  CPPUNIT_TEST(haproxy_is_told_of_each_port_where_it_is_bound);
+  CPPUNIT_TEST(nginx_is_told_of_the_block_with_tls_and_not_of_one_that_only_redirects);
+  CPPUNIT_TEST(names_in_included_files_and_under_patterns_are_taken);
+  CPPUNIT_TEST(apache_is_told_of_the_host_with_tls);
   CPPUNIT_TEST(nothing_that_is_there_is_overwritten);
   CPPUNIT_TEST(who_has_evercert_already_is_told_so);
   CPPUNIT_TEST(a_machine_without_the_server_is_said_to_be_one);
@@ -145,8 +149,73 @@ class QuickstartTest : public CppUnit::TestFixture {
     const Outcome shown = quickstart({"haproxy", "--name", "a.example.com", "--write"});
     CPPUNIT_ASSERT_EQUAL(std::string(), shown.out);
     CPPUNIT_ASSERT(holds(shown.err, "in global, before the first bind: write setenv EVERCERT_CONFIG"));
-    CPPUNIT_ASSERT(holds(shown.err, "in /etc/haproxy/haproxy.cfg:5, in that frontend: write ssl crt /run/evercert/haproxy/"));
+    CPPUNIT_ASSERT(
+        holds(shown.err, "in /etc/haproxy/haproxy.cfg:5, in that frontend, before any redirect: write http-request lua"));
+    CPPUNIT_ASSERT(holds(shown.err, "in /etc/haproxy/haproxy.cfg:5, at that bind: write crt /run/evercert/haproxy/\n"));
     CPPUNIT_ASSERT(there("/etc/evercert/evercert.json"));
+  }
+
+  void haproxy_is_told_of_each_port_where_it_is_bound() {
+    debian_haproxy();
+    put("/etc/haproxy/haproxy.cfg",
+        "global\nfrontend plain\n bind :80\n redirect scheme https\nfrontend tls\n bind :443 ssl crt /etc/ssl/a.pem\n");
+    const std::string both = quickstart({"haproxy", "--name", "a.example.com"}).err;
+    CPPUNIT_ASSERT_MESSAGE(both, holds(both, "haproxy.cfg:3, in that frontend, before any redirect: write http-request lua"));
+    CPPUNIT_ASSERT_MESSAGE(both, holds(both, "haproxy.cfg:6, at that bind: write crt /run/evercert/haproxy/\n"));
+    put("/etc/haproxy/haproxy.cfg", "global\nfrontend plain\n bind :80\n");
+    const std::string plain = quickstart({"haproxy", "--name", "a.example.com"}).err;
+    CPPUNIT_ASSERT_MESSAGE(plain,
+                           holds(plain, "haproxy.cfg:3, in that frontend: write bind :443 ssl crt /run/evercert/haproxy/\n"));
+    put("/etc/haproxy/haproxy.cfg", "global\nfrontend tls\n bind :443\n");
+    const std::string tls = quickstart({"haproxy", "--name", "a.example.com"}).err;
+    CPPUNIT_ASSERT_MESSAGE(tls, holds(tls, "write a frontend with bind :80 and http-request lua"));
+    CPPUNIT_ASSERT_MESSAGE(tls, holds(tls, "haproxy.cfg:3, at that bind: write ssl crt /run/evercert/haproxy/\n"));
+  }
+
+  void nginx_is_told_of_the_block_with_tls_and_not_of_one_that_only_redirects() {
+    debian_nginx();
+    const std::string redirect = "server { listen 80; server_name www.example.com; return 301 https://$host$request_uri; }\n";
+    put("/etc/nginx/sites-enabled/shop",
+        redirect +
+            "server {\n listen 443 ssl;\n server_name www.example.com;\n ssl_certificate /a;\n location / { return 200; "
+            "}\n}\n");
+    const Outcome both = quickstart({"nginx", "--name", "www.example.com"});
+    CPPUNIT_ASSERT_MESSAGE(both.err, holds(both.err,
+                                           "in /etc/nginx/sites-enabled/shop:4, in the server block of "
+                                           "www.example.com: write evercert on; in place of its ssl_certificate"));
+    CPPUNIT_ASSERT_MESSAGE(both.err, !holds(both.err, "shop:1,") && !holds(both.out, "server {"));
+    put("/etc/nginx/sites-enabled/shop", redirect);
+    const Outcome alone = quickstart({"nginx", "--name", "www.example.com"});
+    CPPUNIT_ASSERT_MESSAGE(alone.out, holds(without_ipv6(alone.out),
+                                            "server {\n    listen 443 ssl;\n    server_name "
+                                            "www.example.com;\n    evercert on;\n}\n"));
+    CPPUNIT_ASSERT_MESSAGE(alone.err, !holds(alone.err, "shop:1"));
+  }
+
+  void names_in_included_files_and_under_patterns_are_taken() {
+    debian_nginx();
+    put("/etc/nginx/nginx.conf", "http {\n include conf.d/*.conf;\n include vhosts/site-*.conf;\n include extra;\n}\n");
+    put("/etc/nginx/vhosts/site-a.conf", "server { server_name .example.com; }\n");
+    put("/etc/nginx/vhosts/other.conf", "server { server_name b.example.net; }\n");
+    put("/etc/nginx/extra", "include /etc/nginx/extra;\nserver { server_name *.example.org; }\n");
+    const Outcome shown = quickstart({"nginx", "--name", "www.example.com", "--name", "example.com", "--name", "b.example.net",
+                                      "--name", "c.example.org", "--name", "example.org"});
+    CPPUNIT_ASSERT_MESSAGE(shown.out, holds(shown.out, "server_name b.example.net example.org;"));
+    CPPUNIT_ASSERT_MESSAGE(shown.err, holds(shown.err, "vhosts/site-a.conf:1, in the server block of www.example.com") &&
+                                          holds(shown.err, "vhosts/site-a.conf:1, in the server block of example.com") &&
+                                          holds(shown.err, "in /etc/nginx/extra:2, in the server block of c.example.org"));
+  }
+
+  void apache_is_told_of_the_host_with_tls() {
+    debian_apache();
+    put("/etc/apache2/sites-enabled/shop.conf",
+        "<VirtualHost *:80>\nServerName a.example.com\nRedirect / https://a.example.com/\n</VirtualHost>\n"
+        "<VirtualHost *:443>\nServerName a.example.com\nSSLEngine on\nSSLCertificateFile /a\n</VirtualHost>\n");
+    const Outcome shown = quickstart({"apache", "--name", "a.example.com"});
+    CPPUNIT_ASSERT_MESSAGE(shown.err, holds(shown.err,
+                                            "shop.conf:6, for a.example.com: write Evercert on in place of "
+                                            "SSLCertificateFile and SSLCertificateKeyFile\n"));
+    CPPUNIT_ASSERT(!holds(shown.err, "shop.conf:2,"));
   }
 
   void nothing_that_is_there_is_overwritten() {

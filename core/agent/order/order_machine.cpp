@@ -320,7 +320,7 @@ Result<StepResult> OrderMachine::respond() {
     const Challenge& challenge = record_.challenges[responded_];
     auto visible = parts_.solver.visible(challenge);
     if (!visible) return refused(visible.error());
-    if (!*visible) return StepResult{Wait::issuance, look_again};
+    if (!*visible) return StepResult{Wait::answers, look_again};
     auto told = parts_.issuer.respond(*record_.order, challenge);
     // RFC 8555 section 7.5.1: a challenge that is under way or done may be refused; the order then says what became of it.
     if (!told && !order_is_dead(told.error().kind)) return told.error();

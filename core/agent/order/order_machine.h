@@ -23,6 +23,7 @@ namespace evercert {
 enum class Wait {
   none,        // go on at once
   validation,  // the CA validates: its requests can be seen arriving
+  answers,     // what proves a name cannot be seen everywhere yet: it is looked for again
   issuance,    // the CA works on the certificate
   people,      // somebody at the CA or here must act
   setback,     // the CA sent the order back: not at once, and later each time (OrderRecord::setbacks)

@@ -546,7 +546,9 @@ Workers::Again Renewal::take_step(Time now) {
   look_for_hits(now);
   const Time next = polling_.next(access_->budget->experience(), parts_.random());
   if (next - now > place_is_kept) end_place();
-  show(std::string("order: ") + to_string(after), next, "asking the CA again");
+  const bool unseen = result->wait == Wait::answers;
+  show(std::string("order: ") + to_string(after) + (unseen ? ", what proves the names cannot be seen everywhere yet" : ""), next,
+       unseen ? "looking for it again" : "asking the CA again");
   return {next};
 }
 
