@@ -67,6 +67,7 @@ def test_the_ca_is_told_only_when_every_name_server_of_the_zone_shows_the_record
     wait_for(lambda: len(first.look_up("_acme-challenge.wild.test")) == 2, "the records at the first server")
     wait_for(lambda: any(o["state"] == "presented" for o in evercert.status()["orders"]), "the order to wait")
     assert pebble.requests()["/chalZ"] == 0
+    evercert.wait_certificate("*.wild.test", lambda one: one and "cannot be seen everywhere yet" in (one["now"] or ""), "why it waits", 20)
     second.start()
     site.audit.wait("served", "*.wild.test", timeout=60)
 

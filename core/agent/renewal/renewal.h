@@ -115,6 +115,9 @@ class Renewal {
 
  private:
   std::optional<Workers::Again> load(Time now);
+  // It is for the names and the key of now.
+  [[nodiscard]] bool is_wanted(const OrderRecord& record) const;
+  static Error not_wanted();
   // Times that were set by a clock that has been turned back since are taken as the spans that they were.
   void follow_clock(Time now);
   void drop_unsent();
