@@ -1,0 +1,238 @@
+// What stands on disk is from before, or gone: nothing is bought a second time by itself.
+#include "agent/net/http_client.h"
+#include "renewal_ground.h"
+
+namespace evercert {
+namespace {
+
+class RenewalPurchasesTest : public RenewalGround {
+  CPPUNIT_TEST_SUITE(RenewalPurchasesTest);
+  CPPUNIT_TEST(a_record_from_before_the_order_that_was_put_back_orders_nothing_again);
+  CPPUNIT_TEST(a_record_from_before_a_purchase_that_was_put_back_buys_nothing_again);
+  CPPUNIT_TEST(a_record_from_before_an_order_that_is_not_wanted_any_more_gives_it_up);
+  CPPUNIT_TEST(a_purchase_whose_record_was_removed_is_not_made_again_by_itself);
+  CPPUNIT_TEST(an_order_that_costs_nothing_and_whose_record_was_removed_is_placed_again);
+  CPPUNIT_TEST(a_record_of_the_purchase_before_buys_nothing);
+  CPPUNIT_TEST(a_record_of_a_purchase_that_has_ended_buys_nothing);
+  CPPUNIT_TEST(a_purchase_that_was_not_counted_yet_is_found_again);
+  CPPUNIT_TEST(what_came_back_from_a_backup_is_carried_on);
+  CPPUNIT_TEST(what_was_bought_and_removed_is_bought_again_only_when_somebody_asks);
+  CPPUNIT_TEST(what_was_bought_and_removed_is_waited_for_until_it_comes_back);
+  CPPUNIT_TEST(what_cost_nothing_and_was_removed_is_ordered_again);
+  CPPUNIT_TEST_SUITE_END();
+
+ public:
+  void a_record_from_before_the_order_that_was_put_back_orders_nothing_again() { put_back_and_carry_on("acme"); }
+
+  void a_record_from_before_a_purchase_that_was_put_back_buys_nothing_again() { put_back_and_carry_on("certinext"); }
+
+  void a_record_from_before_an_order_that_is_not_wanted_any_more_gives_it_up() {
+    const Bytes before = record_before_an_order("certinext");
+    certificate_.identifiers.push_back({IdentifierKind::dns, "example.test"});
+    restart();
+    put_record(before);
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("abandon"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_purchase_whose_record_was_removed_is_not_made_again_by_itself() {
+    record_before_an_order("certinext");
+    remove_record();
+    for (int start = 0; start < 2; ++start) {
+      restart();
+      live(72h);
+      CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+      const auto failure = renewal_->view().failure;
+      CPPUNIT_ASSERT(failure && failure->until_asked && failure->kind == ErrorKind::action_required);
+      CPPUNIT_ASSERT(failure->message.find("costs money") != std::string::npos);
+    }
+    ca().working = false;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    restart();
+    live(24h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void an_order_that_costs_nothing_and_whose_record_was_removed_is_placed_again() {
+    record_before_an_order("acme");
+    remove_record();
+    restart();
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_record_of_the_purchase_before_buys_nothing() {
+    make_it_cost("certinext");
+    run_until_due();
+    const Bytes before = record();
+    ca().working = true;
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    put_record(before);
+    restart();
+    live(24h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->until_asked);
+  }
+
+  void a_record_of_a_purchase_that_has_ended_buys_nothing() {
+    record_before_an_order("certinext");
+    const Bytes open = record();
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    put_record(open);
+    // The CA would hand out again what it issued, or know nothing of it any more.
+    published_.clear();
+    restart();
+    const unsigned asked = ca().count("refresh") + ca().count("find") + ca().count("challenges");
+    live(24h);
+    CPPUNIT_ASSERT_EQUAL(asked, ca().count("refresh") + ca().count("find") + ca().count("challenges"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+  }
+
+  // Killed between the record and the count.
+  void a_purchase_that_was_not_counted_yet_is_found_again() {
+    make_it_cost("certinext");
+    run_until_due();
+    ca().working = true;
+    run();
+    const auto open = orders_.load(certificate_.name, KeyAlgorithm::ecdsa);
+    CPPUNIT_ASSERT(open && *open && (*open)->purchase == 2);
+    OrderRecord next = **open;
+    next.purchase = 3;
+    next.state = OrderState::placing;
+    next.order.reset();
+    CPPUNIT_ASSERT(OrderRecords(state_.store(), state_.keys().agent).save(next, Durability::process));
+    ca().working = false;
+    restart();
+    live(24h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void what_came_back_from_a_backup_is_carried_on() {
+    record_before_an_order("certinext");
+    const Bytes open = record();
+    remove_record();
+    restart();
+    live(24h);
+    CPPUNIT_ASSERT(renewal_->view().failure);
+    put_record(open);
+    ca().working = false;
+    restart();
+    live(24h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void what_was_bought_and_removed_is_bought_again_only_when_somebody_asks() {
+    buy_and_remove("certinext");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    const auto failure = renewal_->view().failure;
+    CPPUNIT_ASSERT(failure && failure->message.find("generation 1 of www.example.test cost money") == 0);
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
+  void what_was_bought_and_removed_is_waited_for_until_it_comes_back() {
+    buy_and_remove("certinext");
+    missing_.reset();
+    current_ = before_;
+    renewal_->installed(current_);
+    live(1h);
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+    live(24h * 80);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+  }
+
+  void what_cost_nothing_and_was_removed_is_ordered_again() {
+    buy_and_remove("acme");
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
+ private:
+  void buy_and_remove(const char* type) {
+    make_it_cost(type);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    before_ = std::exchange(current_, std::nullopt);
+    missing_ = 1;
+    CPPUNIT_ASSERT(state_.store().erase(order_key(certificate_.name, KeyAlgorithm::ecdsa)).has_value());
+    restart();
+    live(24h * 3);
+  }
+
+  void make_it_cost(const char* type) {
+    IssuerSpec spec = ca().spec();
+    spec.type = type;
+    issuers_["ca"] = std::make_shared<FakeIssuer>(spec, clock_);
+    restart();
+  }
+
+  [[nodiscard]] Bytes record() {
+    const auto record = state_.store().get(order_key(certificate_.name, KeyAlgorithm::ecdsa));
+    CPPUNIT_ASSERT(record && *record);
+    return (*record)->value;
+  }
+
+  void remove_record() { CPPUNIT_ASSERT(state_.store().erase(order_key(certificate_.name, KeyAlgorithm::ecdsa)).has_value()); }
+
+  // Of an order that the CA refused to take at first; it is open at the CA now.
+  Bytes record_before_an_order(const char* type) {
+    make_it_cost(type);
+    ca().working = true;
+    Error away{ErrorKind::connection, "no route", std::nullopt,
+               std::make_shared<const Problem>(Problem{server_unreachable, "", "", {}})};
+    ca().fail_next("place", away);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    Bytes before = record();
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT(renewal_->view().order == OrderState::processing);
+    return before;
+  }
+
+  void put_back_and_carry_on(const char* type) {
+    const Bytes before = record_before_an_order(type);
+    restart();
+    put_record(before);
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void put_record(const Bytes& record) {
+    CPPUNIT_ASSERT(state_.store().put(order_key(certificate_.name, KeyAlgorithm::ecdsa), record, {}).has_value());
+  }
+
+  // The first certificate is there, and two thirds of its life are over.
+  void run_until_due() {
+    const auto due = run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    clock_.advance(std::chrono::ceil<std::chrono::milliseconds>(*due - clock_.now()) + 1s);
+  }
+
+  std::optional<Installed> before_;
+};
+
+CPPUNIT_TEST_SUITE_REGISTRATION(RenewalPurchasesTest);
+
+}  // namespace
+}  // namespace evercert
