@@ -86,8 +86,7 @@ def commands(tmp_path):
         pytest.skip("the sources of this nginx cannot be had")
     tree = done.stdout.strip()
     assert not os.path.exists(os.path.join(tree, "conf_flags"))
-    for word, instead in (("$HOME/nginx-sources", tree), ("=/usr/sbin/nginx", "=" + server.PROGRAM), ("sudo ", ""),
-                          ("/usr/lib/nginx/modules", str(tmp_path / "installed")), ("/usr/bin/evercert", str(tmp_path / "installed/evercert"))):
+    for word, instead in (("$HOME/nginx-sources", tree), ("=/usr/sbin/nginx", "=" + server.PROGRAM), ("sudo ", "DESTDIR=%s " % (tmp_path / "installed"))):
         assert word in text
         text = text.replace(word, instead)
     lines = text.strip().splitlines()
@@ -118,6 +117,10 @@ def test_the_page_configures_for_this_nginx_and_one_module_is_built_alone(tmp_pa
 @pytest.mark.skipif(not os.environ.get("EVERCERT_VERSIONS"), reason="compiles all once more: a part of tests/run versions")
 def test_all_commands_of_the_page_build_and_install(tmp_path, commands):
     run(commands)
-    installed = tmp_path / "installed"
-    assert (installed / "evercert").stat().st_mode & 0o777 == 0o711
-    loads(tmp_path, *(installed / module for module in MODULES))
+    installed = tmp_path / "installed" / "usr"
+    assert (installed / "bin/evercert").stat().st_mode & 0o777 == 0o711
+    assert (installed / "share/man/man1/evercert.1").is_file()
+    loads(tmp_path, *(installed / "lib/nginx/modules" / module for module in MODULES))
+    with open(PAGE) as file:
+        line = re.search(r"`load_module (/usr/lib/nginx/modules/ngx_http_evercert_module\.so);`", file.read()).group(1)
+    assert os.path.isfile(str(tmp_path / "installed") + line)
