@@ -16,7 +16,7 @@ from .waiting import wait_for
 
 PROGRAM = os.environ.get("HAPROXY_BIN", "/usr/sbin/haproxy")
 # The master forks its worker after the Lua start-up in 2.6 and 3.0, before it in 3.2, which also has ACME of its own.
-SUITES = {"2.6": None, "3.0": "trixie", "3.2": "forky"}
+SUITES = {"2.6": None, "3.0": "trixie", "3.2": "forky", "3.4": "experimental"}
 CHALLENGES = "http-request lua.evercert if { path_beg /.well-known/acme-challenge/ }"
 
 
