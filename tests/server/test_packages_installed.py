@@ -1,4 +1,4 @@
-"""The packages on a bare Debian 12: installed by apt, used by both servers, removed, purged. A root of its own keeps this machine as
+"""The packages on a bare Debian (12, or the release that EVERCERT_SUITE names): installed by apt, used by both servers, removed, purged. A root of its own keeps this machine as
 it is; where none can be made the reason is said and the test is skipped."""
 import glob
 import os
@@ -11,13 +11,14 @@ import pytest
 from harness import ports, processes, tls
 from harness.audit import Audit
 from harness.install import PROJECT
-from harness.packages import built_packages
+from harness.packages import SUITE, built_packages
 from harness.waiting import wait_for, wait_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="a root directory of its own needs root")]
 
 NAME = "www.example.com"
 TRUST = "/etc/ssl/test-ca.pem"
+NAME_IN_README = {"nginx": "nginx", "apache2": "Apache", "haproxy": "HAProxy"}
 
 
 def readme():
@@ -49,16 +50,22 @@ def block_of_readme(uri):
 
 
 def commands_of_readme(server):
-    """What its row of the table says to type once the packages are there."""
+    """What its row of the table says to type: for the packages, and once they are there."""
     row = re.search(r"^\| %s \|.*$" % server, readme(), re.M).group(0)
     commands = [command.replace(r"\|", "|") for command in re.findall("`(sudo [^`]*)`", row)]
     assert "apt install" in commands[0] and "evercert quickstart" in commands[1], commands
-    return commands[1:]
+    return commands
+
+
+def install_as_the_readme_says(root, server):
+    """Its command as it stands, where dpkg-buildpackage leaves the packages: beside the folder with the sources."""
+    command = commands_of_readme(NAME_IN_README[server])[0]
+    root("bash", "-e", "-c", "mkdir -p /packages/evercert && cd /packages/evercert && " + re.sub(r"\bsudo ", "", command))
 
 
 def type_what_the_readme_says(root, server, uri):
     """With our CA, and then our ports in what was written; for the server's package of that name."""
-    for command in commands_of_readme({"nginx": "nginx", "apache2": "Apache", "haproxy": "HAProxy"}[server]):
+    for command in commands_of_readme(NAME_IN_README[server])[1:]:
         if "quickstart" in command:
             command = changed(command, ("--write", "--write --issuer %s --ssl-trusted-certificate %s" % (uri, TRUST)))
         root("bash", "-e", "-o", "pipefail", "-c", re.sub(r"\bsudo ", "", command))
@@ -113,21 +120,26 @@ class Root:
 @pytest.fixture
 def root(folder):
     try:
-        made = subprocess.run([os.path.join(PROJECT, "tests", "package-root")], capture_output=True, text=True, timeout=900, check=False)
+        made = subprocess.run([os.path.join(PROJECT, "tests", "package-root"), SUITE], capture_output=True, text=True, timeout=900, check=False)
     except subprocess.TimeoutExpired:
         pytest.skip("no root of its own: the package mirror did not answer")
     if made.returncode != 0:
         pytest.skip("no root of its own: " + (made.stderr.strip().splitlines() or ["debootstrap failed"])[-1])
     path = os.path.join(folder, "root")
     subprocess.run(["cp", "-a", made.stdout.strip(), path], check=True)
-    os.unlink(os.path.join(path, "etc/apt/sources.list"))
-    for pattern in ("sources.list", "sources.list.d/debian*", "apt.conf.d/*"):
+    patterns = ["apt.conf.d/*"]
+    if SUITE == "bookworm":
+        # With its updates, as this system has them.
+        os.unlink(os.path.join(path, "etc/apt/sources.list"))
+        patterns += ["sources.list", "sources.list.d/debian*"]
+    for pattern in patterns:
         for source in glob.glob("/etc/apt/" + pattern):
             shutil.copy(source, os.path.join(path, source.lstrip("/")))
     shutil.copy("/etc/resolv.conf", os.path.join(path, "etc/resolv.conf"))
     inside = Root(path)
     inside.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n")  # nothing starts by itself
     os.chmod(inside.place("/usr/sbin/policy-rc.d"), 0o755)
+    inside.write("/etc/apt/apt.conf.d/99-yes", 'APT::Get::Assume-Yes "true";\n')  # in place of the person who types
     subprocess.run(["mount", "-t", "proc", "proc", os.path.join(path, "proc")], check=True)
     try:
         yield inside
@@ -181,7 +193,8 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     packages = packages_into(root)
     shutil.copy(pebble.trust, root.place(TRUST))
 
-    apt_install(root, "nginx", packages["evercert"], packages["libnginx-mod-http-evercert"])
+    apt_install(root, "nginx")
+    install_as_the_readme_says(root, "nginx")
     assert root("evercert", "version").stdout
     os.unlink(root.place("/etc/nginx/sites-enabled/default"))
     root.write("/etc/nginx/conf.d/evercert.conf", block_of_readme(pebble.uri))
@@ -199,7 +212,8 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
         assert leaf_of(running).serial == serial
 
     # The other server takes over what the first has ordered.
-    apt_install(root, "apache2", packages["libapache2-mod-evercert"])
+    apt_install(root, "apache2")
+    install_as_the_readme_says(root, "apache2")
     type_what_the_readme_says(root, "apache2", pebble.uri)
     assert "Syntax OK" in root("apache2ctl", "-t").stderr
     with Running(root, "apache2ctl", "-DFOREGROUND") as running:
@@ -207,7 +221,8 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
 
     # HAProxy has a user of its own, and therefore a state of its own.
     shutil.rmtree(root.place("/var/lib/evercert"))
-    apt_install(root, "haproxy", packages["haproxy-evercert"])
+    apt_install(root, "haproxy")
+    install_as_the_readme_says(root, "haproxy")
     type_what_the_readme_says(root, "haproxy", pebble.uri)
     root("haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg")
     with Running(root, "haproxy", "-Ws", "-f", "/etc/haproxy/haproxy.cfg") as running:
@@ -221,7 +236,6 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     ours = ("libnginx-mod-http-evercert", "libapache2-mod-evercert", "haproxy-evercert", "evercert")
     root("apt-get", "remove", "-y", "-qq", *ours)
     assert "successful" in root("nginx", "-t").stderr and "Syntax OK" in root("apache2ctl", "-t").stderr
-    # What cannot be had again stays, and what people may have written into.
     # What cannot be had again stays, what people may have written into, and that nginx's module was on.
     assert root.named("evercert", "usr", "etc", "var/lib/evercert") == [
         "/etc/apache2/mods-available/evercert.conf", "/etc/apache2/mods-available/evercert.load",
@@ -254,9 +268,10 @@ def earlier_packages(root, packages):
             text = changed(file.read(), ("0.1.0-1", "0.1.0"))
         with open(os.path.join(control, "control"), "w") as file:
             file.write(text)
-        if moved:
+        # Where newer releases of Debian have it anyway.
+        if moved and os.path.isdir(os.path.join(folder, moved[0])):
             shutil.move(os.path.join(folder, moved[0]), os.path.join(folder, moved[1]))
-        else:
+        elif not moved:
             subprocess.run(["dpkg-deb", "-x", root.place(packages["libnginx-mod-stream-evercert"]), folder], check=True)
             shutil.rmtree(os.path.join(folder, "usr/share/doc/libnginx-mod-stream-evercert"))
         made.append("/tmp/earlier_%s.deb" % name)

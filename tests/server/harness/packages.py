@@ -1,5 +1,6 @@
 """The Debian packages, made by dpkg-buildpackage from the folder that is built already. All test processes share what one of them
-made of the same files."""
+made of the same files. EVERCERT_PACKAGES names a folder with packages that were built in another release of Debian, and EVERCERT_SUITE
+that release."""
 import fcntl
 import hashlib
 import os
@@ -9,6 +10,7 @@ import subprocess
 from .install import BUILD, PROJECT
 
 NAMES = {"evercert", "libnginx-mod-http-evercert", "libnginx-mod-stream-evercert", "libapache2-mod-evercert", "haproxy-evercert", "evercert-doc"}
+SUITE = os.environ.get("EVERCERT_SUITE", "bookworm")
 # What they are made of, beside what is built.
 SOURCES = ("debian", "conf", "docs", "haproxy_lua_bridge/evercert.lua", "README.md", "CHANGELOG.md", "cmake/install.cmake")
 BUILT = ("core/cli/evercert", "nginx_module/ngx_http_evercert_module.so", "nginx_module/ngx_stream_evercert_module.so",
@@ -42,6 +44,8 @@ def make(files, folder):
 
 def folder_of_packages():
     """The .deb files and the .changes file that names them; read only."""
+    if os.environ.get("EVERCERT_PACKAGES"):
+        return os.environ["EVERCERT_PACKAGES"]
     files = files_of_project()
     wanted = os.path.join(PROJECT, "build", "packages-" + digest_of(files))
     os.makedirs(os.path.dirname(wanted), exist_ok=True)
@@ -60,6 +64,6 @@ def folder_of_packages():
 def built_packages():
     """The path of each package by its name."""
     folder = folder_of_packages()
-    made = {name.split("_")[0]: os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".deb")}
+    made = {name.split("_")[0]: os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".deb") and "-dbgsym_" not in name}
     assert set(made) == NAMES, made
     return made
