@@ -86,15 +86,14 @@ Error Sectigo::failed(const RestAnswer& answer, const std::string& what) {
   Error error = RestApi::failed(answer, what);
   if (!among(of_validation, number_in(error))) return error;
   error.kind = ErrorKind::action_required;
-  error.message += "; validate the domain in Certificate Manager (Domains, Domain Control Validation), then say evercert renew";
+  error.message += "; validate the domain in Certificate Manager (Domains, Domain Control Validation), then say evercert renew NAME";
   return error;
 }
 
 Result<std::string> Sectigo::test_login() {
   auto answer = get({"GET", "organization/v1", "take our credentials"});
   if (!answer) return answer.error();
-  return spec_.purchase.account + " of " + spec_.purchase.customer + ", with " + std::to_string(answer->size()) +
-         " organizations";
+  return spec_.purchase.account + " of " + spec_.purchase.customer;
 }
 
 Result<std::string> Sectigo::place(const Wanted& wanted) {
