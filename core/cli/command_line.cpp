@@ -22,7 +22,8 @@ std::string name_of(const std::string& option) {
 
 // What a command line has before it is parsed: its options may stand before the verb, too.
 struct Words {
-  std::string verb;  // or empty
+  std::string verb;     // or empty
+  std::string unknown;  // the first option before the verb that no verb has, or empty
   std::vector<std::string> rest;
   [[nodiscard]] bool have(std::initializer_list<const char*> options) const {
     const auto end = std::find(rest.begin(), rest.end(), "--");
@@ -48,12 +49,31 @@ std::vector<Owner> owners_of(const std::string& option) {
   return owners;
 }
 
+bool asks_for_no_verb(const std::string& option) {
+  return option == "--help" || option == "-h" || option == "--version" || option == "-V";
+}
+
+std::string unknown_before_the_verb(const std::string& option) {
+  std::vector<std::string> known{"--help", "--version"};
+  for (const Verb& verb : verbs()) {
+    Request unused;
+    const auto parser = parser_of(verb, unused);
+    if (verb.hidden) continue;
+    for (const CLI::Option* const one : parser->get_options())
+      if (!one->get_group().empty())
+        for (const std::string& name : one->get_lnames()) known.push_back("--" + name);
+  }
+  return "evercert has no option \"" + option + "\"" + did_you_mean(option, known, "; evercert --help lists the commands");
+}
+
 Words words_of(const std::vector<std::string>& arguments) {
   Words words;
   std::size_t at = 0;
   for (; at < arguments.size() && is_option(arguments[at]) && arguments[at] != "--"; ++at) {
     words.rest.push_back(arguments[at]);
-    const auto owners = owners_of(arguments[at]);
+    const auto owners = owners_of(name_of(arguments[at]));
+    if (owners.empty() && words.unknown.empty() && !asks_for_no_verb(arguments[at])) words.unknown = name_of(arguments[at]);
+    if (arguments[at].find('=') != std::string::npos) continue;
     for (int value = 0; !owners.empty() && value < owners.front().values && at + 1 < arguments.size(); ++value)
       words.rest.push_back(arguments[++at]);
   }
@@ -104,15 +124,12 @@ int parse_and_run(const std::vector<std::string>& arguments, Surroundings& surro
     if (!words.verb.empty() && words.rest.empty()) words.rest.push_back(words.verb);
     words.verb = "help";
   }
-  if (words.verb.empty()) {
-    const auto unknown = std::find_if(words.rest.begin(), words.rest.end(),
-                                      [&](const auto& word) { return is_option(word) && owners_of(name_of(word)).empty(); });
-    return refuse(request, surroundings, exit_usage,
-                  unknown == words.rest.end()
-                      ? "evercert: say what is to be done; evercert --help lists the commands"
-                      : "evercert has no option \"" + name_of(*unknown) + "\"; evercert --help lists the commands");
-  }
   const Verb* const verb = find_verb(words.verb);
+  // What was taken for the verb may be the value of an option that nobody knows.
+  if (verb == nullptr && !words.unknown.empty())
+    return refuse(request, surroundings, exit_usage, unknown_before_the_verb(words.unknown));
+  if (words.verb.empty())
+    return refuse(request, surroundings, exit_usage, "evercert: say what is to be done; evercert --help lists the commands");
   if (verb == nullptr) return refuse(request, surroundings, exit_usage, unknown_verb(words.verb));
   const auto command = parser_of(*verb, request);
   std::vector<std::string> reversed(words.rest.rbegin(), words.rest.rend());

@@ -168,6 +168,10 @@ class WordsTest : public CppUnit::TestFixture {
   }
   void an_unknown_option_gets_the_nearest_or_who_has_it() {
     CPPUNIT_ASSERT(holds(run({"status", "--jsn"}).err, "did you mean \"--json\"?"));
+    for (const auto& before : std::vector<std::vector<std::string>>{{"--stat", "x", "status"}, {"--stat=x"}, {"--stat"}})
+      CPPUNIT_ASSERT(holds(run(before).err, "evercert has no option \"--stat\", did you mean \"--state\"?"));
+    CPPUNIT_ASSERT(holds(run({"--versoin"}).err, "did you mean \"--version\"?"));
+    CPPUNIT_ASSERT(holds(run({"statsu", "--stat"}).err, "did you mean \"status\"?"));
     CPPUNIT_ASSERT(holds(run({"status", "--stat=x"}).err, "did you mean \"--state\"?"));
     CPPUNIT_ASSERT(holds(run({"list", "--force"}).err, "evercert list has no option \"--force\"; renew has it"));
     CPPUNIT_ASSERT(holds(run({"show", "--frobnicate"}).err, "--help"));
