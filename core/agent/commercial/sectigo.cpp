@@ -86,7 +86,8 @@ Error Sectigo::failed(const RestAnswer& answer, const std::string& what) {
   Error error = RestApi::failed(answer, what);
   if (!among(of_validation, number_in(error))) return error;
   error.kind = ErrorKind::action_required;
-  error.message += "; validate the domain in Certificate Manager (Domains, Domain Control Validation), then say evercert renew NAME";
+  error.message +=
+      "; validate the domain in Certificate Manager (Domains, Domain Control Validation), then say evercert renew NAME";
   return error;
 }
 
