@@ -1,28 +1,21 @@
-// What a person is told of the agent before what it wrote last: that it works, that it is silent, or that a server runs whose
-// agent does not come up, and where the server says why.
+// What is told of the agent before what it wrote last: that it works, that it is silent or gone, or that a server runs whose
+// agent does not come up, and where the server says why. Made from who leads now, not from what the page says.
 #pragma once
 
 #include <chrono>
-#include <optional>
 #include <string>
 
 #include "cli/status_on_disk.h"
 
 namespace evercert {
 
-// A server that was started with a state directory: it keeps the file "leader" in it open for its agents.
-struct Starter {
-  int pid = 0;
-  std::string name;       // "nginx", "Apache", "HAProxy"
-  std::string error_log;  // a path; empty: not known
-};
-// nullopt: none runs, or we may not look into the processes of its user.
-std::optional<Starter> starter_of(const std::string& state_path);
-
 struct AgentWord {
   std::string sentence;  // printable
   ExitCode exit = exit_done;
+  bool gone = false;  // no agent answers for what the page says
 };
-AgentWord word_of_agent(const StatusOnDisk& status, std::chrono::system_clock::time_point now);
+// Where none does, the status is changed into what is still true: "agent" is silent with the sentence as "message", nothing is
+// being done, nothing is served as far as anybody looks, and each certificate's "last_known" keeps "state" and "served".
+AgentWord word_of_agent(StatusOnDisk& status, std::chrono::system_clock::time_point now);
 
 }  // namespace evercert

@@ -7,11 +7,9 @@
 #include <iomanip>
 #include <ostream>
 
-#include "agent/lead/election.h"
 #include "cli/commands.h"
+#include "cli/lead.h"
 #include "cli/terminal.h"
-#include "evercert/descriptor.h"
-#include "evercert/leader_file.h"
 #include "serving/base/json.h"
 #include "serving/launch/carried_format.h"
 
@@ -79,22 +77,13 @@ Answer out_of_patience(const Json& request, const Progress& progress, bool accep
   return so_far;
 }
 
-std::optional<Election::Holder> holder_of_lead(const std::string& state_path) {
-  const Result<std::optional<Descriptor>> file = existing_leader_file(state_path);
-  return file && *file ? Election((*file)->get(), Election::As::command_line).holder() : std::nullopt;
-}
-
-std::string words_for(const Election::Holder& holder) {
-  return holder.pid > 0 ? "process " + std::to_string(holder.pid) : "a process that is not to be seen from here";
-}
-
 // The lead is a lock that only its holder can have; the socket may be anybody's who may write to state/.
 std::string foreign_listener(const std::string& state_path, const ControlConnection::Listener& who,
                              const std::optional<Election::Holder>& holder) {
   const passwd* const entry = ::getpwuid(who.user);
   const std::string user = entry == nullptr ? std::to_string(who.user) : std::string(entry->pw_name);
   return "the socket " + control_socket_path(state_path) + " is answered by process " + std::to_string(who.pid) + " of user " +
-         user + ", which is not the agent" + (holder ? " (" + words_for(*holder) + ")" : ": none leads") +
+         user + ", which is not the agent" + (holder ? " (" + words_for(holder->pid) + ")" : ": none leads") +
          "; nothing was asked of it: find out who started it and end it, " +
          (holder ? "the agent makes its socket anew within seconds" : "then start the server");
 }
@@ -133,7 +122,8 @@ Result<ControlConnection> reach_agent(const std::string& state_path, const Patie
   if (proved && *proved) {
     return agent;
   }
-  const std::optional<Election::Holder> holder = holder_of_lead(state_path);
+  std::optional<Election::Holder> holder;
+  if (const auto found = holder_of_lead(state_path); found) holder = *found;
   if (const auto who = agent->listener(); who && who->pid > 0 && (!holder || (holder->pid > 0 && holder->pid != who->pid))) {
     return Error{ErrorKind::connection, foreign_listener(state_path, *who, holder)};
   }
@@ -142,12 +132,7 @@ Result<ControlConnection> reach_agent(const std::string& state_path, const Patie
                                             "; look at who may write to " + state_path +
                                             "/state, or restart the server if seal.key was exchanged"};
   }
-  return Error{ErrorKind::connection, silent_agent(holder ? words_for(*holder) : "somebody")};
-}
-
-std::optional<std::string> leader_of(const std::string& state_path) {
-  const std::optional<Election::Holder> holder = holder_of_lead(state_path);
-  return holder ? std::optional(words_for(*holder)) : std::nullopt;
+  return Error{ErrorKind::connection, silent_agent(holder.has_value() ? words_for(holder->pid) : std::string("somebody"))};
 }
 
 Answer converse(ControlConnection& agent, const Json& request, Surroundings& surroundings, const Patience& patience) {

@@ -30,8 +30,6 @@ Patience patience_of(const Request& request);
 // is somebody else; storage: we may not read seal.key; configuration: others than root could exchange what lies there.
 Result<ControlConnection> reach_agent(const std::string& state_path, const Patience& patience = {});
 
-// Who leads a state directory, for a person: "process 7"; nullopt: nobody, or we may not know.
-std::optional<std::string> leader_of(const std::string& state_path);
 // What is said of one that does not answer.
 std::string silent_agent(const std::string& who);
 

@@ -176,8 +176,9 @@ The agent goes on in the background with what it was asked for, and `evercert st
 | 4 | a person is needed: at the CA, or here (a certificate that is held) |
 | 5 | no agent answers, or it went away or stopped |
 
-`status` exits with 0 whenever it could print what an agent wrote; that says whether something is wrong. It exits with 1 where none has written anything, and where a server runs whose agent
-does not come up; root is told the server's process and error log.
+`status` and `show` exit with 0 where an agent runs and has written a status; that says whether something is wrong. They exit with 5 where no agent runs, or the one that holds the lead does not answer: what is shown then is
+as it was last known ("was served"). `status` exits with 1 where none has written anything, and both do where a server runs whose agent does not come up; root is told the server's process and error log. Between two agents, as at a reload,
+they wait for seconds. Who may not see who leads (not root, not the user that started the server) is told when the agent last wrote.
 
 How to: [take over an account at a CA](../how-to/take-over-an-account.md), [move from certbot](../how-to/move-from-certbot.md), [from mod_md](../how-to/move-from-mod-md.md),
 [from nginx's own ACME module](../how-to/move-from-nginx-acme.md).

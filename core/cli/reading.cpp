@@ -24,7 +24,7 @@ constexpr std::size_t events_shown = 20;
 
 using Now = std::chrono::system_clock::time_point;
 
-std::string no_such_certificate(const StatusOnDisk& status, const std::string& name) {
+std::string no_such_certificate(StatusOnDisk& status, const std::string& name) {
   std::vector<std::string> known = names_in(status.json, "certificates");
   for (const std::string& unnamed : names_in(status.json, "unnamed")) known.push_back(unnamed);
   if (known.empty() && status.was_never_written()) {
@@ -45,6 +45,13 @@ Colour colour_of(const std::string& state) {
 std::string relative_in(const Json& object, const char* member, Now now) {
   const auto time = time_in(raw_text_in(object, member));
   return time ? relative_time(*time, now) : text_in(object, member);
+}
+
+// Of what is to come: when that has passed, it is being done, or waits for an agent.
+std::string relative_to_come(const Json& object, const char* member, bool gone, Now now) {
+  const auto time = time_in(raw_text_in(object, member));
+  if (!time || *time > now) return relative_in(object, member, now);
+  return gone ? "once it runs" : "now";
 }
 
 // Notes under a certificate, and the lines of `show`: as wide as the terminal, nothing is cut.
@@ -87,9 +94,17 @@ void print_notes(const Json& certificate, const Lines& lines, Now now) {
   }
 }
 
+// "served", or "was served" where no agent answers for it now; what has ended has ended.
+std::string shown_state(const Json& certificate) {
+  const std::string known = text_in(member_in(certificate, "last_known"), "state");
+  const std::string state = text_in(certificate, "state");
+  return known.empty() || state == "expired" ? state : "was " + known;
+}
+
 struct Row {
   std::string name;
   std::string state;
+  Colour colour = Colour::plain;
   std::string ends;
   std::string served;
   std::string next;
@@ -97,14 +112,17 @@ struct Row {
 };
 
 Row row_of(const Json& certificate, Now now) {
-  const Json& served = member_in(certificate, "served");
+  const bool gone = member_in(certificate, "last_known").is_object();
+  const Json& served = member_in(gone ? member_in(certificate, "last_known") : certificate, "served");
   const Json& next = member_in(certificate, "next");
+  const std::string state = text_in(certificate, "state");
   const std::string ends = relative_in(certificate, "not_after", now);
   return {text_in(certificate, "name"),
-          text_in(certificate, "state"),
+          shown_state(certificate),
+          gone && state != "expired" ? Colour::plain : colour_of(state),
           ends.empty() ? "-" : ends,
-          served.is_object() ? std::to_string(number_in(served, "generation")) : "-",
-          next.is_object() ? relative_in(next, "at", now) : "-",
+          served.is_object() ? (gone ? "was " : "") + std::to_string(number_in(served, "generation")) : "-",
+          next.is_object() ? relative_to_come(next, "at", gone, now) : "-",
           next.is_object() ? text_in(next, "why") : ""};
 }
 
@@ -114,7 +132,7 @@ std::string padded(const std::string& text, std::size_t width) {
 
 // Of what is too wide first the reason for the next step is cut, then the name.
 void print_table(const std::vector<const Json*>& certificates, Surroundings& surroundings, Now now) {
-  Row titles{"NAME", "STATE", "ENDS", "SERVED", "NEXT", ""};
+  Row titles{"NAME", "STATE", Colour::plain, "ENDS", "SERVED", "NEXT", ""};
   std::vector<Row> rows;
   Row widest = titles;
   const auto keep = [](std::string& most, const std::string& text) {
@@ -125,28 +143,30 @@ void print_table(const std::vector<const Json*>& certificates, Surroundings& sur
     keep(widest.name, row.name);
     keep(widest.state, row.state);
     keep(widest.ends, row.ends);
+    keep(widest.served, row.served);
     keep(widest.next, row.next);
   }
   constexpr std::size_t shortest_name = 10;
   constexpr std::size_t shortest_why = 12;
   const std::size_t others =
-      width_of(widest.state) + width_of(widest.ends) + width_of(titles.served) + width_of(widest.next) + std::size_t{4} * 2;
+      width_of(widest.state) + width_of(widest.ends) + width_of(widest.served) + width_of(widest.next) + std::size_t{4} * 2;
   const std::size_t columns = surroundings.columns;
   std::size_t name_width = width_of(widest.name);
   if (columns != 0) name_width = std::min(name_width, columns > others + shortest_name ? columns - others : shortest_name);
   const std::size_t used = name_width + others + 2;
-  const auto print = [&](const Row& row, Colour colour) {
+  const auto print = [&](const Row& row) {
     std::string why = row.why;
     if (columns != 0) why = columns >= used + shortest_why ? shortened(why, columns - used) : "";
     const std::string blanks(width_of(widest.state) - width_of(row.state) + 2, ' ');
-    surroundings.out << padded(shortened(row.name, name_width), name_width) << coloured(row.state, colour, surroundings.colours)
-                     << blanks << padded(row.ends, width_of(widest.ends)) << padded(row.served, width_of(titles.served))
+    surroundings.out << padded(shortened(row.name, name_width), name_width)
+                     << coloured(row.state, row.colour, surroundings.colours) << blanks
+                     << padded(row.ends, width_of(widest.ends)) << padded(row.served, width_of(widest.served))
                      << (why.empty() ? row.next : padded(row.next, width_of(widest.next)) + why) << "\n";
   };
-  print(titles, Colour::plain);
+  print(titles);
   const Lines lines(surroundings);
   for (std::size_t index = 0; index < rows.size(); ++index) {
-    print(rows[index], colour_of(rows[index].state));
+    print(rows[index]);
     print_notes(*certificates[index], lines, now);
   }
 }
@@ -196,6 +216,7 @@ int print_status(const Request& request, Surroundings& surroundings) {
     return fail(status.error(), request, surroundings);
   }
   const Now now = std::chrono::system_clock::now();
+  const AgentWord word = word_of_agent(*status, now);
   Json part;
   if (!request.name.empty() && status->json.is_object()) {
     const Json* certificate = certificate_in(status->json, "certificates", request.name);
@@ -210,7 +231,6 @@ int print_status(const Request& request, Surroundings& surroundings) {
     part["unnamed"] = std::move(unnamed);
   }
   const Json& shown = part.is_null() ? status->json : part;
-  const AgentWord word = word_of_agent(*status, now);
   if (request.json) {
     const std::string text = request.name.empty() ? status->text : dump_json(shown);
     surroundings.out << printable_json(text) << (text.ends_with('\n') ? "" : "\n");
@@ -268,23 +288,28 @@ std::string moment_in(const Json& object, const char* member, Now now) {
 
 void print_in_full(const Json& certificate, bool named, Surroundings& surroundings, Now now) {
   const Lines lines(surroundings);
-  const std::string state = named ? text_in(certificate, "state") : "named by no configuration";
+  const std::string state = named ? shown_state(certificate) : "named by no configuration";
+  const Json& last_known = member_in(certificate, "last_known");
   surroundings.out << text_in(certificate, "name") << "  "
-                   << coloured(state, named ? colour_of(state) : Colour::plain, surroundings.colours) << "\n";
+                   << coloured(state,
+                               named && (!last_known.is_object() || state == "expired") ? colour_of(state) : Colour::plain,
+                               surroundings.colours)
+                   << "\n";
   lines.fact("for", texts_in(certificate, "identifiers"));
   lines.fact("issuer", text_in(certificate, "issuer"));
   lines.fact("ends", moment_in(certificate, "not_after", now));
-  const Json& served = member_in(certificate, "served");
+  const Json& served = member_in(last_known.is_object() ? last_known : certificate, "served");
   if (served.is_object()) {
-    lines.fact("served", "generation " + std::to_string(number_in(served, "generation")) + " since " +
-                             moment_in(served, "since", now) +
-                             (text_in(served, "listener").empty() ? "" : ", seen at " + text_in(served, "listener")));
+    lines.fact(last_known.is_object() ? "was served" : "served",
+               "generation " + std::to_string(number_in(served, "generation")) + " since " + moment_in(served, "since", now) +
+                   (text_in(served, "listener").empty() ? "" : ", seen at " + text_in(served, "listener")));
   } else if (number_in(certificate, "generation") != 0) {
     lines.fact("stored", "generation " + std::to_string(number_in(certificate, "generation")));
   }
   const Json& next = member_in(certificate, "next");
   if (next.is_object()) {
-    lines.fact("next", moment_in(next, "at", now) + ": " + text_in(next, "why"));
+    lines.fact("next", text_in(next, "at") + " (" + relative_to_come(next, "at", last_known.is_object(), now) +
+                           "): " + text_in(next, "why"));
   }
   print_notes(certificate, lines, now);
 }
@@ -297,6 +322,9 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
     return fail(status.error(), request, surroundings);
   }
   const Now now = std::chrono::system_clock::now();
+  const bool written = !status->was_never_written();
+  const AgentWord word = word_of_agent(*status, now);
+  const int exit = written ? word.exit : exit_done;
   const Json* certificate = certificate_in(status->json, "certificates", request.name);
   const bool named = certificate != nullptr;
   if (!named) certificate = certificate_in(status->json, "unnamed", request.name);
@@ -316,11 +344,12 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
   }
   if (request.json) {
     Json object{{"format", 1}, {"certificate", *certificate}, {"pairs", *pairs}, {"events", *events}};
+    if (written) object["agent"] = member_in(status->json, "agent");
     if (!named) object["unnamed"] = true;
     surroundings.out << printable_json(dump_json(object)) << "\n";
-    return exit_done;
+    return exit;
   }
-  surroundings.err << wrapped(word_of_agent(*status, now).sentence, surroundings.columns) << "\n";
+  surroundings.err << wrapped(word.sentence, surroundings.columns) << "\n";
   print_in_full(*certificate, named, surroundings, now);
   print_accounts(status->json, certificate, surroundings);
   const Lines lines(surroundings);
@@ -339,7 +368,7 @@ int print_certificate(const Request& request, Surroundings& surroundings) {
                                 surroundings.columns, 0, 6)
                      << "\n";
   }
-  return exit_done;
+  return exit;
 }
 
 int print_version(const Request& request, Surroundings& surroundings) {

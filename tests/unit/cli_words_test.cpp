@@ -2,6 +2,8 @@
 #include <cppunit/TestFixture.h>
 #include <cppunit/extensions/HelperMacros.h>
 
+#include <map>
+
 #include "agent/observe/audit_trail.h"
 #include "agent/observe/status_report.h"
 #include "cli/pages.h"
@@ -313,6 +315,8 @@ class ReadingTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(status_as_json_is_the_page_itself);
   CPPUNIT_TEST(one_name_is_shown_alone_and_a_wrong_one_gets_the_nearest);
   CPPUNIT_TEST(a_silent_agent_is_said_to_be_silent);
+  CPPUNIT_TEST(without_an_agent_nothing_is_claimed_of_the_present);
+  CPPUNIT_TEST(what_is_to_come_never_lies_in_the_past);
   CPPUNIT_TEST(a_state_directory_without_status_says_so);
   CPPUNIT_TEST(a_missing_state_directory_gets_a_remedy);
   CPPUNIT_TEST(stored_lines_that_nobody_names_are_listed_and_shown);
@@ -329,8 +333,12 @@ class ReadingTest : public CppUnit::TestFixture {
     folder_.emplace();
     std::filesystem::create_directory(state());
     write_text(state() + "/status.json", render_json(report()));
+    agent_.emplace(folder_->path(), "");
   }
-  void tearDown() override { folder_.reset(); }
+  void tearDown() override {
+    agent_.reset();
+    folder_.reset();
+  }
 
   void status_is_a_table_with_problems_and_remedies() {
     const Outcome outcome = read({"status"});
@@ -362,12 +370,74 @@ class ReadingTest : public CppUnit::TestFixture {
   void a_silent_agent_is_said_to_be_silent() {
     const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::minutes(10);
     std::filesystem::last_write_time(state() + "/status.json", old);
+    const Outcome stuck = read({"status"});
+    CPPUNIT_ASSERT_EQUAL(int{exit_unreachable}, stuck.exit);
+    CPPUNIT_ASSERT_MESSAGE(stuck.err, holds(stuck.err, "process 4711 holds the lead and does not answer"));
+    agent_.reset();
     const Outcome outcome = read({"status"});
-    CPPUNIT_ASSERT_EQUAL(int{exit_done}, outcome.exit);
+    CPPUNIT_ASSERT_EQUAL(int{exit_unreachable}, outcome.exit);
     CPPUNIT_ASSERT_MESSAGE(outcome.err, holds(outcome.err, "not running"));
     CPPUNIT_ASSERT(holds(read({"status", "--json"}).out, "\"silent\""));
   }
+  void without_an_agent_nothing_is_claimed_of_the_present() {
+    StatusReport status = report();
+    CertificateStatus& ordering = status.certificates.emplace_back();
+    ordering.name = "ordering.example.com";
+    ordering.state = CertificateState::ordering;
+    ordering.now = "waiting for the CA";
+    ordering.next = CertificateStatus::Next{status.generated_at - std::chrono::hours(1), "asking the CA again"};
+    const CertificateStatus served = status.certificates.front();
+    CertificateStatus& ended = status.certificates.emplace_back(served);
+    ended.name = "ended.example.com";
+    ended.not_after = status.generated_at - std::chrono::hours(1);
+    write_text(state() + "/status.json", render_json(status));
+    agent_.reset();
+    const Outcome text = read({"status"});
+    CPPUNIT_ASSERT_EQUAL(int{exit_unreachable}, text.exit);
+    CPPUNIT_ASSERT_MESSAGE(text.err, holds(text.err, "the agent is not running: nothing is renewed until it is"));
+    CPPUNIT_ASSERT_MESSAGE(text.out, holds(text.out, "  was served ") && !holds(text.out, "  served") &&
+                                         holds(text.out, "  was ordering ") && holds(text.out, "  expired ") &&
+                                         holds(text.out, "once it runs") && !holds(text.out, "now: "));
+    const Outcome page = read({"status", "--json"});
+    CPPUNIT_ASSERT_EQUAL(int{exit_unreachable}, page.exit);
+    Result<Json> json = parse_json(page.out, "status");
+    CPPUNIT_ASSERT(json && (*json)["agent"]["state"] == "silent" && holds((*json)["agent"]["message"], "is not running"));
+    for (const auto& [name, states] :
+         std::map<std::string, std::pair<std::string, std::string>>{{"www.example.com", {"issued", "served"}},
+                                                                    {"ordering.example.com", {"waiting", "ordering"}},
+                                                                    {"ended.example.com", {"expired", "served"}}}) {
+      json = parse_json(read({"status", name, "--json"}).out, "status");
+      const Json& one = (*json)["certificates"][0];
+      CPPUNIT_ASSERT_MESSAGE(one.dump(), one["state"] == states.first && one["last_known"]["state"] == states.second);
+      CPPUNIT_ASSERT_MESSAGE(one.dump(), one["served"].is_null() && one["now"].is_null());
+    }
+    CPPUNIT_ASSERT(parse_json(page.out, "status")->at("certificates")[0]["last_known"]["served"]["generation"] == 3);
+    const Outcome shown = read({"show", "www.example.com"});
+    CPPUNIT_ASSERT_EQUAL(int{exit_unreachable}, shown.exit);
+    CPPUNIT_ASSERT_MESSAGE(shown.out, holds(shown.out, "www.example.com  was served\n") && holds(shown.out, "was served  gen"));
+    const Outcome one = read({"show", "www.example.com", "--json"});
+    json = parse_json(one.out, "show");
+    CPPUNIT_ASSERT_EQUAL(int{exit_unreachable}, one.exit);
+    CPPUNIT_ASSERT(json && (*json)["agent"]["state"] == "silent" && (*json)["certificate"]["state"] == "issued");
+    CPPUNIT_ASSERT_EQUAL(int{exit_done}, read({"list"}).exit);
+  }
+  void what_is_to_come_never_lies_in_the_past() {
+    StatusReport status = report();
+    status.certificates.front().next =
+        CertificateStatus::Next{status.generated_at - std::chrono::seconds(17), "asking the CA again"};
+    write_text(state() + "/status.json", render_json(status));
+    for (const char* verb : {"status", "show"}) {
+      const std::string shown =
+          read(verb == std::string("show") ? std::vector<std::string>{verb, "www.example.com"} : std::vector<std::string>{verb})
+              .out;
+      CPPUNIT_ASSERT_MESSAGE(shown, holds(shown, "now") && holds(shown, "asking the CA again"));
+      for (const char* seconds : {"17 s ago", "18 s ago", "19 s ago", "20 s ago"}) CPPUNIT_ASSERT(!holds(shown, seconds));
+    }
+    const std::string page = render_html(status);
+    CPPUNIT_ASSERT_MESSAGE(page, holds(page, "<small>now: asking the CA again"));
+  }
   void a_state_directory_without_status_says_so() {
+    agent_.reset();
     std::filesystem::remove(state() + "/status.json");
     const Outcome outcome = read({"status"});
     CPPUNIT_ASSERT_EQUAL(int{exit_failed}, outcome.exit);
@@ -471,6 +541,7 @@ class ReadingTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!outcome.err.empty() && outcome.out.empty());
   }
   void a_status_of_wrong_types_is_no_crash() {
+    agent_.reset();
     write_text(state() + "/status.json",
                R"({"format":1,"agent":7,"certificates":[7,{"name":7,"served":"x","next":[],"problem":{"kind":1}}]})");
     CPPUNIT_ASSERT_EQUAL(int{exit_failed}, read({"status"}).exit);
@@ -485,6 +556,7 @@ class ReadingTest : public CppUnit::TestFixture {
     return run(words, "", nullptr, columns);
   }
   std::optional<Folder> folder_;
+  std::optional<FakeAgent> agent_;
 };
 
 class ConversationTest : public CppUnit::TestFixture {

@@ -45,18 +45,12 @@ bool wait_for(int socket, short events, Deadline deadline) {
   }
 }
 
-}  // namespace
-
-std::string control_socket_path(const std::string& state_path) {
-  return state_path + "/state/agent.sock";
-}
-
-Result<ControlConnection> ControlConnection::open(const std::string& state_path, const SealKey& agent, Wait wait) {
-  const std::string path = control_socket_path(state_path);
+// Not valid: errno says why.
+Descriptor connected(const std::string& state_path, ControlConnection::Wait wait) {
   const std::string folder = state_path + "/state";
   const Descriptor directory(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory.valid()) {
-    return system_error(ErrorKind::connection, "no agent answers at " + path, errno);
+    return Descriptor();
   }
   // Through its folder: no link in the folder's own place, and a longer path than an address has room for.
   const std::string reachable = "/proc/self/fd/" + std::to_string(directory.get()) + "/agent.sock";
@@ -66,12 +60,12 @@ Result<ControlConnection> ControlConnection::open(const std::string& state_path,
 
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
-    return system_error(ErrorKind::connection, "no socket", errno);
+    return socket;
   }
   // An agent whose queue of connections is full makes connect() wait; not for ever.
   const timeval limit{send_patience.count(), 0};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  if (wait == Wait::no) {
+  if (wait == ControlConnection::Wait::no) {
     ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   }
   int outcome = 0;
@@ -79,7 +73,28 @@ Result<ControlConnection> ControlConnection::open(const std::string& state_path,
     outcome = ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name);
   } while (outcome != 0 && errno == EINTR);
   if (outcome != 0) {
-    return system_error(ErrorKind::connection, "no agent answers at " + path, errno);
+    const int fault = errno;
+    socket = Descriptor();
+    errno = fault;
+  }
+  return socket;
+}
+
+}  // namespace
+
+std::string control_socket_path(const std::string& state_path) {
+  return state_path + "/state/agent.sock";
+}
+
+std::optional<bool> somebody_listens(const std::string& state_path) {
+  if (connected(state_path, ControlConnection::Wait::no).valid() || errno == EAGAIN) return true;
+  return errno == ECONNREFUSED || errno == ENOENT ? std::optional(false) : std::nullopt;
+}
+
+Result<ControlConnection> ControlConnection::open(const std::string& state_path, const SealKey& agent, Wait wait) {
+  Descriptor socket = connected(state_path, wait);
+  if (!socket.valid()) {
+    return system_error(ErrorKind::connection, "no agent answers at " + control_socket_path(state_path), errno);
   }
   ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
   return ControlConnection(std::move(socket), agent);

@@ -44,6 +44,8 @@ namespace evercert {
 
 // Path of the socket for a state_path.
 std::string control_socket_path(const std::string& state_path);
+// Whether anybody listens there, who need not be an agent; nullopt: we may not ask.
+std::optional<bool> somebody_listens(const std::string& state_path);
 
 // One connection as a client.
 class ControlConnection {

@@ -162,7 +162,8 @@ void append_row(std::string& page, const CertificateStatus& certificate, Time no
   }
   page += "</td><td>" + escaped(certificate.issuer) + "</td><td>";
   if (certificate.next) {
-    page += moment(certificate.next->at) + "<small>" + relative(certificate.next->at, now) + ": " +
+    page += moment(certificate.next->at) + "<small>" +
+            (certificate.next->at <= now ? std::string("now") : relative(certificate.next->at, now)) + ": " +
             escaped(certificate.next->why) + "</small>";
   }
   page += "</td><td>" + escaped(certificate.now) + "</td><td>";

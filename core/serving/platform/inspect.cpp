@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +41,19 @@ bool is_hidden(pid_t pid, int code) {
   return ::geteuid() != 0 && ::access("/proc/self/status", R_OK) == 0 && ::kill(pid, 0) == 0;
 }
 
+// As proc(5) has it; 0: not to be seen.
+char state_of(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 512> text{};
+  const ssize_t size = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
+  if (size <= 0) return 0;
+  // The name before it may hold anything, also parentheses.
+  const std::string_view line(text.data(), static_cast<std::size_t>(size));
+  const auto end_of_name = line.rfind(") ");
+  return end_of_name != std::string_view::npos && end_of_name + 2 < line.size() ? line[end_of_name + 2] : '\0';
+}
+
 }  // namespace
 
 Result<Done> check_protected(pid_t pid) {
@@ -64,15 +79,25 @@ Result<Done> check_protected(pid_t pid) {
 }
 
 bool waits_for_a_disk(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 512> text{};
-  const ssize_t size = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
-  if (size <= 0) return false;
-  // The name before it may hold anything, also parentheses.
-  const std::string_view line(text.data(), static_cast<std::size_t>(size));
-  const auto end_of_name = line.rfind(") ");
-  return end_of_name != std::string_view::npos && line.substr(end_of_name + 2, 1) == "D";
+  return state_of(pid) == 'D';
+}
+
+bool is_stopped(pid_t pid) {
+  const char state = state_of(pid);
+  return state == 'T' || state == 't';
+}
+
+bool is_called(pid_t pid, std::uint64_t number) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const auto has = [&](std::string_view field) {
+    for (unsigned position = 0;; ++position) {
+      const auto found = number_of(text, field, position);
+      if (!found) return false;
+      if (static_cast<std::uint64_t>(*found) == number) return true;
+    }
+  };
+  return text.empty() || has("Pid") || has("NSpid");
 }
 
 }  // namespace evercert

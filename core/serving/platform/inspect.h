@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 #include "evercert/result.h"
 
 namespace evercert {
@@ -18,5 +20,9 @@ Result<Done> check_protected(pid_t pid);
 // Whether its main thread is in an uninterruptible sleep, as proc(5) has it: nearly always for a disk. False also where that
 // cannot be seen.
 bool waits_for_a_disk(pid_t pid);
+// Whether it was stopped by a signal, or a tracer holds it. False also where that cannot be seen.
+bool is_stopped(pid_t pid);
+// Whether `number` is what it is called here or calls itself, as in a container. True also where that cannot be seen.
+bool is_called(pid_t pid, std::uint64_t number);
 
 }  // namespace evercert

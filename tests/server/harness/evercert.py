@@ -43,10 +43,10 @@ class Evercert:
         return not done.stdout.startswith("nothing to do")
 
     def status(self):
-        """Also while the agent of a server that has just been started is still to come, which is told as a failure."""
+        """Also while no agent runs, or the one of a server that has just been started is still to come: a failure says so."""
         done = self.run("status", "--json")
         status = json.loads(done.stdout) if done.stdout else {}
-        to_come = done.returncode == FAILED and "certificates" in status and (
+        to_come = done.returncode in (FAILED, UNREACHABLE) and "certificates" in status and (
             "generated_at" not in status or status["agent"]["state"] == "silent")
         assert done.returncode == DONE or to_come, "status: exit %d\n%s" % (done.returncode, done.stderr)
         return status
