@@ -143,7 +143,8 @@ Result<Done> Bridge::prepare(const std::string& configuration, const std::string
   const bool test = is_a_test();
   if (const auto program = check_program(plan_->program); test && !program)
     return at_line_of(settings_.global, "program", program.error());
-  if (const auto made = prepare_state_directories(plan_->state_path, user->uid, user->gid); !made)
+  const auto advice = [&](const std::string& own) { return state_path_advice(settings_, server, own); };
+  if (const auto made = prepare_state_directories(plan_->state_path, user->uid, user->gid, advice); !made)
     return at_line_of(settings_.global, "state_path", made.error());
   if (const auto trouble = export_trouble(plan_->exports.path, user->uid, user->gid)) log_.write(LogLevel::warn, *trouble);
   auto keys = existing_seal_keys(plan_->state_path);

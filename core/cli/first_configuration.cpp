@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "cli/taken_sites.h"
+#include "evercert/state.h"
 #include "serving/base/json.h"
+#include "serving/config/spelling.h"
 #include "serving/config/words.h"
 
 namespace evercert {
@@ -30,6 +32,27 @@ std::string first_words(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + first_word(word);
   return text;
+}
+
+// As what a server would be refused for, and before anything is written.
+void choose_state_path(const Machine& machine, const std::string& user, FirstConfiguration& first) {
+  const std::string usual(find_option(Scope::global, "state_path")->fallback);
+  const auto number = machine.user(user);
+  const auto owner = machine.owner_of_state(usual);
+  if (!number || !owner || *owner == *number) return;
+  first.state_path = own_state_path(usual, user);
+  first.taken_by = machine.user_name(*owner);
+}
+
+std::string state_path_line(const FirstConfiguration& first, Spelling spelling) {
+  return first.state_path ? spell_setting(*find_option(Scope::global, "state_path"), spelling, *first.state_path) + "\n" : "";
+}
+
+// The word after `option`; empty: nowhere.
+std::string value_in(const std::vector<Spot>& words, const std::string& option) {
+  for (std::size_t i = 0; i + 1 < words.size(); ++i)
+    if (lower_case(words[i].word) == option && words[i].line == words[i + 1].line) return words[i + 1].word;
+  return "";
 }
 
 std::vector<Spot> words_of_files(const Machine& machine, const std::vector<std::string>& files, bool signs) {
@@ -116,7 +139,9 @@ Result<FirstConfiguration> first_for_nginx(const Machine& machine, const FirstPl
   if (const Spot* const spot = spot_of(words, "evercert_issuer"))
     return set_up_already(*spot, "write evercert on; into the server block of each name");
   const TakenSites sites = sites_of_nginx(words, plan.names);
-  first.file = {path, "# " + path + "\n" + nginx_text(machine, plan, sites)};
+  const std::string user = value_in(main_words, "user");
+  choose_state_path(machine, user.empty() ? "www-data" : user, first);
+  first.file = {path, "# " + path + "\n" + state_path_line(first, Spelling::nginx) + nginx_text(machine, plan, sites)};
   add_steps_for_module_of_nginx(machine, words, first.steps);
   for (const TakenSite& site : sites.taken) {
     if (site.redirects && !site.tls) continue;
@@ -135,6 +160,17 @@ bool apache_listens(const std::vector<Spot>& words, const std::string& port) {
   for (std::size_t i = 0; i + 1 < words.size(); ++i)
     if (lower_case(words[i].word) == "listen" && is_port(words[i + 1].word, port)) return true;
   return false;
+}
+
+// Debian's configuration takes the name from a file for the shell.
+std::string user_of_apache(const Machine& machine, const std::vector<Spot>& words, const std::string& base) {
+  const std::string user = value_in(words, "user");
+  if (!user.starts_with("${") || !user.ends_with('}')) return user;
+  const std::string variable = user.substr(2, user.size() - 3) + "=";
+  const std::string file = base + "/envvars";
+  for (const Spot& spot : words_in(machine.text(file), file, true))
+    if (spot.word.starts_with(variable)) return spot.word.substr(variable.size());
+  return "";
 }
 
 std::string apache_text(const FirstPlan& plan, const std::vector<Spot>& words, const std::vector<std::string>& names) {
@@ -174,7 +210,8 @@ Result<FirstConfiguration> first_for_apache(const Machine& machine, const FirstP
     return set_up_already(*spot, "write Evercert on into the virtual host of each name");
   const TakenSites sites = sites_of_apache(words, plan.names);
   FirstConfiguration first;
-  first.file = {path, "# " + path + "\n" + apache_text(plan, words, sites.free)};
+  choose_state_path(machine, user_of_apache(machine, words, base), first);
+  first.file = {path, "# " + path + "\n" + state_path_line(first, Spelling::apache) + apache_text(plan, words, sites.free)};
   if (debian && !machine.has(base + "/mods-enabled/evercert.load"))
     first.steps.emplace_back(machine.has(base + "/mods-available/evercert.load")
                                  ? "sudo a2enmod evercert"
@@ -210,8 +247,10 @@ std::string json_list(const std::vector<std::string>& words) {
   return "[" + text + "]";
 }
 
-std::string haproxy_settings(const FirstPlan& plan, const std::string& user) {
+std::string haproxy_settings(const FirstPlan& plan, const std::string& user, const FirstConfiguration& first) {
   std::string text = "// /etc/evercert/evercert.json\n{\n";
+  if (first.state_path)
+    text += "  " + spell_setting(*find_option(Scope::global, "state_path"), Spelling::json, *first.state_path) + ",\n";
   if (user != "haproxy") text += "  \"agent_user\": " + dump_json(Json(user)) + ",\n";
   text += "  \"issuers\": {\n    " + dump_json(Json(plan.issuer)) + ": {\n      \"uri\": " + dump_json(Json(plan.uri)) + ",\n";
   if (!plan.contact.empty()) text += "      \"contact\": " + json_list({plan.contact}) + ",\n";
@@ -254,14 +293,11 @@ Result<FirstConfiguration> first_for_haproxy(const Machine& machine, const First
   const auto words = words_of_files(machine, files, false);
   if (const Spot* const spot = spot_of(words, "evercert_config"))
     return set_up_already(*spot, "add the names to certificates in the evercert.json that it names");
-  std::string user = "haproxy";
-  for (std::size_t i = 0; i + 1 < words.size(); ++i)
-    if (words[i].word == "user" && words[i].line == words[i + 1].line) {
-      user = words[i + 1].word;
-      break;
-    }
+  const std::string written = value_in(words, "user");
+  const std::string user = written.empty() ? "haproxy" : written;
   FirstConfiguration first;
-  first.file = {"/etc/evercert/evercert.json", haproxy_settings(plan, user)};
+  choose_state_path(machine, user, first);
+  first.file = {"/etc/evercert/evercert.json", haproxy_settings(plan, user, first)};
   if (!machine.has("/usr/share/evercert/evercert.lua"))
     first.steps.emplace_back("install evercert's part for HAProxy (on Debian: haproxy-evercert)");
   if (const TakenBinds binds = binds_of_haproxy(words); binds.plain || binds.tls) {

@@ -28,6 +28,9 @@ struct FirstConfiguration {
   File file;
   std::optional<File> addition;    // what belongs into a file that is the operator's
   std::vector<std::string> steps;  // in order, before the certificate is there
+  // Where the agent of another user has the default one, which a server would refuse then.
+  std::optional<std::string> state_path;
+  std::string taken_by;  // that user
 };
 
 // Errors: storage, there is no such server here; configuration, evercert is in its configuration already.

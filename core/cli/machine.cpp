@@ -1,9 +1,13 @@
 #include "cli/machine.h"
 
 #include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
+#include <sstream>
 
 #include "serving/platform/files.h"
 
@@ -55,6 +59,43 @@ std::vector<std::string> Machine::files_in(const std::string& directory, std::st
 bool Machine::has_ipv6() const {
   const auto content = read_file_start(AT_FDCWD, "/proc/net/if_inet6", 1);
   return content && *content && !(*content)->empty();
+}
+
+// What a directory service knows beside its file is not looked up below another root, which may have others.
+std::optional<std::uint32_t> Machine::user(const std::string& name) const {
+  for (const auto& [known, number] : users())
+    if (known == name) return number;
+  const passwd* const entry = root_.empty() ? ::getpwnam(name.c_str()) : nullptr;
+  return entry == nullptr ? std::nullopt : std::optional<std::uint32_t>(entry->pw_uid);
+}
+
+std::string Machine::user_name(std::uint32_t user) const {
+  for (const auto& [known, number] : users())
+    if (number == user) return known;
+  return "user " + std::to_string(user);
+}
+
+std::vector<std::pair<std::string, std::uint32_t>> Machine::users() const {
+  std::vector<std::pair<std::string, std::uint32_t>> found;
+  std::istringstream lines(text("/etc/passwd"));
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t end = line.find(':');
+    const std::size_t begin = end == std::string::npos ? end : line.find(':', end + 1);
+    std::uint32_t number = 0;
+    if (begin != std::string::npos &&
+        std::from_chars(line.data() + begin + 1, line.data() + line.size(), number).ec == std::errc())
+      found.emplace_back(line.substr(0, end), number);
+  }
+  return found;
+}
+
+std::optional<std::uint32_t> Machine::owner_of_state(const std::string& state_path) const {
+  const std::string path = followed(state_path + "/state");
+  struct stat facts {};
+  if (::stat(path.c_str(), &facts) != 0 || !S_ISDIR(facts.st_mode)) return std::nullopt;
+  std::error_code fault;
+  if (std::filesystem::is_empty(path, fault) && !fault) return std::nullopt;
+  return facts.st_uid;
 }
 
 std::string Machine::reload(const std::string& service) const {

@@ -1,8 +1,11 @@
 // What is installed and configured on a machine, as far as a first configuration depends on it. Reads only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace evercert {
@@ -26,6 +29,11 @@ class Machine {
   // Paths in a directory that end so, in order; not those that begin with a dot.
   [[nodiscard]] std::vector<std::string> files_in(const std::string& directory, std::string_view ending) const;
   [[nodiscard]] bool has_ipv6() const;
+  // Of its own users. nullopt: there is none of that name.
+  [[nodiscard]] std::optional<std::uint32_t> user(const std::string& name) const;
+  // The user who has a state directory, of a number that may have no name; nullopt: nobody, since nothing is in it.
+  [[nodiscard]] std::optional<std::uint32_t> owner_of_state(const std::string& state_path) const;
+  [[nodiscard]] std::string user_name(std::uint32_t user) const;
   // Where a file of the machine is for us.
   [[nodiscard]] std::string place(const std::string& path) const { return root_ + path; }
   // "sudo systemctl reload-or-restart nginx", as this machine's init system has it.
@@ -33,6 +41,7 @@ class Machine {
 
  private:
   [[nodiscard]] std::string followed(const std::string& path) const;
+  [[nodiscard]] std::vector<std::pair<std::string, std::uint32_t>> users() const;
   std::string root_;
 };
 

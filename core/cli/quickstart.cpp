@@ -97,7 +97,8 @@ void tell_what_is_next(const FirstConfiguration& first, const FirstWish& wish, c
   err << "Next:\n";
   std::size_t number = 0;
   for (const std::string& step : first.steps) err << "  " << ++number << ". " << printable(step) << "\n";
-  err << "  " << ++number << ". sudo evercert status\n" << advice_on(wish) << "\n";
+  err << "  " << ++number << ". sudo evercert status" << (first.state_path ? " --state " + *first.state_path : "") << "\n"
+      << advice_on(wish) << "\n";
 }
 
 // A server would look for a relative path below a folder of its own.
@@ -138,6 +139,10 @@ int quick_start(const Request& request, Surroundings& surroundings) {
   if (!wish.write) surroundings.out << first->file.text;
   if (first->addition) surroundings.out << first->addition->text;
   for (const Complaint& complaint : checked->complaints) surroundings.err << "Mind: " << complaint.message << "\n";
+  if (first->state_path)
+    surroundings.err << "Mind: the usual state directory belongs to " << printable(first->taken_by)
+                     << ", as whom the agent of another server runs; this server gets one of its own, " << *first->state_path
+                     << ", which evercert's commands are to be told with --state\n";
   tell_what_is_next(*first, wish, machine.place(""), surroundings.err);
   return exit_done;
 }

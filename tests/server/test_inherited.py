@@ -1,6 +1,7 @@
 """What is written for all hosts at once: a certificate of the operator's above them, and `evercert on` for those that can have
 a certificate. And what a test of the configuration accepts, a start does not refuse."""
 import os
+import re
 
 import pytest
 
@@ -109,4 +110,20 @@ def test_the_directory_of_another_servers_user_is_refused_with_a_path_of_its_own
     site = request.getfixturevalue(kind)(what, state=first.state)
     code, said = site.test()
     said += site.log()
-    assert code != 0 and "one directory serves one user" in said and "-www-data" in said and "chown" not in said, said
+    assert code != 0 and "one directory serves one user" in said and "chown" not in said, said
+    written = {"nginx": "write evercert_state_path %s-www-data;", "apache": "write EvercertStatePath %s-www-data"}[kind] % first.state
+    assert written in said and re.search(re.escape(site.configuration) + r":\d+", said), said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="other users are needed, so root is")
+def test_haproxy_names_the_line_where_a_state_directory_of_its_own_is_written(nginx, haproxy, evercert):
+    from harness.haproxy import certificate
+    first = nginx(ngx.host("first.test")).start()
+    first.audit.wait("served", "first.test", seen=first.log)
+    first.stop()
+    site = haproxy([certificate("second.test")], state=first.state)
+    code, said = site.test()
+    said += site.log()
+    wish = '"state_path": "%s-haproxy"' % first.state
+    assert code != 0 and "one directory serves one user" in said and "write " + wish in said, said
+    assert re.search(r"\.json:\d+: ", said), said

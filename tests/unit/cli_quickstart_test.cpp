@@ -25,6 +25,7 @@ class QuickstartTest : public CppUnit::TestFixture {
   CPPUNIT_TEST(nginx_is_told_of_the_block_with_tls_and_not_of_one_that_only_redirects);
   CPPUNIT_TEST(names_in_included_files_and_under_patterns_are_taken);
   CPPUNIT_TEST(apache_is_told_of_the_host_with_tls);
+  CPPUNIT_TEST(a_state_directory_of_another_user_is_left_to_it);
   CPPUNIT_TEST(nothing_that_is_there_is_overwritten);
   CPPUNIT_TEST(who_has_evercert_already_is_told_so);
   CPPUNIT_TEST(a_machine_without_the_server_is_said_to_be_one);
@@ -218,6 +219,36 @@ class QuickstartTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT(!holds(shown.err, "shop.conf:2,"));
   }
 
+  void a_state_directory_of_another_user_is_left_to_it() {
+    debian_nginx();
+    debian_apache();
+    debian_haproxy();
+    const std::string ours = std::to_string(geteuid());
+    const std::string other = std::to_string(geteuid() + 1);
+    put("/var/lib/evercert/state/status.json", "{}");
+    put("/etc/apache2/apache2.conf", "User ${APACHE_RUN_USER}\n");
+    put("/etc/apache2/envvars", "export APACHE_RUN_USER=www-data\n");
+    const std::pair<const char*, std::pair<const char*, const char*>> rows[] = {
+        {"nginx", {"evercert.conf\nevercert_state_path /var/lib/evercert-www-data;\n", "/var/lib/evercert-www-data"}},
+        {"apache", {"evercert.conf\nEvercertStatePath /var/lib/evercert-www-data\n", "/var/lib/evercert-www-data"}},
+        {"haproxy", {"{\n  \"state_path\": \"/var/lib/evercert-haproxy\",\n", "/var/lib/evercert-haproxy"}}};
+    for (const auto& [server, wanted] : rows) {
+      put("/etc/passwd", "first:x:" + ours + ":1::/:\nwww-data:x:" + other + ":1::/:\nhaproxy:x:" + other + ":1::/:\n");
+      const Outcome shown = quickstart({server, "--name", "a.example.com"});
+      CPPUNIT_ASSERT_MESSAGE(shown.out, holds(shown.out, wanted.first));
+      CPPUNIT_ASSERT_MESSAGE(shown.err, holds(shown.err, "belongs to first") &&
+                                            holds(shown.err, std::string("sudo evercert status --state ") + wanted.second));
+      // Its own, and one that nobody has used.
+      put("/etc/passwd", "www-data:x:" + ours + ":1::/:\nhaproxy:x:" + ours + ":1::/:\n");
+      const Outcome own = quickstart({server, "--name", "a.example.com"});
+      CPPUNIT_ASSERT(!holds(own.out, "/var/lib/evercert") && !holds(own.err, "--state"));
+      put("/etc/passwd", "www-data:x:" + other + ":1::/:\nhaproxy:x:" + other + ":1::/:\n");
+      std::filesystem::rename(place("/var/lib/evercert/state/status.json"), place("/kept"));
+      CPPUNIT_ASSERT(!holds(quickstart({server, "--name", "a.example.com"}).err, "--state"));
+      std::filesystem::rename(place("/kept"), place("/var/lib/evercert/state/status.json"));
+    }
+  }
+
   void nothing_that_is_there_is_overwritten() {
     debian_nginx();
     debian_apache();
@@ -387,7 +418,8 @@ class QuickstartTest : public CppUnit::TestFixture {
 
   void debian_nginx() const {
     put("/etc/nginx/nginx.conf",
-        "user www-data;\ninclude /etc/nginx/modules-enabled/*.conf;\nevents {\n}\nhttp {\n\tinclude /etc/nginx/conf.d/*.conf;\n"
+        "user www-data;\ninclude /etc/nginx/modules-enabled/*.conf;\nevents {\n}\nhttp {\n\tinclude "
+        "/etc/nginx/conf.d/*.conf;\n"
         "\tinclude /etc/nginx/sites-enabled/*;\n}\n");
     put("/etc/nginx/sites-enabled/default", "server {\n\tlisten 80 default_server;\n\tserver_name _;\n}\n");
     std::filesystem::create_directories(place("/etc/nginx/conf.d"));

@@ -43,6 +43,7 @@ class SettingsFileTest : public CppUnit::TestFixture {
   CPPUNIT_TEST_SUITE(SettingsFileTest);
   CPPUNIT_TEST(strings_arrays_switches_and_numbers_become_words);
   CPPUNIT_TEST(every_place_has_the_line_of_its_own_member);
+  CPPUNIT_TEST(advice_on_the_state_path_says_where_and_as_the_file_spells_it);
   CPPUNIT_TEST(comments_and_windows_line_ends_do_not_shift_lines);
   CPPUNIT_TEST(numbers_before_a_line_end_are_on_their_own_line);
   CPPUNIT_TEST(an_unknown_member_is_refused_with_file_line_and_neighbour);
@@ -109,6 +110,20 @@ class SettingsFileTest : public CppUnit::TestFixture {
     CPPUNIT_ASSERT_EQUAL(15U, line(settings.certificates.at(0), 1));
     CPPUNIT_ASSERT_EQUAL(17U, settings.certificates.at(1).place.line);
     CPPUNIT_ASSERT_EQUAL(std::string("/etc/evercert/evercert.json"), settings.certificates.at(1).place.file);
+  }
+
+  void advice_on_the_state_path_says_where_and_as_the_file_spells_it() {
+    CPPUNIT_ASSERT_EQUAL(std::string("write \"state_path\": \"/s-haproxy\", as the first after the { in "
+                                     "/etc/evercert/evercert.json:2"),
+                         state_path_advice(settings_of("// ours\n{\n\"proof\": false }"), "HAProxy/2.6", "/s-haproxy"));
+    CPPUNIT_ASSERT_EQUAL(std::string("write \"state_path\": \"/s-haproxy\""),
+                         state_path_advice(settings_of("{\n\"state_path\": \"/s\" }"), "HAProxy/2.6", "/s-haproxy"));
+    Settings settings;
+    settings.issuers.push_back({"ca", {"/etc/nginx/conf.d/a.conf", 7}, {}});
+    CPPUNIT_ASSERT_EQUAL(std::string("write evercert_state_path /s-a; beside the issuer in /etc/nginx/conf.d/a.conf:7"),
+                         state_path_advice(settings, "nginx/1.22.1", "/s-a"));
+    CPPUNIT_ASSERT_EQUAL(std::string("write EvercertStatePath /s-a beside the issuer in /etc/nginx/conf.d/a.conf:7"),
+                         state_path_advice(settings, "Apache/2.4.62", "/s-a"));
   }
 
   void comments_and_windows_line_ends_do_not_shift_lines() {

@@ -87,7 +87,7 @@ class NamesCheckTest : public CppUnit::TestFixture {
   }
 
   void no_certificate_at_all_is_told() {
-    assert_warning(checked(document("", " ")), "", 0, "no certificate is named");
+    assert_warning(checked(document("", " ")), "", 1, "no certificate is named");
     CPPUNIT_ASSERT(as_nginx(" ").complaints.empty());
   }
 

@@ -257,7 +257,10 @@ int run_alone(const RunOptions& options) {
   const std::string state_path = options.state_path.empty() ? plan.state_path : options.state_path;
   auto user = user_of(plan);
   if (!user) return fail(log, user.error());
-  if (auto prepared = prepare_state_directories(state_path, user->uid, user->gid); !prepared)
+  const auto advice = [&](const std::string& own) {
+    return options.state_path.empty() ? state_path_advice(settings, "", own) : "name it with --state " + own;
+  };
+  if (auto prepared = prepare_state_directories(state_path, user->uid, user->gid, advice); !prepared)
     return fail(log, prepared.error());
   auto keys = seal_keys(state_path);
   if (!keys) return fail(log, keys.error());

@@ -79,6 +79,10 @@ struct Settings {
 std::string spelled(std::string_view sentence, std::string_view server, const Place& place = {}, Scope scope = Scope::global,
                     std::string_view about = {});
 
+// "write evercert_state_path /var/lib/evercert-nginx; beside the issuer in FILE:LINE": where and how the option is written to
+// name that directory. `server` as above.
+std::string state_path_advice(const Settings& settings, std::string_view server, const std::string& path);
+
 // Adds one setting to a section; the certificate option `name` also names the section. Errors (configuration): unknown option
 // with the nearest known one, too few or too many words, given twice though not repeatable, control characters in a word. The
 // message does not repeat the place.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,8 +32,13 @@ struct SealKeys {
 
 // Creates state_path and state_path/state when missing (empty, modes as documented), nothing else. Allowed under
 // configuration checks. `owner`/`group`: of the agent and of the server; ignored when not privileged. Like all that reads the
-// seal key, refused (configuration) for root where anybody else could exchange what lies there.
-Result<Done> prepare_state_directories(const std::string& state_path, std::uint32_t owner, std::uint32_t group);
+// seal key, refused (configuration) for root where anybody else could exchange what lies there. Where an agent of another user
+// has the directory, the refusal proposes one of this user's own: `advice` says how it is named in this configuration.
+using StatePathAdvice = std::function<std::string(const std::string& own_path)>;
+Result<Done> prepare_state_directories(const std::string& state_path, std::uint32_t owner, std::uint32_t group,
+                                       const StatePathAdvice& advice = {});
+// What is proposed: "/var/lib/evercert-haproxy".
+std::string own_state_path(const std::string& state_path, const std::string& user);
 
 // That refusal alone, touching nothing. Errors: configuration.
 Result<Done> check_state_path(const std::string& state_path);

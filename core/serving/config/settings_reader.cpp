@@ -161,6 +161,7 @@ bool SettingsReader::start_object(std::size_t) {
   switch (levels_.back()) {
     case Level::document:
       levels_.push_back(Level::global);
+      if (settings_.global.place.file == file_) settings_.global.place.line = lines_.line();
       break;
     case Level::global:
       if (member_ != "issuers") return misplaced("an object");

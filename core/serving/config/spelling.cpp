@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "serving/base/json.h"
+
 namespace evercert {
 
 namespace {
@@ -93,6 +95,23 @@ std::string spelled(std::string_view sentence, std::string_view server, const Pl
     at = end;
   }
   return result;
+}
+
+std::string spell_setting(const Option& option, Spelling spelling, const std::string& value) {
+  if (spelling == Spelling::json) return dump_json(Json(option.name)) + ": " + dump_json(Json(value));
+  return spell(option, spelling) + " " + value + (spelling == Spelling::nginx ? ";" : "");
+}
+
+std::string state_path_advice(const Settings& settings, std::string_view server, const std::string& path) {
+  const Option& option = *find_option(Scope::global, "state_path");
+  const Setting* const written = find_setting(settings.global, option.name);
+  Place place = written == nullptr ? settings.global.place : written->place;
+  if (place.file.empty() && !settings.issuers.empty()) place = settings.issuers.front().place;
+  const Spelling spelling = spelling_of(server, place);
+  const std::string text = "write " + spell_setting(option, spelling, path);
+  // Whoever refuses names the line that is there.
+  if (written != nullptr || place.file.empty()) return text;
+  return text + (spelling == Spelling::json ? ", as the first after the { in " : " beside the issuer in ") + place.text();
 }
 
 std::string spell_each(Spelling spelling) {

@@ -17,6 +17,9 @@ Spelling spelling_of(std::string_view server, const Place& place);
 // "evercert_state_path", "EvercertStatePath", "state_path"; empty where there is none.
 std::string spell(const Option& option, Spelling spelling);
 
+// The whole of it, with a value: "evercert_state_path /a;", "EvercertStatePath /a", "\"state_path\": \"/a\"".
+std::string spell_setting(const Option& option, Spelling spelling, const std::string& value);
+
 // `evercert each` and its equals.
 std::string spell_each(Spelling spelling);
 

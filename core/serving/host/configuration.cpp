@@ -172,7 +172,10 @@ Result<Done> Configuration::examine() const {
 }
 
 Result<Done> Configuration::prepare(std::uint32_t owner, std::uint32_t group) const {
-  auto made = prepare_state_directories(state_path_, owner, group);
+  const Setting* const server = find_setting(settings_.global, "server");
+  auto made = prepare_state_directories(state_path_, owner, group, [&](const std::string& own) {
+    return state_path_advice(settings_, server == nullptr ? "" : server->words.front(), own);
+  });
   const Setting* const written = find_setting(settings_.global, "state_path");
   if (made || written == nullptr) return made;
   return Error{made.error().kind, made.error().message + " in " + written->place.text()};

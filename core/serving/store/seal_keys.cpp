@@ -116,7 +116,8 @@ Result<bool> is_empty(int directory) {
 }
 
 // The agent's own directory: made, or brought to its owner as long as it holds nothing.
-Result<Done> settle_inner(int above, const std::string& path, std::uint32_t owner, std::uint32_t group) {
+Result<Done> settle_inner(int above, const std::string& path, std::uint32_t owner, std::uint32_t group,
+                          const StatePathAdvice& advice) {
   const std::string what = "the state directory \"" + path + "\" cannot be prepared";
   if (mkdirat(above, "state", 0750) != 0 && errno != EEXIST) {
     Error error = system_error(ErrorKind::storage, what, errno);
@@ -132,10 +133,11 @@ Result<Done> settle_inner(int above, const std::string& path, std::uint32_t owne
     const auto empty = is_empty(inner.get());
     if (!empty) return empty.error();
     if (!*empty) {
+      const std::string own = own_state_path(path.substr(0, path.rfind('/')), user_name(owner));
       return Error{ErrorKind::storage, what + ": it belongs to " + user_name(status.st_uid) +
                                            ", but the agent of this server runs as " + user_name(owner) +
-                                           ", and one directory serves one user; give this server one of its own: state_path " +
-                                           path.substr(0, path.rfind('/')) + "-" + user_name(owner)};
+                                           ", and one directory serves one user; give this server one of its own: " +
+                                           (advice ? advice(own) : "state_path " + own)};
     }
   }
   if (privileged && (status.st_uid != owner || status.st_gid != group) && fchown(inner.get(), owner, group) != 0) {
@@ -153,7 +155,12 @@ Result<Done> check_state_path(const std::string& state_path) {
   return check_only_root_writes(state_path, "the state directory");
 }
 
-Result<Done> prepare_state_directories(const std::string& state_path, std::uint32_t owner, std::uint32_t group) {
+std::string own_state_path(const std::string& state_path, const std::string& user) {
+  return state_path + "-" + user;
+}
+
+Result<Done> prepare_state_directories(const std::string& state_path, std::uint32_t owner, std::uint32_t group,
+                                       const StatePathAdvice& advice) {
   if (auto safe = check_state_path(state_path); !safe) return safe;
   if (mkdir(state_path.c_str(), 0755) == 0) {
     // Whatever the umask: the agent must reach what lies below.
@@ -165,7 +172,7 @@ Result<Done> prepare_state_directories(const std::string& state_path, std::uint3
   }
   const auto directory = open_directory(state_path);
   if (!directory) return directory.error();
-  return settle_inner(directory->get(), state_path + "/state", owner, group);
+  return settle_inner(directory->get(), state_path + "/state", owner, group, advice);
 }
 
 Result<std::optional<SealKeys>> existing_seal_keys(const std::string& state_path) {
