@@ -20,6 +20,8 @@ class FakeIssuer : public Issuer {
  public:
   FakeIssuer(IssuerSpec spec, const Clock& clock);
   [[nodiscard]] const IssuerSpec& spec() const override { return spec_; }
+  void is_called(const std::string& name) { spec_.name = name; }
+  void is_at(const std::string& uri) { spec_.uri = uri; }
   Result<std::string> test_login() override { return std::string("nobody in particular"); }
   Result<IssuerOrder> place(const Wanted& wanted) override;
   Result<std::optional<IssuerOrder>> find(const Wanted& wanted, const std::vector<std::string>& known) override;

@@ -72,7 +72,10 @@ class RenewalGround : public CppUnit::TestFixture {
                        *validations_,
                        *keys_,
                        [this](const std::string& name) -> std::optional<IssuerAccess> {
-                         return IssuerAccess{issuers_.at(name), solver_, budgets_.at(name), options_};
+                         if (!issuers_.contains(name)) return std::nullopt;
+                         auto& budget = budgets_[name];
+                         if (!budget) budget = std::make_shared<Budget>(16);
+                         return IssuerAccess{issuers_.at(name), solver_, budget, options_};
                        },
                        [this](const CertificateSpec&, BundlePair pair, const std::string&) -> Result<Done> {
                          if (publication_fails_) return *publication_fails_;

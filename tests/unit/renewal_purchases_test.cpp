@@ -1,4 +1,8 @@
 // What stands on disk is from before, or gone: nothing is bought a second time by itself.
+#include <sys/stat.h>
+
+#include <filesystem>
+
 #include "agent/net/http_client.h"
 #include "renewal_ground.h"
 
@@ -19,6 +23,14 @@ class RenewalPurchasesTest : public RenewalGround {
   CPPUNIT_TEST(what_was_bought_and_removed_is_bought_again_only_when_somebody_asks);
   CPPUNIT_TEST(what_was_bought_and_removed_is_waited_for_until_it_comes_back);
   CPPUNIT_TEST(what_cost_nothing_and_was_removed_is_ordered_again);
+  CPPUNIT_TEST(an_issuer_that_was_renamed_goes_on_with_its_order);
+  CPPUNIT_TEST(a_slash_more_in_the_address_changes_nothing);
+  CPPUNIT_TEST(a_mistyped_address_buys_nothing_and_its_correction_goes_on);
+  CPPUNIT_TEST(a_paid_order_at_an_address_that_is_gone_is_left_when_somebody_asks);
+  CPPUNIT_TEST(a_free_order_of_an_issuer_that_is_not_named_any_more_is_given_up);
+  CPPUNIT_TEST(a_paid_order_of_an_issuer_that_is_not_named_any_more_is_carried_on);
+  CPPUNIT_TEST(what_the_ca_does_not_cancel_is_not_bought_beside_by_itself);
+  CPPUNIT_TEST(a_pipe_in_the_place_of_a_record_is_put_away);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -165,7 +177,138 @@ class RenewalPurchasesTest : public RenewalGround {
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
   }
 
+  void an_issuer_that_was_renamed_goes_on_with_its_order() {
+    for (const char* type : {"acme", "certinext"}) {
+      make_it_cost(type);
+      ca().working = true;
+      run();
+      const std::size_t orders = ca().orders();
+      rename_issuer("ca", "shop");
+      restart();
+      issuers_.at("shop")->working = false;
+      live(1h);
+      CPPUNIT_ASSERT_EQUAL(orders, issuers_.at("shop")->orders());
+      CPPUNIT_ASSERT_EQUAL(std::string("shop"), (*orders_.load(certificate_.name, KeyAlgorithm::ecdsa))->issuer);
+      rename_issuer("shop", "ca");
+      current_.reset();
+    }
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
+  void a_slash_more_in_the_address_changes_nothing() {
+    make_it_cost("certinext");
+    ca().working = true;
+    run();
+    ca().is_at(ca().spec().uri + "/");
+    restart();
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_mistyped_address_buys_nothing_and_its_correction_goes_on() {
+    make_it_cost("certinext");
+    const std::string uri = ca().spec().uri;
+    ca().working = true;
+    run();
+    ca().is_at("https://elsewhere.test/");
+    restart();
+    live(24h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT(renewal_->view().failure &&
+                   renewal_->view().failure->message.find("is open at " + uri) != std::string::npos);
+    ca().is_at(uri);
+    ca().working = false;
+    restart();
+    CPPUNIT_ASSERT(!run() || !renewal_->view().failure);
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_paid_order_at_an_address_that_is_gone_is_left_when_somebody_asks() {
+    make_it_cost("certinext");
+    ca().working = true;
+    run();
+    ca().is_at("https://elsewhere.test/");
+    ca().working = false;
+    restart();
+    live(1h);
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void a_free_order_of_an_issuer_that_is_not_named_any_more_is_given_up() {
+    ca().working = true;
+    run();
+    certificate_.issuers = {"other"};
+    restart();
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(1U, ca().count("abandon"));
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, issuers_.at("other")->orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_paid_order_of_an_issuer_that_is_not_named_any_more_is_carried_on() {
+    make_it_cost("certinext");
+    ca().working = true;
+    run();
+    certificate_.issuers = {"other"};
+    restart();
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(0U, ca().count("abandon"));
+    ca().working = false;
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, issuers_.at("other")->orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void what_the_ca_does_not_cancel_is_not_bought_beside_by_itself() {
+    make_it_cost("certinext");
+    ca().working = true;
+    run();
+    ca().fail_next("abandon", {ErrorKind::action_required, "it is too late"});
+    certificate_.identifiers.push_back({IdentifierKind::dns, "example.test"});
+    restart();
+    live(24h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, ca().orders());
+    const auto failure = renewal_->view().failure;
+    CPPUNIT_ASSERT(failure && failure->until_asked && failure->message.find("it is too late") != std::string::npos);
+    ca().working = false;
+    CPPUNIT_ASSERT(!renewal_->request(false));
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+  }
+
+  void a_pipe_in_the_place_of_a_record_is_put_away() {
+    const std::string path = state_.path() + "/state/" + order_key(certificate_.name, KeyAlgorithm::ecdsa);
+    run();
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    std::filesystem::remove(path);
+    CPPUNIT_ASSERT_EQUAL(0, mkfifo(path.c_str(), 0600));
+    restart();
+    live(1h);
+    CPPUNIT_ASSERT(!std::filesystem::exists(path));
+    const std::filesystem::directory_iterator quarantine(state_.path() + "/state/quarantine");
+    CPPUNIT_ASSERT(std::distance(begin(quarantine), end(quarantine)) == 1);
+    CPPUNIT_ASSERT(!renewal_->request(true));
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
  private:
+  void rename_issuer(const std::string& from, const std::string& to) {
+    issuers_[to] = issuers_.at(from);
+    issuers_.erase(from);
+    issuers_.at(to)->is_called(to);
+    certificate_.issuers = {to};
+  }
+
   void buy_and_remove(const char* type) {
     make_it_cost(type);
     run();

@@ -387,7 +387,16 @@ Result<StepResult> OrderMachine::abandon() {
     tell("challenges_failed", LogLevel::info, "not every name of " + record_.certificate + " could be validated",
          {{"challenges", challenge_counts(failed_of(record_.challenges, *record_.problem))}});
   if (auto looked = look_for_unanswered(); !looked) return looked.error();
-  if (record_.order && !forgotten) static_cast<void>(parts_.issuer.abandon(*record_.order).has_value());
+  if (record_.order && !forgotten) {
+    const auto abandoned = parts_.issuer.abandon(*record_.order);
+    // It goes on there and may have to be paid: whether there is to be a second one is for a person to say.
+    if (!abandoned && parts_.issuer.spec().is_paid() && record_.problem && record_.problem->kind == ErrorKind::configuration)
+      record_.problem = Error{ErrorKind::action_required,
+                              "the order " + record_.order->reference +
+                                  " is not wanted any more, and the CA does not cancel it (" + abandoned.error().message +
+                                  "): look at it there; evercert renew " + record_.certificate + " orders what is wanted now",
+                              std::nullopt, std::make_shared<const Problem>(Problem{order_rejected, "", "", {}})};
+  }
   for (const auto& challenge : record_.challenges) static_cast<void>(parts_.solver.clean_up(challenge).has_value());
   if (record_.order) record_.known.push_back(record_.order->reference);
   record_.private_key.wipe();

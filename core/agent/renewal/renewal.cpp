@@ -200,6 +200,7 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
     if (auto closed = parts_.orders.close_purchase(certificate_.name, key_.algorithm); !closed)
       return step_failed(closed.error(), now);
     purchase_lost_ = false;
+    left_purchase_.reset();
   }
   if (in_doubt_) {
     machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*doubtful_));

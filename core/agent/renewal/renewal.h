@@ -134,6 +134,9 @@ class Renewal {
   Workers::Again begin_order(const std::optional<Installed>& installed, Asked asked, const std::string& why, Time now);
   // Whether the CA is asked first for what the record on disk says was never placed.
   bool doubts(const std::string& issuer_to_ask);
+  // Sets access_. Whether the configuration has the CA of the record still, which is given the name that it has now.
+  bool find_issuer_of(OrderRecord& record);
+  void cannot_read(const Error& error, Time now);
   void tell_lost_purchase(Time now);
   // Why what was bought, and is not here any more, is not bought again by itself.
   [[nodiscard]] std::optional<Error> lost_purchase() const;
@@ -211,8 +214,11 @@ class Renewal {
   std::unique_ptr<OrderMachine> machine_;
   // Found on disk (OrderRecord::is_doubtful).
   std::optional<OrderRecord> doubtful_;
-  bool in_doubt_ = false;                // the open order is that
-  bool purchase_lost_ = false;           // LastPurchase::is_lost
+  bool in_doubt_ = false;       // the open order is that
+  bool purchase_lost_ = false;  // LastPurchase::is_lost
+  // Where one is open that no issuer of the configuration can be asked for.
+  std::optional<std::string> left_purchase_;
+  bool unreadable_ = false;              // the record; told already
   std::optional<OrderRecord> unplaced_;  // the order before, which the CA does not know
   std::vector<std::string> known_;
   std::map<std::string, std::string> subscriptions_;

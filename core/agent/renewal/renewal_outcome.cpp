@@ -386,10 +386,15 @@ void Renewal::end_order() {
   overdue_since_.reset();
   polling_.end();
   retry_at_.reset();
-  const std::lock_guard lock(mutex_);
-  // A wish to cancel was for this one, also where it came too late.
-  cancelled_ = false;
-  view_.order.reset();
+  bool too_late = false;
+  {
+    const std::lock_guard lock(mutex_);
+    too_late = std::exchange(cancelled_, false);
+    view_.order.reset();
+  }
+  if (too_late)
+    tell("order_not_cancelled", LogLevel::notice,
+         "the order for " + certificate_.name + " had come to its end before it could be cancelled");
 }
 
 // --- from outside ---

@@ -1,4 +1,5 @@
 // What a renewal finds on disk, and whether it may believe it.
+#include <algorithm>
 #include <set>
 
 #include "agent/observe/status_report.h"
@@ -39,17 +40,19 @@ std::optional<Workers::Again> Renewal::load(Time now) {
       hold(record.error());
       return Workers::Again{};
     }
-    tell("bundle_damaged", LogLevel::error, record.error().message);
+    // What may be open must not be ordered a second time.
+    cannot_read(record.error(), now);
     return Workers::Again{now + between_looks};
   }
   if (!*record && parts_.find_order) {
     record = parts_.find_order(certificate_, key_);
     if (!record) {
-      // What may be open must not be ordered a second time.
-      show("its orders cannot be read: " + record.error().message, now + between_looks, "");
+      cannot_read(record.error(), now);
       return Workers::Again{now + between_looks};
     }
   }
+  if (unreadable_) answered();
+  unreadable_ = false;
   loaded_ = true;
   if (is_corrected()) answered();
   remind_of_pause(now);
@@ -64,12 +67,16 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     return std::nullopt;
   }
 
-  access_ = parts_.access((*record)->issuer);
-  if (!access_ || access_->issuer->spec().uri != (*record)->issuer_uri) {
+  const bool known = find_issuer_of(**record);
+  if (!known && (*record)->purchase != 0) {
+    left_purchase_ = (*record)->issuer_uri;
+    tell_lost_purchase(now);
+    return std::nullopt;
+  }
+  if (!known) {
     tell("renewal_failed", LogLevel::warn,
          "an open order at " + (*record)->issuer_uri + " is left alone: the configuration does not name that issuer any more");
     if ((*record)->order) known_.push_back((*record)->order->reference);
-    access_.reset();
     return std::nullopt;
   }
   if (is_paid() && bought.outdates(**record)) {
@@ -79,7 +86,15 @@ std::optional<Workers::Again> Renewal::load(Time now) {
     access_.reset();
     return std::nullopt;
   }
-  const bool wanted = is_wanted(**record);
+  if (pace_.failure && pace_.failure->lost && !lost_purchase()) answered();
+  const auto& issuers = certificate_.issuers;
+  const bool named = std::find(issuers.begin(), issuers.end(), (*record)->issuer) != issuers.end();
+  if (!named && is_paid())
+    tell("renewal_waits", LogLevel::warn,
+         "an order that costs money is open at the issuer " + (*record)->issuer +
+             ", which this certificate does not name any more; it is carried on: `evercert cancel " + certificate_.name +
+             "`, then `evercert renew " + certificate_.name + "` orders from " + issuers.front());
+  const bool wanted = is_wanted(**record) && (named || is_paid());
   const bool done = (*record)->order && parts_.is_published(**record);
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(**record));
   if (done) {
@@ -191,8 +206,43 @@ void Renewal::tell_lost_purchase(Time now) {
   tell("action_required", LogLevel::error, lost->message, {{"kind", to_string(lost->kind)}});
 }
 
+// An order belongs to the address of its CA; the name of the issuer is the operator's to change.
+bool Renewal::find_issuer_of(OrderRecord& record) {
+  const auto bare = [](std::string uri) {
+    while (uri.ends_with('/')) uri.pop_back();
+    return uri;
+  };
+  std::vector<std::string> names{record.issuer};
+  names.insert(names.end(), certificate_.issuers.begin(), certificate_.issuers.end());
+  for (const std::string& name : names) {
+    access_ = parts_.access(name);
+    if (!access_ || bare(access_->issuer->spec().uri) != bare(record.issuer_uri)) continue;
+    record.issuer = name;
+    return true;
+  }
+  access_.reset();
+  return false;
+}
+
+void Renewal::cannot_read(const Error& error, Time now) {
+  show("its order cannot be read: " + error.message, now + between_looks, "");
+  if (std::exchange(unreadable_, true)) return;
+  note_failure(error, now);
+  tell("storage_failed", LogLevel::error, "nothing is ordered, since its order cannot be read: " + error.message);
+}
+
 std::optional<Error> Renewal::lost_purchase() const {
   const std::string& name = certificate_.name;
+  const auto lost = [](const std::string& what) {
+    return Error{ErrorKind::action_required, what, std::nullopt,
+                 std::make_shared<const Problem>(Problem{order_lost, "", "", {}})};
+  };
+  if (left_purchase_)
+    return lost("an order for " + name + " that costs money is open at " + *left_purchase_ +
+                ", which no issuer of the configuration has as its uri any more: write it as it was, and the order goes on, or "
+                "`evercert "
+                "renew " +
+                name + "` orders anew");
   const auto generation = parts_.missing ? parts_.missing(certificate_) : std::nullopt;
   if (!purchase_lost_ && !generation) return std::nullopt;
   const std::string what =
@@ -206,8 +256,7 @@ std::optional<Error> Renewal::lost_purchase() const {
                 "itself: find out by whom, bring them back (a backup of state/certificates/, `evercert import`), or "
                 "`evercert renew " +
                 name + "` orders anew";
-  return Error{ErrorKind::action_required, what, std::nullopt,
-               std::make_shared<const Problem>(Problem{order_lost, "", "", {}})};
+  return lost(what);
 }
 
 }  // namespace evercert

@@ -42,6 +42,7 @@ struct Found {
 
 Result<Found> look_at(Store& store, const SealKey& serving, const std::string& name, std::uint64_t generation) {
   const auto object = store.get(bundle_path(name, generation));
+  if (!object && is_no_object(object.error())) return Found{{}, object.error()};
   if (!object) return object.error();
   if (!*object) return Found{};
   auto bundle = open_bundle(serving, name, generation, (*object)->value);

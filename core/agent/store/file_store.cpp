@@ -29,6 +29,11 @@ bool is_component(std::string_view component) {
          std::all_of(component.begin(), component.end(), is_key_character);
 }
 
+Error no_object_at(const std::string& key, const std::string& why) {
+  return {ErrorKind::storage, "cannot read " + key + ": " + why, std::nullopt,
+          std::make_shared<const Problem>(Problem{no_object, "", "", {}})};
+}
+
 Result<Done> check_key(std::string_view key) {
   std::string_view rest = key;
   while (true) {
@@ -66,7 +71,8 @@ class FileStore : public Store {
       struct stat status {};
       if (!file.valid() || fstat(file.get(), &status) != 0)
         return system_error(ErrorKind::storage, "cannot read " + key, errno);
-      if (!S_ISREG(status.st_mode)) return Error{ErrorKind::storage, "cannot read " + key + ": it is not a regular file"};
+      if (!S_ISREG(status.st_mode)) return no_object_at(key, "it is not a regular file");
+      if (static_cast<std::uint64_t>(status.st_size) > largest_bundle) return no_object_at(key, "it is too large");
       auto content = read_descriptor(file.get(), largest_bundle);
       if (!content) return content.error().with_prefix("cannot read " + key);
       // Within one tick of its clock the kernel gives two writes one time.

@@ -32,6 +32,7 @@ std::optional<Error> fault_in(const Unsealed& opened, const RecordPlace& place, 
 
 Result<RecordFound> Records::load(const RecordPlace& place, const Reader& read) {
   const auto object = store_.get(place.key);
+  if (!object && is_no_object(object.error())) return RecordFound{false, put_away(store_, place.key, object.error())};
   if (!object) return object.error();
   if (!*object) return RecordFound{};
   auto fault = fault_in(unseal(key_, {place.kind, place.label}, (*object)->value), place, read);

@@ -29,6 +29,12 @@ enum class Durability {
   power,    // and a power cut: file and directory are fsynced
 };
 
+// The type of the problem of what lies in an object's place and can never be read as one: a pipe, or more than any object is.
+inline constexpr const char* no_object = "urn:evercert:error:noObject";
+inline bool is_no_object(const Error& error) {
+  return error.problem && error.problem->type == no_object;
+}
+
 // Exclusive right to a name while held; freed when destroyed or when the process dies.
 class StoreLock {
  public:
