@@ -1,3 +1,4 @@
+#include <openssl/x509v3.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@
 #include "evercert/lines.h"
 #include "serving/base/encoding.h"
 #include "serving/base/json.h"
+#include "serving/base/openssl_handles.h"
+#include "serving/certificate/read_certificate.h"
 #include "serving/config/identifier.h"
 #include "serving/platform/files.h"
 
@@ -28,6 +31,12 @@ struct Verdict {
   std::string word;  // adopted, skipped, refused
   std::string why;
 };
+
+bool signed_itself(BytesView leaf) {
+  const auto certificate = read_certificate(leaf);
+  const CleanErrorQueue clean;
+  return certificate && X509_check_issued(certificate->get(), certificate->get()) == X509_V_OK;
+}
 
 // Where certificates go: to the agent that leads, or into the store as its stand-in.
 class Adopter {
@@ -44,7 +53,8 @@ class Adopter {
 
  private:
   Result<Done> read_lines();
-  [[nodiscard]] std::optional<std::string> reason_to_skip(const std::string& name, const LeafFacts& facts) const;
+  [[nodiscard]] std::optional<std::string> reason_to_skip(const std::string& name, const LeafFacts& facts,
+                                                          const BundlePair& pair) const;
   [[nodiscard]] Verdict hand_to_agent(Verdict verdict, const BundlePair& pair, bool named);
 
   std::string state_path_;
@@ -132,11 +142,19 @@ Result<Done> Adopter::read_lines() {
   return Done{};
 }
 
-std::optional<std::string> Adopter::reason_to_skip(const std::string& name, const LeafFacts& facts) const {
-  if (facts.not_after <= std::chrono::system_clock::now()) {
+std::optional<std::string> Adopter::reason_to_skip(const std::string& name, const LeafFacts& facts,
+                                                   const BundlePair& pair) const {
+  const auto now = std::chrono::system_clock::now();
+  if (facts.not_after <= now) {
     return "it expired at " + to_rfc3339(facts.not_after);
   }
   const StoredLine* line = lines_ ? lines_->find(name) : nullptr;
+  // What clients trust is not replaced by what they do not, however long that lasts.
+  if (line != nullptr && line->issuer != "import" && line->not_after > now && pair.chain.empty()) {
+    return std::string(signed_itself(pair.leaf) ? "it signed itself" : "it comes without the certificate of its issuer") +
+           ", and generation " + std::to_string(line->generation) + " from " + line->issuer + " is valid until " +
+           to_rfc3339(line->not_after);
+  }
   if (line == nullptr || line->not_after < facts.not_after || !line->holds_all(facts.identifiers)) {
     return std::nullopt;
   }
@@ -192,7 +210,7 @@ Verdict Adopter::adopt(const Found& found, const std::string& name, bool named) 
   if (!named && lines_) {
     verdict.name = line_for(facts->identifiers, *good, *lines_);
   }
-  if (std::optional<std::string> skip = reason_to_skip(verdict.name, *facts)) {
+  if (std::optional<std::string> skip = reason_to_skip(verdict.name, *facts, *found.pair)) {
     verdict.word = "skipped";
     verdict.why = *skip;
     return verdict;

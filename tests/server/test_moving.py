@@ -172,6 +172,33 @@ def test_chains_in_any_order_and_ip_addresses_are_taken_over(folder, authority, 
 
 @root_only
 @pytest.mark.parametrize("agent", ["running", "gone"])
+@pytest.mark.parametrize("form", ["without its chain", "signed by itself"])
+def test_what_clients_would_refuse_takes_no_good_certificates_place(nginx, folder, authority, evercert, agent, form):
+    site = nginx(ngx.host("good.test")).start()
+    site.audit.wait("served", "good.test")
+    serial = tls.leaf_at(ports.TLS, "good.test").serial
+    place = os.path.join(folder, "letsencrypt")
+    if form == "without its chain":
+        chain, key = authority.issue("good.test", days=(-1, 5000))
+        chain = chain[:chain.index(b"-----END CERTIFICATE-----\n") + 26]
+    else:
+        made = [os.path.join(folder, name) for name in ("own.pem", "own.key")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "5000", "-subj",
+                        "/CN=good.test", "-addext", "subjectAltName=DNS:good.test", "-out", made[0], "-keyout", made[1]], check=True, capture_output=True)
+        chain, key = [open(path, "rb").read() for path in made]  # noqa: SIM115
+    lineage(place, "good.test", chain, key)
+    if agent == "gone":
+        site.stop()
+    done = evercert.run("import", "certbot", place)
+    assert "skipped" in done.stdout and "generation 1 from test is valid until" in done.stdout, done.stdout + done.stderr
+    assert {"without its chain": "without the certificate of its issuer", "signed by itself": "it signed itself"}[form] in done.stdout, done.stdout
+    if agent == "gone":
+        site.start()
+    assert tls.leaf_at(ports.TLS, "good.test").serial == serial
+
+
+@root_only
+@pytest.mark.parametrize("agent", ["running", "gone"])
 def test_what_evercert_revoked_is_not_taken_over_again(nginx, folder, evercert, agent):
     given = os.path.join(folder, "given")
     os.makedirs(given)
