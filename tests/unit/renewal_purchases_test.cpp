@@ -31,6 +31,7 @@ class RenewalPurchasesTest : public RenewalGround {
   CPPUNIT_TEST(a_paid_order_of_an_issuer_that_is_not_named_any_more_is_carried_on);
   CPPUNIT_TEST(what_the_ca_does_not_cancel_is_not_bought_beside_by_itself);
   CPPUNIT_TEST(a_pipe_in_the_place_of_a_record_is_put_away);
+  CPPUNIT_TEST(an_order_that_cannot_be_read_is_a_problem_and_shortens_no_pause);
   CPPUNIT_TEST_SUITE_END();
 
  public:
@@ -299,6 +300,22 @@ class RenewalPurchasesTest : public RenewalGround {
     CPPUNIT_ASSERT(!renewal_->request(true));
     live(1h);
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
+  }
+
+  void an_order_that_cannot_be_read_is_a_problem_and_shortens_no_pause() {
+    ca().fail_next("place", {ErrorKind::rate_limited, "too many", 3h});
+    run();
+    left_orders_fail_ = true;
+    remove_record();
+    restart();
+    live(1h);
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::storage);
+    left_orders_fail_ = false;
+    live(1h);
+    CPPUNIT_ASSERT(renewal_->view().failure && renewal_->view().failure->kind == ErrorKind::rate_limited);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{0}, ca().orders());
+    live(3h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
   }
 
  private:

@@ -218,8 +218,8 @@ class Renewal {
   bool purchase_lost_ = false;  // LastPurchase::is_lost
   // Where one is open that no issuer of the configuration can be asked for.
   std::optional<std::string> left_purchase_;
-  bool unreadable_ = false;              // the record; told already
-  std::optional<OrderRecord> unplaced_;  // the order before, which the CA does not know
+  std::optional<Pace::Failure> unreadable_;  // the record on disk, as told
+  std::optional<OrderRecord> unplaced_;      // the order before, which the CA does not know
   std::vector<std::string> known_;
   std::map<std::string, std::string> subscriptions_;
   std::optional<IssuedCertificate> issued_;

@@ -51,8 +51,6 @@ std::optional<Workers::Again> Renewal::load(Time now) {
       return Workers::Again{now + between_looks};
     }
   }
-  if (unreadable_) answered();
-  unreadable_ = false;
   loaded_ = true;
   if (is_corrected()) answered();
   remind_of_pause(now);
@@ -226,9 +224,14 @@ bool Renewal::find_issuer_of(OrderRecord& record) {
 
 void Renewal::cannot_read(const Error& error, Time now) {
   show("its order cannot be read: " + error.message, now + between_looks, "");
-  if (std::exchange(unreadable_, true)) return;
-  note_failure(error, now);
-  tell("storage_failed", LogLevel::error, "nothing is ordered, since its order cannot be read: " + error.message);
+  const bool first = !unreadable_;
+  if (first) unreadable_ = Pace::Failure{error.kind, error.message, now, 1, "", {}, remedy_of(error), false, now};
+  {
+    // Until load() succeeds: what the CA is to be spared for stays as it is.
+    const std::lock_guard lock(mutex_);
+    view_.failure = unreadable_;
+  }
+  if (first) tell("storage_failed", LogLevel::error, "nothing is ordered, since its order cannot be read: " + error.message);
 }
 
 std::optional<Error> Renewal::lost_purchase() const {
@@ -240,8 +243,7 @@ std::optional<Error> Renewal::lost_purchase() const {
   if (left_purchase_)
     return lost("an order for " + name + " that costs money is open at " + *left_purchase_ +
                 ", which no issuer of the configuration has as its uri any more: write it as it was, and the order goes on, or "
-                "`evercert "
-                "renew " +
+                "`evercert renew " +
                 name + "` orders anew");
   const auto generation = parts_.missing ? parts_.missing(certificate_) : std::nullopt;
   if (!purchase_lost_ && !generation) return std::nullopt;
