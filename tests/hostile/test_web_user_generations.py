@@ -170,7 +170,8 @@ def test_files_that_are_removed_beside_a_running_server_are_not_missed_at_its_ne
         site.wait_log(r"generation 1 of %s was removed from the disk" % re.escape(name))
         site.audit.wait("older_generation", name)
         # Each process of a server loads a certificate when it first needs it: one that has serves it on.
-        assert serial in {tls.leaf_at(ports.TLS, name).serial for _ in range(20)}
+        leaves = [tls.leaf_or_none(ports.TLS, name) for _ in range(20)]
+        assert serial in {leaf.serial for leaf in leaves if leaf}
     finally:
         subprocess.run(["cp", "-p", kept, source], check=True)
         pebble.start()

@@ -247,7 +247,9 @@ def test_a_newcomer_has_a_certificate_with_the_packages_and_blocks_of_the_readme
     assert os.path.lexists(root.place("/etc/nginx/modules-enabled/50-mod-http-evercert.conf"))
     assert os.path.exists(root.place("/etc/apache2/mods-enabled/evercert.load"))
     assert "successful" in root("nginx", "-t").stderr and "Syntax OK" in root("apache2ctl", "-t").stderr
-    assert NAME in root("evercert", "status").stdout
+    # Nobody runs at the moment, and status says so.
+    status = root("evercert", "status", check=False)
+    assert status.returncode == 5 and NAME in status.stdout, status
 
     root("apt-get", "purge", "-y", "-qq", *ours)
     assert "successful" in root("nginx", "-t").stderr and "Syntax OK" in root("apache2ctl", "-t").stderr

@@ -19,7 +19,7 @@ struct Event {
   // finalized, issued, published, served, not_served, renewal_failed, renewal_scheduled, expiring, expired, action_required,
   // account_created, account_lost, bundle_damaged, rolled_back, imported, revoked, issuer_unreachable, issuer_back,
   // order_forgotten, order_given_up, contacts_changed, contacts_not_changed, handed_over, not_taken, exported, export_failed,
-  // told_to_hook, hook_failed, revoked_served, revocation_not_noted, order_cancelled, order_not_cancelled,
+  // told_to_hook, hook_failed, revoked_served, revocation_not_noted, order_cancelled, order_not_cancelled, cancel_too_late,
   // cancellation_requested, revocation_requested, revocation_refused, request_unanswered, order_moved,
   // challenges_failed; of Alarms: failing, late, held, recovered.
   std::string name;

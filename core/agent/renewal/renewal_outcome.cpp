@@ -393,7 +393,7 @@ void Renewal::end_order() {
     view_.order.reset();
   }
   if (too_late)
-    tell("order_not_cancelled", LogLevel::notice,
+    tell("cancel_too_late", LogLevel::notice,
          "the order for " + certificate_.name + " had come to its end before it could be cancelled");
 }
 

@@ -250,7 +250,12 @@ void Verbs::cancelled(const Event& event) {
       one.said = event.sentence;
       one.exit = asked ? exit_person : event.name == "order_cancelled" ? exit_done : exit_failed;
     }
-    if (event.name == "action_required" || event.name == "renewal_failed") over.push_back(client);
+    const bool too_late = event.name == "cancel_too_late";
+    if (too_late) {
+      one.said = event.sentence;
+      one.exit = exit_failed;
+    }
+    if (too_late || event.name == "action_required" || event.name == "renewal_failed") over.push_back(client);
   }
   for (const auto client : over) {
     const Cancelling one = cancelling_.extract(client).mapped();
