@@ -51,9 +51,9 @@ def test_an_address_that_is_mistyped_while_an_order_is_open_buys_nothing(shop, b
 def test_who_cancels_what_has_just_ended_is_told_so(nginx, evercert):
     site = nginx(host("late.test")).start()
     site.audit.wait("served", "late.test")
-    for _ in range(12):
+    for _ in range(6):
         evercert.run("renew", "late.test", "--force", "--no-wait")
-        done = evercert.run("cancel", "late.test", "--timeout", "20s", timeout=40)
+        done = evercert.run("cancel", "late.test", "--timeout", "60s", timeout=90)
         assert "did not come to an end" not in done.stderr and "in the background" not in done.stdout + done.stderr, done
         wait_for(lambda: not evercert.status()["orders"], "the order to end")
 
