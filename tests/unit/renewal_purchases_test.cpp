@@ -27,6 +27,7 @@ class RenewalPurchasesTest : public RenewalGround {
   CPPUNIT_TEST(a_slash_more_in_the_address_changes_nothing);
   CPPUNIT_TEST(a_mistyped_address_buys_nothing_and_its_correction_goes_on);
   CPPUNIT_TEST(a_paid_order_at_an_address_that_is_gone_is_left_when_somebody_asks);
+  CPPUNIT_TEST(an_order_that_was_taken_over_ends_what_a_left_one_holds_up);
   CPPUNIT_TEST(a_free_order_of_an_issuer_that_is_not_named_any_more_is_given_up);
   CPPUNIT_TEST(a_paid_order_of_an_issuer_that_is_not_named_any_more_is_carried_on);
   CPPUNIT_TEST(what_the_ca_does_not_cancel_is_not_bought_beside_by_itself);
@@ -241,6 +242,21 @@ class RenewalPurchasesTest : public RenewalGround {
     CPPUNIT_ASSERT_EQUAL(std::size_t{2}, ca().orders());
     CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
     CPPUNIT_ASSERT(!renewal_->view().failure);
+  }
+
+  void an_order_that_was_taken_over_ends_what_a_left_one_holds_up() {
+    make_it_cost("certinext");
+    ca().working = true;
+    run();
+    ca().is_at("https://elsewhere.test/");
+    ca().working = false;
+    restart();
+    run();
+    CPPUNIT_ASSERT(!renewal_->take_over(placed_elsewhere()));
+    live(1h);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{1}, published_.size());
+    live(24h * 70);
+    CPPUNIT_ASSERT_EQUAL(std::size_t{2}, published_.size());
   }
 
   void a_free_order_of_an_issuer_that_is_not_named_any_more_is_given_up() {

@@ -194,9 +194,8 @@ Workers::Again Renewal::begin_order(const std::optional<Installed>& installed, A
   has_place_ = true;
   if (asked != Asked::due && pace_.failure && is_for_people(pace_.failure->kind)) answered();
   in_doubt_ = doubts(name);
-  if (is_paid() && !in_doubt_) {
-    const auto lost = lost_purchase();
-    if (lost && asked == Asked::due) return step_failed(*lost, now);
+  if (const auto lost = is_paid() && !in_doubt_ ? lost_purchase() : std::nullopt) {
+    if (asked == Asked::due) return step_failed(*lost, now);
     if (auto closed = parts_.orders.close_purchase(certificate_.name, key_.algorithm); !closed)
       return step_failed(closed.error(), now);
     purchase_lost_ = false;

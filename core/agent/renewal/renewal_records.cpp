@@ -172,6 +172,7 @@ bool Renewal::adopt_given(Time now) {
   if (auto saved = parts_.orders.save(*given, Durability::power); !saved) return refuse(saved.error().message);
   access_ = std::move(access);
   purchase_lost_ = false;
+  left_purchase_.reset();
   machine_ = std::make_unique<OrderMachine>(machine_parts(), std::move(*given));
   count_from_beginning(now);
   access_->budget->occupy(job_);
